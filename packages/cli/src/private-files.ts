@@ -1,0 +1,46 @@
+/**
+ * Files that only their owner may read. Created with their mode, never chmod-ed after; replaced by rename, so that a
+ * reader sees the old file or the new one and a crash leaves no half.
+ */
+import { randomBytes } from 'node:crypto';
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { CliError } from './errors.js';
+
+/** Creates the folder (0700) when it is missing. One that others may write to is refused. */
+export function ensurePrivateDirectory(path: string): void {
+  mkdirSync(path, { recursive: true, mode: 0o700 });
+  const stat = lstatSync(path);
+  if (!stat.isDirectory()) throw new CliError(`${path} is not a folder`, 'Choose another path.');
+  if ((stat.mode & 0o022) !== 0) {
+    throw new CliError(
+      `${path} can be written by other users`,
+      `Take the right away first: chmod go-w ${path}`,
+    );
+  }
+}
+
+/** Writes the whole file with mode 0600 (or `mode`), replacing what was there in one step. */
+export function writePrivateFile(path: string, content: string | Buffer, mode = 0o600): void {
+  const temporary = `${path}.${randomBytes(6).toString('hex')}`;
+  try {
+    writeFileSync(temporary, content, { mode, flag: 'wx', flush: true });
+    renameSync(temporary, path);
+  } catch (error) {
+    if (existsSync(temporary)) unlinkSync(temporary);
+    throw error;
+  }
+}
+
+/** The file's content; written first by `create` when it is missing. */
+export async function readOrCreate(path: string, create: () => string | Promise<string>): Promise<string> {
+  if (!existsSync(path)) writePrivateFile(path, await create());
+  return readFileSync(path, 'utf8');
+}
