@@ -1,1 +1,237 @@
-export {};
+/**
+ * The `waxseal` command line: parses, loads the one command that is asked for, and turns every failure into a sentence
+ * and an exit code. What a command needs is imported when it runs, so that `--help` and a fast start stay fast.
+ */
+import { Command, Option } from 'commander';
+import { exitCodes, toCliError } from './errors.js';
+import { logLevels, outputFormats, parsePort, parseStorage } from './options.js';
+
+const outputOption = () =>
+  new Option('--output <format>', 'what to print').choices(outputFormats).default('text');
+const logLevelOption = () =>
+  new Option('--log-level <level>', 'log lines to standard error, as JSON')
+    .choices(logLevels)
+    .default('warn');
+const dataDirOption = () => new Option('--data-dir <dir>', 'where everything is kept').default('.waxseal');
+
+const storageOptions = (command: Command): Command =>
+  command
+    .addOption(
+      new Option('--storage <url>', 'where objects lie: lmdb, etcd://host:2379,… or etcds://… (TLS)')
+        .argParser(parseStorage)
+        .default({ kind: 'lmdb' }, 'lmdb'),
+    )
+    .option('--storage-cafile <file>', 'PEM authority of the etcd servers')
+    .option('--storage-certfile <file>', 'PEM client certificate for etcd')
+    .option('--storage-keyfile <file>', 'PEM key of that certificate');
+
+const apiServerOptions = (command: Command): Command =>
+  storageOptions(command)
+    .addOption(
+      new Option(
+        '--encryption-provider-config <file>',
+        'EncryptionConfiguration (default: in the data directory)',
+      ),
+    )
+    .option('--kms-v1', 'allow KMS v1 providers (deprecated upstream; off by default there too)', false);
+
+function createProgram(): Command {
+  const program = new Command('waxseal')
+    .description('Envelope encryption at rest for Kubernetes API data.')
+    .version('0.1.0')
+    .showHelpAfterError('(add --help for the options)')
+    .enablePositionalOptions()
+    .addHelpText(
+      'after',
+      `
+Exit codes:
+  0  done
+  ${exitCodes.negative}  the answer is no (an invalid configuration, a failed check)
+  ${exitCodes.usage}  the command line is wrong
+  ${exitCodes.environment}  something it needs is missing or does not work; the message says what to do
+
+Example:
+  $ waxseal up --data-dir ./demo`,
+    );
+  addUp(program);
+  addKms(program);
+  addPlugin(program);
+  addApiServer(program);
+  addConfig(program);
+  addTransform(program);
+  return program;
+}
+
+function addUp(program: Command): void {
+  apiServerOptions(
+    program
+      .command('up')
+      .description(
+        'Key service, KMS plugin, API server and etcd front in one process over one data directory.',
+      )
+      .addOption(dataDirOption())
+      .option('--api-port <n>', 'Kubernetes API (0: a free port)', parsePort, 6443)
+      .option('--kms-port <n>', 'key service', parsePort, 6444)
+      .option('--etcd-port <n>', 'etcd front', parsePort, 6445)
+      .option('--plugin-health-port <n>', 'health and metrics of the plugin (default: off)', parsePort)
+      .addOption(outputOption())
+      .addOption(logLevelOption()),
+  )
+    .addHelpText(
+      'after',
+      `
+Keeps everything in the data directory; a second start on it finds everything again. Ctrl-C ends it cleanly.
+With --output json, one JSON line says where everything listens once it does.
+
+Examples:
+  $ waxseal up
+  $ waxseal up --data-dir ./demo --api-port 0 --kms-port 0 --etcd-port 0 --output json
+  $ waxseal up --storage etcd://127.0.0.1:2379`,
+    )
+    .action(async (options) => (await import('./commands/up.js')).up(options));
+}
+
+function addKms(program: Command): void {
+  const kms = program.command('kms').description("The key service: AWS KMS's API on this machine.");
+  kms
+    .command('serve', { isDefault: true })
+    .description('Serve the key service alone.')
+    .addOption(dataDirOption())
+    .option('--port <n>', 'HTTPS port (0: a free port)', parsePort, 6444)
+    .option(
+      '--config <file>',
+      'YAML: accounts, users and access keys (default: principals.yaml in the data directory)',
+    )
+    .option('--insecure-http', 'serve plain HTTP (loopback only), for clients without TLS', false)
+    .addOption(outputOption())
+    .addOption(logLevelOption())
+    .addHelpText(
+      'after',
+      `
+Example:
+  $ waxseal kms serve --data-dir ./demo --port 6444`,
+    )
+    .action(async (options) => (await import('./commands/kms.js')).serveKms(options));
+}
+
+function addPlugin(program: Command): void {
+  const plugin = program
+    .command('plugin')
+    .description('The KMS plugin: v1beta1 and v2 on one unix socket, for any kube-apiserver.')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ waxseal plugin local --keyring ./keyring.json --listen unix:///run/waxseal/kms.sock
+  $ waxseal plugin aws --key alias/cluster --region eu-central-1 --listen /run/waxseal/kms.sock`,
+    );
+  const common = (command: Command): Command =>
+    command
+      .requiredOption('--listen <socket>', 'unix socket: /path, unix:///path or @abstract')
+      .option('--health-port <n>', 'health and metrics on 127.0.0.1 (default: off)', parsePort)
+      .addOption(
+        new Option(
+          '--status-version <version>',
+          'what v2 Status answers; must not change under a running API server',
+        )
+          .choices(['v2', 'v2beta1'])
+          .default('v2'),
+      )
+      .addOption(outputOption())
+      .addOption(logLevelOption());
+  const aws = (command: Command): Command =>
+    common(command)
+      .requiredOption('--key <id>', 'key id, ARN or alias; also the keyId the API server sees')
+      .option('--region <region>', 'AWS region (default: from the environment)')
+      .option('--kms-endpoint <url>', 'another endpoint than the region’s')
+      .option('--ca-file <file>', 'PEM authority of that endpoint')
+      .option('--credentials-file <file>', 'AWS shared credentials file (default: the SDK’s own chain)')
+      .option('--profile <name>', 'profile in that file')
+      .option('--encryption-context <k=v,…>', 'encryption context of every call');
+  common(plugin.command('local').description('Wrap DEKs under a keyring file on this machine.'))
+    .requiredOption('--keyring <file>', 'keyring file (0600); made when it is missing')
+    .action(async (options) => (await import('./commands/plugin.js')).pluginLocal(options));
+  aws(plugin.command('aws').description('Wrap DEKs with AWS KMS.')).action(async (options) =>
+    (await import('./commands/plugin.js')).pluginAws(options),
+  );
+  aws(plugin.command('waxseal').description('Wrap DEKs with a Waxseal key service.')).action(
+    async (options) => (await import('./commands/plugin.js')).pluginWaxseal(options),
+  );
+}
+
+function addApiServer(program: Command): void {
+  apiServerOptions(
+    program
+      .command('apiserver')
+      .description('The Kubernetes API alone, sealing what it stores as an EncryptionConfiguration says.')
+      .addOption(dataDirOption())
+      .option('--port <n>', 'HTTPS port (0: a free port)', parsePort, 6443)
+      .addOption(outputOption())
+      .addOption(logLevelOption()),
+  )
+    .addHelpText(
+      'after',
+      `
+Example:
+  $ waxseal apiserver --data-dir ./demo --encryption-provider-config ./encryption-config.yaml`,
+    )
+    .action(async (options) => (await import('./commands/apiserver.js')).apiServer(options));
+}
+
+function addConfig(program: Command): void {
+  program
+    .command('config')
+    .description('EncryptionConfiguration files.')
+    .command('check')
+    .argument('<file>', 'YAML or JSON')
+    .description("Check a file by kube-apiserver's rules; exit code 1 when it would be refused.")
+    .option('--kms-v1', 'allow KMS v1 providers', false)
+    .addOption(outputOption())
+    .addHelpText(
+      'after',
+      `
+Example:
+  $ waxseal config check encryption-config.yaml --output json
+  {"errors":[]}`,
+    )
+    .action(async (file: string, options) =>
+      (await import('./commands/config-check.js')).configCheck(file, options),
+    );
+}
+
+function addTransform(program: Command): void {
+  program
+    .command('transform')
+    .description('Run values through an EncryptionConfiguration exactly as the API server would.')
+    .requiredOption('--encryption-config <file>', 'EncryptionConfiguration')
+    .requiredOption('--resource <resource>', 'resource or resource.group, e.g. secrets or deployments.apps')
+    .option('--kms-v1', 'allow KMS v1 providers', false)
+    .addHelpText(
+      'after',
+      `
+Reads JSON lines {"op":"to"|"from","key":"/registry/…","data":"<base64>"} on standard input and answers each with
+{"data":"<base64>","stale":false} or {"err":"…"}, in order.
+
+Example:
+  $ echo '{"op":"to","key":"/registry/secrets/default/a","data":"aGVsbG8="}' |
+      waxseal transform --encryption-config encryption-config.yaml --resource secrets`,
+    )
+    .action(async (options) => (await import('./commands/transform.js')).transform(options));
+}
+
+try {
+  await createProgram().exitOverride().parseAsync();
+} catch (error) {
+  process.exitCode = report(error);
+}
+
+/** Prints what went wrong and returns the exit code. */
+function report(error: unknown): number {
+  if (error instanceof Error && 'code' in error && String(error.code).startsWith('commander.')) {
+    const shown = 'exitCode' in error && error.exitCode === 0;
+    return shown ? 0 : exitCodes.usage;
+  }
+  const { message, hint, exitCode } = toCliError(error);
+  process.stderr.write(`waxseal: ${message}\n${hint === '' ? '' : `  ${hint}\n`}`);
+  return exitCode;
+}

@@ -1,0 +1,38 @@
+/** Parsers of option values, with errors that say what is allowed. */
+import { InvalidArgumentError } from 'commander';
+
+/** A TCP port, 0 for a free one. */
+export function parsePort(text: string): number {
+  const port = Number(text);
+  if (!/^\d{1,5}$/.test(text) || port > 65_535)
+    throw new InvalidArgumentError('Expected a port, 0 to 65535 (0: a free one).');
+  return port;
+}
+
+export type StorageOption =
+  { readonly kind: 'lmdb' } | { readonly kind: 'etcd'; readonly endpoints: readonly string[] };
+
+/** `lmdb`, or `etcd://host:2379,host:2379`, `etcds://…` for TLS. */
+export function parseStorage(text: string): StorageOption {
+  if (text === 'lmdb') return { kind: 'lmdb' };
+  const match = /^(etcds?|https?):\/\/(.+)$/.exec(text);
+  if (match === null) {
+    throw new InvalidArgumentError('Expected lmdb, etcd://host:2379,host:2379 or etcds://… for TLS.');
+  }
+  const scheme = match[1] === 'etcds' || match[1] === 'https' ? 'https' : 'http';
+  const endpoints = (match[2] as string)
+    .split(',')
+    .map((part) => part.trim().replace(/^(etcds?|https?):\/\//, ''));
+  for (const endpoint of endpoints) {
+    if (!/^(\[[0-9a-fA-F:]+\]|[^\s:/]+):\d{1,5}$/.test(endpoint)) {
+      throw new InvalidArgumentError(`'${endpoint}' is not host:port.`);
+    }
+  }
+  return { kind: 'etcd', endpoints: endpoints.map((endpoint) => `${scheme}://${endpoint}`) };
+}
+
+export const outputFormats = ['text', 'json'] as const;
+export type OutputFormat = (typeof outputFormats)[number];
+
+export const logLevels = ['silent', 'error', 'warn', 'info', 'debug'] as const;
+export type LogLevel = (typeof logLevels)[number];
