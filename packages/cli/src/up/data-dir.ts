@@ -21,6 +21,8 @@ export interface DataDir {
   /** Kubernetes static token file: `token,user,uid,"groups"`. */
   readonly tokens: string;
   readonly serviceAccountKey: string;
+  /** Shell exports for the clients. */
+  readonly environment: string;
   readonly pluginSocket: string;
 }
 
@@ -44,6 +46,7 @@ export function openDataDir(path: string): DataDir {
     encryptionConfig: at('encryption-config.yaml'),
     tokens: at('tokens.csv'),
     serviceAccountKey: join(folder, 'pki', 'service-account.key'),
+    environment: at('env'),
     pluginSocket: socketPath(folder),
   };
 }

@@ -125,7 +125,7 @@ interface Issue {
 
 async function issue({ subject, lifeMs, now, use, issuer }: Issue): Promise<KeyPair> {
   // Only needed when something has to be made: an ordinary start does not pay for loading it.
-  const x509 = await import('@peculiar/x509');
+  const x509 = await loadX509();
   const subtle = webcrypto.subtle;
   const keys = await subtle.generateKey(algorithm, true, ['sign', 'verify']);
   const authority = use === 'authority';
@@ -171,8 +171,14 @@ async function issue({ subject, lifeMs, now, use, issuer }: Issue): Promise<KeyP
   };
 }
 
+/** The library's dependency injection reads decorators' metadata and demands this polyfill first. */
+async function loadX509() {
+  await import('reflect-metadata');
+  return import('@peculiar/x509');
+}
+
 async function importSigningKey(pem: string): Promise<webcrypto.CryptoKey> {
-  const { PemConverter } = await import('@peculiar/x509');
+  const { PemConverter } = await loadX509();
   const [der] = PemConverter.decode(pem);
   if (der === undefined) throw new Error('the authority key file holds no PEM block');
   return webcrypto.subtle.importKey('pkcs8', der, algorithm, false, ['sign']);

@@ -1,0 +1,27 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { parsePort, parseStorage } from './options.js';
+
+test('parsePort takes 0 to 65535 and nothing else', () => {
+  assert.equal(parsePort('0'), 0);
+  assert.equal(parsePort('65535'), 65_535);
+  for (const text of ['', '-1', '65536', '1e3', '80 ', 'http', '0x50']) {
+    assert.throws(() => parsePort(text), /Expected a port/, text);
+  }
+});
+
+test('parseStorage reads lmdb and etcd URLs', () => {
+  assert.deepEqual(parseStorage('lmdb'), { kind: 'lmdb' });
+  assert.deepEqual(parseStorage('etcd://a:2379,b:2380'), {
+    kind: 'etcd',
+    endpoints: ['http://a:2379', 'http://b:2380'],
+  });
+  assert.deepEqual(parseStorage('etcds://[::1]:2379'), { kind: 'etcd', endpoints: ['https://[::1]:2379'] });
+  assert.deepEqual(parseStorage('https://a:1,https://b:2'), {
+    kind: 'etcd',
+    endpoints: ['https://a:1', 'https://b:2'],
+  });
+  for (const text of ['', 'etcd', 'etcd://', 'etcd://a', 'etcd://a:b', 'redis://a:1', 'etcd://a:1,']) {
+    assert.throws(() => parseStorage(text), /Expected lmdb|host:port/, text);
+  }
+});

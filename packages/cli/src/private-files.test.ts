@@ -1,0 +1,50 @@
+/** Goal: private files are private from their first moment and never half-written. */
+import assert from 'node:assert/strict';
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { ensurePrivateDirectory, readOrCreate, writePrivateFile } from './private-files.js';
+
+function folder(t: TestContext): string {
+  const path = mkdtempSync(join(tmpdir(), 'waxseal-files-'));
+  t.after(() => rmSync(path, { recursive: true, force: true }));
+  return path;
+}
+
+test('writePrivateFile writes 0600 under any umask and replaces in one step', (t) => {
+  const path = join(folder(t), 'key');
+  const before = process.umask(0);
+  try {
+    writePrivateFile(path, 'one');
+    writePrivateFile(path, 'two');
+  } finally {
+    process.umask(before);
+  }
+  assert.equal(statSync(path).mode & 0o777, 0o600);
+  assert.equal(readFileSync(path, 'utf8'), 'two');
+  assert.deepEqual(readdirSync(join(path, '..')), ['key']);
+});
+
+test('writePrivateFile into a missing folder fails and leaves nothing', (t) => {
+  const path = folder(t);
+  assert.throws(() => writePrivateFile(join(path, 'no', 'key'), 'x'), { code: 'ENOENT' });
+  assert.deepEqual(readdirSync(path), []);
+});
+
+test('readOrCreate creates once', async (t) => {
+  const path = join(folder(t), 'token');
+  let made = 0;
+  const create = () => `made ${++made}`;
+  assert.equal(await readOrCreate(path, create), 'made 1');
+  assert.equal(await readOrCreate(path, create), 'made 1');
+});
+
+test('ensurePrivateDirectory creates 0700 and refuses a folder others can write to', (t) => {
+  const path = folder(t);
+  ensurePrivateDirectory(join(path, 'a', 'b'));
+  assert.equal(statSync(join(path, 'a', 'b')).mode & 0o777, 0o700);
+  mkdirSync(join(path, 'open'));
+  chmodSync(join(path, 'open'), 0o777);
+  assert.throws(() => ensurePrivateDirectory(join(path, 'open')), /can be written by other users/);
+});
