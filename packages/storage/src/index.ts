@@ -1,1 +1,3 @@
 export * from './store.js';
+export { openEtcdStore, type EtcdStoreOptions } from './etcd/etcd-store.js';
+export type { EtcdLogger } from './etcd/logger.js';

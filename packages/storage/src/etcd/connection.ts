@@ -1,0 +1,406 @@
+/**
+ * Connections to the members of one etcd cluster.
+ *
+ * One gRPC channel per endpoint, one of them in use. A call that is safe to repeat goes on to another endpoint when a
+ * member is lost or has no leader, until its time is up. A call that changes something is repeated only after an error
+ * that proves it was not begun; otherwise its outcome is unknown and the error says so.
+ */
+import {
+  connectivityState,
+  credentials,
+  Client,
+  Metadata,
+  status,
+  type ChannelCredentials,
+  type ClientDuplexStream,
+  type ClientUnaryCall,
+  type ServiceError,
+} from '@grpc/grpc-js';
+import { AuthService, MaintenanceService, type StatusResponse } from '../gen/etcd/rpc.js';
+import { StoreError } from '../store.js';
+import { parseEndpoint } from './endpoints.js';
+import { classify, etcdErrors, toStoreError } from './errors.js';
+import type { EtcdLogger } from './logger.js';
+
+export interface ConnectionOptions {
+  /** Every member's client URL. */
+  readonly endpoints: readonly string[];
+  /** PEM. `ca` absent: the system's authorities. `cert` and `key`: the client certificate. */
+  readonly tls?:
+    | {
+        readonly ca?: Buffer | undefined;
+        readonly cert?: Buffer | undefined;
+        readonly key?: Buffer | undefined;
+      }
+    | undefined;
+  readonly username?: string | undefined;
+  readonly password?: string | undefined;
+  /** How long opening may take. */
+  readonly dialTimeoutMs: number;
+  /** How long one call may take, its repetitions on other endpoints included. */
+  readonly requestTimeoutMs: number;
+  readonly logger?: EtcdLogger | undefined;
+}
+
+/** One method of a generated service. */
+export interface Rpc<Request, Response> {
+  readonly path: string;
+  readonly requestSerialize: (value: Request) => Buffer;
+  readonly responseDeserialize: (value: Buffer) => Response;
+}
+
+/** `idempotent`: repeating it is harmless. `write`: it may change something. */
+export type CallKind = 'idempotent' | 'write';
+
+interface Member {
+  readonly name: string;
+  readonly client: Client;
+}
+
+/** A member that accepts connections but does not answer is noticed after these two together. */
+const keepaliveTimeMs = 10_000;
+const keepaliveTimeoutMs = 5_000;
+/** Between attempts when no endpoint is better than another. */
+const retryDelayMs = 50;
+
+export class EtcdConnection {
+  readonly #members: readonly Member[];
+  readonly #options: ConnectionOptions;
+  readonly #writes = new Set<Promise<unknown>>();
+  #closed = false;
+  #current = 0;
+  #token: string | undefined;
+
+  constructor(options: ConnectionOptions) {
+    if (options.endpoints.length === 0) {
+      throw new StoreError(
+        'invalid-argument',
+        'No etcd endpoint is given. Name at least one, as https://host:2379.',
+      );
+    }
+    const tls = options.tls;
+    if ((tls?.cert === undefined) !== (tls?.key === undefined)) {
+      throw new StoreError(
+        'invalid-argument',
+        'An etcd client certificate needs both: the certificate and its key.',
+      );
+    }
+    this.#options = options;
+    this.#members = options.endpoints.map((text) => {
+      const endpoint = parseEndpoint(text, tls !== undefined);
+      return {
+        name: endpoint.name,
+        client: new Client(endpoint.target, channelCredentials(endpoint.tls, options), {
+          'grpc.keepalive_time_ms': keepaliveTimeMs,
+          'grpc.keepalive_timeout_ms': keepaliveTimeoutMs,
+          'grpc.initial_reconnect_backoff_ms': 100,
+          'grpc.max_reconnect_backoff_ms': 2_000,
+          'grpc.use_local_subchannel_pool': 1,
+          'grpc.enable_retries': 0,
+          'grpc.service_config_disable_resolution': 1,
+          // A list is as large as the cluster's data; etcd itself puts no limit on it.
+          'grpc.max_receive_message_length': -1,
+          'grpc.max_send_message_length': -1,
+          'grpc-node.flow_control_window': 4 * 1024 * 1024,
+        }),
+      };
+    });
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /**
+   * Waits for the first member that answers and knows a leader.
+   * @throws StoreError `unavailable` naming every endpoint and what it said; `unauthenticated`
+   */
+  async dial(): Promise<StatusResponse> {
+    const deadline = Date.now() + this.#options.dialTimeoutMs;
+    const said = this.#members.map(() => 'no answer');
+    let answered = false;
+    const attempts = this.#members.map(async (member, index) => {
+      for (;;) {
+        try {
+          const answer = await this.#statusOf(member, deadline);
+          if (answer.leader !== 0n) return { answer, index };
+          said[index] = 'the member has no leader';
+        } catch (cause) {
+          if (cause instanceof StoreError) throw cause;
+          said[index] = (cause as ServiceError).details;
+        }
+        if (answered || Date.now() + retryDelayMs >= deadline)
+          throw new StoreError('unavailable', said[index] ?? 'no answer');
+        await delay(retryDelayMs);
+      }
+    });
+    try {
+      const { answer, index } = await Promise.any(attempts);
+      answered = true;
+      this.#current = index;
+      return answer;
+    } catch (cause) {
+      const errors = cause instanceof AggregateError ? cause.errors : [cause];
+      const refused = errors.find((e) => e instanceof StoreError && e.code === 'unauthenticated');
+      if (refused instanceof StoreError) throw refused;
+      const list = this.#members.map((m, i) => `${m.name}: ${said[i]}`).join('; ');
+      throw new StoreError(
+        'unavailable',
+        `No etcd endpoint answered within ${this.#options.dialTimeoutMs} ms (${list}). ` +
+          'Check that etcd runs there and that scheme, CA and client certificate are the right ones.',
+        { cause },
+      );
+    }
+  }
+
+  /** @throws StoreError */
+  unary<Request, Response>(
+    rpc: Rpc<Request, Response>,
+    request: Request,
+    kind: CallKind,
+    timeoutMs = this.#options.requestTimeoutMs,
+  ): Promise<Response> {
+    if (this.closed) return Promise.reject(closedError());
+    const answer = this.#unary(rpc, request, kind, Date.now() + timeoutMs);
+    if (kind === 'write') {
+      this.#writes.add(answer);
+      const forget = () => this.#writes.delete(answer);
+      answer.then(forget, forget);
+    }
+    return answer;
+  }
+
+  async #unary<Request, Response>(
+    rpc: Rpc<Request, Response>,
+    request: Request,
+    kind: CallKind,
+    deadline: number,
+  ): Promise<Response> {
+    let reauthenticated = false;
+    for (;;) {
+      const member = this.#readyMember() ?? (await this.#waitForMember(deadline));
+      if (this.#token === undefined && this.#options.username !== undefined) await this.#authenticate(member);
+      try {
+        return await call(
+          member.client,
+          rpc,
+          request,
+          this.#metadata(),
+          this.#attemptDeadline(kind, deadline),
+        );
+      } catch (thrown) {
+        const error = thrown as ServiceError;
+        const { outcome, storeCode } = classify(error);
+        const repeatable = outcome === 'refused' || (outcome === 'unknown' && kind === 'idempotent');
+        if (outcome !== 'final') this.#leave(member);
+        if (storeCode === 'unauthenticated' && outcome === 'refused') {
+          this.#token = undefined;
+          if (reauthenticated || this.#options.username === undefined)
+            throw toStoreError(error, member.name, false);
+          reauthenticated = true;
+          continue;
+        }
+        if (this.closed) throw closedError(error);
+        if (!repeatable || Date.now() + retryDelayMs >= deadline) {
+          throw toStoreError(error, member.name, kind === 'write');
+        }
+        this.#options.logger?.warn(
+          { endpoint: member.name, rpc: rpc.path, error: error.details },
+          'etcd call repeated',
+        );
+        await delay(retryDelayMs);
+      }
+    }
+  }
+
+  /**
+   * Opens a stream on a member that is connected.
+   * @throws StoreError `unavailable` when none is within `timeoutMs`
+   */
+  async stream<Request, Response>(
+    rpc: Rpc<Request, Response>,
+    timeoutMs = this.#options.requestTimeoutMs,
+  ): Promise<EtcdStream<Request, Response>> {
+    const member = this.#readyMember() ?? (await this.#waitForMember(Date.now() + timeoutMs));
+    if (this.#token === undefined && this.#options.username !== undefined) await this.#authenticate(member);
+    if (this.closed) throw closedError();
+    const call = member.client.makeBidiStreamRequest(
+      rpc.path,
+      rpc.requestSerialize,
+      rpc.responseDeserialize,
+      this.#metadata(),
+    );
+    return {
+      call,
+      endpoint: member.name,
+      failed: (error) => {
+        const { outcome, storeCode } = classify(error);
+        if (outcome !== 'final') this.#leave(member);
+        if (storeCode === 'unauthenticated') this.#token = undefined;
+      },
+    };
+  }
+
+  /** Waits for writes under way, then drops the connections. */
+  async close(): Promise<void> {
+    if (this.closed) return;
+    this.#closed = true;
+    await Promise.allSettled(this.#writes);
+    for (const member of this.#members) member.client.close();
+  }
+
+  #statusOf(member: Member, deadline: number): Promise<StatusResponse> {
+    return call(member.client, MaintenanceService.status, {}, this.#metadata(), deadline).catch(
+      async (error: ServiceError) => {
+        // With authentication on, Status wants a token too (etcd 3.5 and later).
+        if (this.#options.username === undefined || classify(error).storeCode !== 'unauthenticated')
+          throw error;
+        await this.#authenticate(member);
+        return call(member.client, MaintenanceService.status, {}, this.#metadata(), deadline);
+      },
+    );
+  }
+
+  async #authenticate(member: Member): Promise<void> {
+    const request = { name: this.#options.username ?? '', password: this.#options.password ?? '' };
+    const deadline = Date.now() + this.#options.requestTimeoutMs;
+    try {
+      const answer = await call(member.client, AuthService.authenticate, request, new Metadata(), deadline);
+      this.#token = answer.token;
+    } catch (thrown) {
+      const error = thrown as ServiceError;
+      if (error.details !== etcdErrors.authNotEnabled.text) throw toStoreError(error, member.name, false);
+      // The cluster asks nobody for a password; an empty token is not sent.
+      this.#token = '';
+    }
+  }
+
+  /** `hasleader` makes a member without a leader refuse at once instead of after its election timeouts. */
+  #metadata(): Metadata {
+    const metadata = new Metadata();
+    metadata.set('hasleader', 'true');
+    if (this.#token !== undefined && this.#token !== '') metadata.set('token', this.#token);
+    return metadata;
+  }
+
+  /** An idempotent call keeps time back to ask another member when this one stays silent. */
+  #attemptDeadline(kind: CallKind, deadline: number): number {
+    if (kind === 'write' || this.#members.length === 1) return deadline;
+    const now = Date.now();
+    return now + Math.max(retryDelayMs, (deadline - now) / 2);
+  }
+
+  #readyMember(): Member | undefined {
+    const member = this.#members[this.#current];
+    if (member?.client.getChannel().getConnectivityState(true) === connectivityState.READY) return member;
+    const ready = this.#members.findIndex(
+      (m) => m.client.getChannel().getConnectivityState(true) === connectivityState.READY,
+    );
+    if (ready === -1) return undefined;
+    this.#current = ready;
+    return this.#members[ready];
+  }
+
+  async #waitForMember(deadline: number): Promise<Member> {
+    const wait = new AbortController();
+    try {
+      await Promise.race(
+        this.#members.map(async (member) => {
+          while (!wait.signal.aborted && !this.closed && Date.now() < deadline) {
+            if (member.client.getChannel().getConnectivityState(true) === connectivityState.READY) return;
+            await stateChange(member.client, Math.min(deadline, Date.now() + 250));
+          }
+        }),
+      );
+    } catch (cause) {
+      // A channel that is shut down throws when it is asked for its state.
+      throw closedError(cause);
+    } finally {
+      wait.abort();
+    }
+    if (this.closed) throw closedError();
+    const member = this.#readyMember();
+    if (member !== undefined) return member;
+    throw new StoreError(
+      'unavailable',
+      `No connection to etcd at ${this.#members.map((m) => m.name).join(', ')}; the request was not sent.`,
+    );
+  }
+
+  /** The next call goes to another member, if there is one. */
+  #leave(member: Member): void {
+    if (this.#members[this.#current] === member) this.#current = (this.#current + 1) % this.#members.length;
+  }
+}
+
+export interface EtcdStream<Request, Response> {
+  readonly call: ClientDuplexStream<Request, Response>;
+  readonly endpoint: string;
+  /** To be told when the stream ended with an error, so that the next one goes elsewhere. */
+  failed(error: ServiceError): void;
+}
+
+export function closedError(cause?: unknown): StoreError {
+  return new StoreError('closed', 'The etcd store is closed.', { cause });
+}
+
+export function delay(ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, ms);
+  });
+}
+
+function channelCredentials(tls: boolean, options: ConnectionOptions): ChannelCredentials {
+  if (!tls) return credentials.createInsecure();
+  const { ca, cert, key } = options.tls ?? {};
+  try {
+    return credentials.createSsl(ca ?? null, key ?? null, cert ?? null);
+  } catch (cause) {
+    throw new StoreError(
+      'invalid-argument',
+      "etcd's CA, client certificate and key must be PEM, and the key must belong to the certificate.",
+      { cause },
+    );
+  }
+}
+
+function call<Request, Response>(
+  client: Client,
+  rpc: Rpc<Request, Response>,
+  request: Request,
+  metadata: Metadata,
+  deadline: number,
+): Promise<Response> {
+  return new Promise((resolve, reject) => {
+    const started: ClientUnaryCall = client.makeUnaryRequest(
+      rpc.path,
+      rpc.requestSerialize,
+      rpc.responseDeserialize,
+      request,
+      metadata,
+      { deadline },
+      (error, value) => {
+        if (error !== null) reject(error);
+        else if (value !== undefined) resolve(value);
+        else reject(noAnswer(started));
+      },
+    );
+  });
+}
+
+function noAnswer(unary: ClientUnaryCall): ServiceError {
+  return Object.assign(new Error('etcd ended the call without an answer'), {
+    code: status.INTERNAL,
+    details: `etcd at ${unary.getPeer()} ended the call without an answer`,
+    metadata: new Metadata(),
+  });
+}
+
+function stateChange(client: Client, deadline: number): Promise<void> {
+  return new Promise((resolve) => {
+    const channel = client.getChannel();
+    channel.watchConnectivityState(channel.getConnectivityState(false), deadline, () => {
+      resolve();
+    });
+  });
+}

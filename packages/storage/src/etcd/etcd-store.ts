@@ -1,0 +1,179 @@
+/**
+ * The Store over an etcd cluster: the official v3 gRPC API, nothing else.
+ *
+ * @see https://etcd.io/docs/v3.5/learning/api/
+ */
+import { KVService, LeaseService, MaintenanceService } from '../gen/etcd/rpc.js';
+import {
+  StoreError,
+  type KeyValue,
+  type LeaseStatus,
+  type RangeRequest,
+  type RangeResult,
+  type Store,
+  type StoreStatus,
+  type TxnRequest,
+  type TxnResult,
+  type Watch,
+  type WatchRequest,
+  type WatchSink,
+} from '../store.js';
+import { closedError, EtcdConnection, type ConnectionOptions } from './connection.js';
+import { LeaseKeepAlive } from './lease-keep-alive.js';
+import {
+  isReadOnly,
+  rangeRequestToWire,
+  rangeResultFromWire,
+  txnRequestToWire,
+  txnResultFromWire,
+} from './requests.js';
+import { EtcdWatch } from './watch.js';
+import { progressIsExact } from './version.js';
+
+export type EtcdStoreOptions = ConnectionOptions;
+
+/**
+ * Connects to an etcd cluster.
+ * @throws StoreError `unavailable` when no endpoint answers within `dialTimeoutMs`, naming each and what it said;
+ *   `unauthenticated` for a wrong user or password; `invalid-argument` for endpoints or certificates that cannot be read
+ */
+export async function openEtcdStore(options: EtcdStoreOptions): Promise<Store> {
+  const connection = new EtcdConnection(options);
+  try {
+    const { version } = await connection.dial();
+    options.logger?.info({ endpoints: options.endpoints, version }, 'connected to etcd');
+    return new EtcdStore(connection, options.requestTimeoutMs, version);
+  } catch (error) {
+    await connection.close();
+    throw error;
+  }
+}
+
+class EtcdStore implements Store {
+  readonly #connection: EtcdConnection;
+  readonly #keepAlive: LeaseKeepAlive;
+  readonly #watches = new Set<EtcdWatch>();
+  readonly #progressIsExact: boolean;
+  #knownCompactRevision = 0;
+
+  constructor(connection: EtcdConnection, requestTimeoutMs: number, version: string) {
+    this.#connection = connection;
+    this.#keepAlive = new LeaseKeepAlive(connection, requestTimeoutMs);
+    this.#progressIsExact = progressIsExact(version);
+  }
+
+  async range(request: RangeRequest): Promise<RangeResult> {
+    const wire = rangeRequestToWire(request);
+    return rangeResultFromWire(await this.#connection.unary(KVService.range, wire, 'idempotent'));
+  }
+
+  async get(
+    key: Buffer,
+    revision?: number,
+  ): Promise<{ readonly revision: number; readonly kv: KeyValue | undefined }> {
+    const result = await this.range({ key, revision });
+    return { revision: result.revision, kv: result.kvs[0] };
+  }
+
+  async txn(request: TxnRequest): Promise<TxnResult> {
+    const wire = txnRequestToWire(request);
+    const kind = isReadOnly(request) ? 'idempotent' : 'write';
+    return txnResultFromWire(await this.#connection.unary(KVService.txn, wire, kind));
+  }
+
+  watch(request: WatchRequest, sink: WatchSink): Watch {
+    const watch = new EtcdWatch(request, sink, {
+      connection: this.#connection,
+      progressIsExact: this.#progressIsExact,
+      onOver: (over) => this.#watches.delete(over),
+    });
+    this.#watches.add(watch);
+    return watch;
+  }
+
+  async compact(revision: number): Promise<void> {
+    const wire = { revision: BigInt(revision), physical: false };
+    await this.#connection.unary(KVService.compact, wire, 'write');
+  }
+
+  async leaseGrant(
+    ttlSeconds: number,
+    id = 0n,
+  ): Promise<{ readonly id: bigint; readonly ttlSeconds: number }> {
+    const wire = { TTL: BigInt(ttlSeconds), ID: id };
+    const answer = await this.#connection.unary(LeaseService.leaseGrant, wire, 'write');
+    if (answer.error !== '')
+      throw new StoreError('invalid-argument', `etcd refused the lease: ${answer.error}`);
+    return { id: answer.ID, ttlSeconds: Number(answer.TTL) };
+  }
+
+  async leaseRevoke(id: bigint): Promise<void> {
+    await this.#connection.unary(LeaseService.leaseRevoke, { ID: id }, 'write');
+  }
+
+  leaseKeepAlive(id: bigint): Promise<number> {
+    return this.#keepAlive.renew(id);
+  }
+
+  async leaseTimeToLive(id: bigint, withKeys: boolean): Promise<LeaseStatus> {
+    const wire = { ID: id, keys: withKeys };
+    const answer = await this.#connection.unary(LeaseService.leaseTimeToLive, wire, 'idempotent');
+    return {
+      id: answer.ID,
+      grantedTtlSeconds: Number(answer.grantedTTL),
+      ttlSeconds: Number(answer.TTL),
+      keys: answer.keys,
+    };
+  }
+
+  async leases(): Promise<readonly bigint[]> {
+    const answer = await this.#connection.unary(LeaseService.leaseLeases, {}, 'idempotent');
+    return answer.leases.map((lease) => lease.ID);
+  }
+
+  async status(): Promise<StoreStatus> {
+    const answer = await this.#connection.unary(MaintenanceService.status, {}, 'idempotent');
+    return {
+      revision: Number(answer.header?.revision ?? 0n),
+      compactRevision: await this.#compactRevision(),
+      sizeBytes: Number(answer.dbSize),
+      sizeInUseBytes: Number(answer.dbSizeInUse),
+      version: `etcd ${answer.version}`,
+    };
+  }
+
+  async close(): Promise<void> {
+    for (const watch of this.#watches) watch.end({ kind: 'closed' });
+    const closing = this.#connection.close();
+    await this.#keepAlive.close();
+    await closing;
+  }
+
+  /**
+   * etcd tells its compaction revision only to a watch that begins before it. One that is known still holds while it can
+   * be read: it was the first readable revision once, and the first one only moves up.
+   */
+  async #compactRevision(): Promise<number> {
+    const known = this.#knownCompactRevision;
+    try {
+      await this.range({ key: Buffer.from([0]), revision: Math.max(known, 1), countOnly: true });
+      return known;
+    } catch (error) {
+      if (!(error instanceof StoreError) || error.code !== 'compacted') throw error;
+    }
+    this.#knownCompactRevision = await new Promise<number>((resolve, reject) => {
+      this.watch(
+        { key: Buffer.from([0]), startRevision: 1 },
+        {
+          onEvents: () => {},
+          onEnd: (end) => {
+            if (end.kind === 'compacted') resolve(end.compactRevision);
+            else if (end.kind === 'failed') reject(end.error);
+            else reject(closedError());
+          },
+        },
+      );
+    });
+    return this.#knownCompactRevision;
+  }
+}
