@@ -6,6 +6,7 @@
  */
 import { ApiError } from '../errors.js';
 import type { UserInfo } from '../rest/contract.js';
+import { forbidden } from '../rest/status-errors.js';
 
 export interface ResourceAttributes {
   readonly kind: 'resource';
@@ -41,11 +42,6 @@ export function quoted(text: string): string {
   return JSON.stringify(text);
 }
 
-/** `resource.group`, or `resource` in the core group. */
-export function groupResource(group: string, resource: string): string {
-  return group === '' ? resource : `${resource}.${group}`;
-}
-
 // A browser must not take the echoed path or name for markup.
 function sanitized(text: string): string {
   return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
@@ -60,21 +56,9 @@ function describe(attributes: Attributes): string {
   return `${who} resource ${quoted(what)} in API group ${quoted(group)} ${where}`;
 }
 
-/** 403 as kube-apiserver words it for an object or a collection. */
-export function forbidden(group: string, resource: string, name: string, reason: string): ApiError {
-  const subject =
-    name === '' ? groupResource(group, resource) : `${groupResource(group, resource)} ${quoted(name)}`;
-  const details = {
-    ...(name === '' ? {} : { name }),
-    ...(group === '' ? {} : { group }),
-    kind: resource,
-  };
-  return new ApiError(403, 'Forbidden', `${subject} is forbidden: ${reason}`, details);
-}
-
 /** 403 for a refused request. */
 export function forbiddenByAuthorizer(attributes: Attributes, reason: string): ApiError {
   const message = sanitized(describe(attributes)) + (reason === '' ? '' : `: ${reason}`);
   if (attributes.kind === 'path') return new ApiError(403, 'Forbidden', `forbidden: ${message}`, {});
-  return forbidden(attributes.group, attributes.resource, attributes.name, message);
+  return forbidden(attributes, attributes.name, message);
 }

@@ -11,21 +11,31 @@ import { CREDENTIAL_ID_EXTRA, authenticatedGroups } from './users.js';
 /** RFC 5280 §4.2.1.12: id-kp-clientAuth and anyExtendedKeyUsage. */
 const CLIENT_USAGES = new Set(['1.3.6.1.5.5.7.3.2', '2.5.29.37.0']);
 
-/** `CN=jane\nO=dev\nO=ops` as attribute-value pairs; multi-valued RDNs are joined by `+`, backslash escapes. */
+/**
+ * `CN=jane`, `O=dev` … as attribute-value pairs. Node prints one RDN a line, joins multi-valued ones by ` + ` and
+ * escapes the specials of RFC 2253 §2.4 with a backslash, control characters as two hexadecimal digits, so an
+ * unescaped separator never comes out of a value.
+ */
 function subjectAttributes(subject: string): readonly (readonly [string, string])[] {
   const pairs: [string, string][] = [];
-  for (const line of subject.split(/\n|(?<!\\)\+/)) {
-    const equals = line.indexOf('=');
+  for (const part of subject.split(/\n| \+ /)) {
+    const equals = part.indexOf('=');
     if (equals <= 0) continue;
-    const value = line.slice(equals + 1).replaceAll(/\\(.)/g, '$1');
-    pairs.push([line.slice(0, equals).trim(), value]);
+    const value = part
+      .slice(equals + 1)
+      .replaceAll(
+        /\\(?:([0-9A-F]{2})|(.))/g,
+        (_all, hex: string | undefined, character: string | undefined) =>
+          hex === undefined ? (character ?? '') : String.fromCharCode(Number.parseInt(hex, 16)),
+      );
+    pairs.push([part.slice(0, equals), value]);
   }
   return pairs;
 }
 
 export function userOfCertificate(certificate: X509Certificate): UserInfo | undefined {
-  // An array in spite of its type: OIDs, undefined when the extension is absent.
-  const usages: readonly string[] | undefined = certificate.keyUsage as readonly string[] | undefined;
+  // OIDs of the extended key usage; undefined when the extension is absent.
+  const usages: readonly string[] | undefined = certificate.keyUsage;
   if (usages !== undefined && !usages.some((usage) => CLIENT_USAGES.has(usage))) return undefined;
   const attributes = subjectAttributes(certificate.subject);
   const name = attributes.find(([type]) => type === 'CN')?.[1];

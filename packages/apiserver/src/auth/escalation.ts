@@ -6,7 +6,8 @@
  * right of the bound role, or the verb `bind` on that role. The message lists what is missing.
  */
 import type { UserInfo } from '../rest/contract.js';
-import { forbidden, quoted } from './attributes.js';
+import { forbidden } from '../rest/status-errors.js';
+import { quoted } from './attributes.js';
 import type { LabelSelector, PolicyRule, RbacSource, RoleRef } from './rbac-source.js';
 import { RBAC_GROUP } from './rbac-source.js';
 import type { Authorizer } from './rbac.js';
@@ -142,8 +143,7 @@ function refuse(grant: RoleGrant | BindingGrant, missing: readonly PolicyRule[])
   if (missing.length === 0) return;
   const { user } = grant;
   throw forbidden(
-    RBAC_GROUP,
-    grant.resource,
+    { group: RBAC_GROUP, resource: grant.resource },
     grant.name,
     `user ${quoted(user.name)} (groups=${goList(user.groups)}) is attempting to grant RBAC permissions not currently held:\n${describeMissing(missing)}`,
   );
@@ -197,6 +197,7 @@ export function checkBindingEscalation(
   });
   if (allowed) return;
   const bound = resolveRoleRef(source, roleRef, namespace);
-  if ('error' in bound) throw forbidden(RBAC_GROUP, grant.resource, grant.name, bound.error);
+  if ('error' in bound)
+    throw forbidden({ group: RBAC_GROUP, resource: grant.resource }, grant.name, bound.error);
   refuse(grant, missingRules(authorizer.rulesFor(user, namespace).rules, bound.rules));
 }

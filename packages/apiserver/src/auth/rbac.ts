@@ -8,7 +8,7 @@
  */
 import type { UserInfo } from '../rest/contract.js';
 import type { Attributes, Decision } from './attributes.js';
-import { groupResource, quoted } from './attributes.js';
+import { quoted } from './attributes.js';
 import type {
   ClusterRole,
   ClusterRoleBinding,
@@ -112,12 +112,12 @@ function resolve(index: RoleIndex, ref: RoleRef, namespace: string): Resolution 
   if (ref.kind === 'ClusterRole') {
     const rules = index.clusterRoles.get(ref.name);
     if (rules !== undefined) return { rules };
-    return { error: `${groupResource(RBAC_GROUP, 'clusterroles')} ${quoted(ref.name)} not found` };
+    return { error: `clusterroles.${RBAC_GROUP} ${quoted(ref.name)} not found` };
   }
   if (ref.kind === 'Role') {
     const rules = index.roles.get(`${namespace}/${ref.name}`);
     if (rules !== undefined) return { rules };
-    return { error: `${groupResource(RBAC_GROUP, 'roles')} ${quoted(ref.name)} not found` };
+    return { error: `roles.${RBAC_GROUP} ${quoted(ref.name)} not found` };
   }
   return { error: `unsupported role reference kind: ${quoted(ref.kind)}` };
 }

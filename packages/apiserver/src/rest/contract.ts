@@ -130,6 +130,11 @@ export interface RestWatchSink {
   onEvent(event: RestWatchEvent): void;
   /** Nothing follows. An expired revision is reported as an ERROR event first. */
   onEnd(): void;
+  /**
+   * For bursts (initial events): undefined when more can be taken now, else a promise of when it can. A producer that
+   * does not ask is not slowed, and a client that falls too far behind is disconnected.
+   */
+  drained?(): Promise<void> | undefined;
 }
 
 export type RestResponse =
