@@ -4,7 +4,7 @@
  */
 import { Command, Option } from 'commander';
 import { exitCodes, toCliError } from './errors.js';
-import { logLevels, outputFormats, parsePort, parseStorage } from './options.js';
+import { logLevels, outputFormats, parseEncryptionContext, parsePort, parseStorage } from './options.js';
 
 const outputOption = () =>
   new Option('--output <format>', 'what to print').choices(outputFormats).default('text');
@@ -147,7 +147,7 @@ Examples:
       .option('--ca-file <file>', 'PEM authority of that endpoint')
       .option('--credentials-file <file>', 'AWS shared credentials file (default: the SDK’s own chain)')
       .option('--profile <name>', 'profile in that file')
-      .option('--encryption-context <k=v,…>', 'encryption context of every call');
+      .option('--encryption-context <k=v,…>', 'encryption context of every call', parseEncryptionContext);
   common(plugin.command('local').description('Wrap DEKs under a keyring file on this machine.'))
     .requiredOption('--keyring <file>', 'keyring file (0600); made when it is missing')
     .action(async (options) => (await import('./commands/plugin.js')).pluginLocal(options));

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parsePort, parseStorage } from './options.js';
+import { parseEncryptionContext, parsePort, parseStorage } from './options.js';
 
 test('parsePort takes 0 to 65535 and nothing else', () => {
   assert.equal(parsePort('0'), 0);
@@ -24,4 +24,10 @@ test('parseStorage reads lmdb and etcd URLs', () => {
   for (const text of ['', 'etcd', 'etcd://', 'etcd://a', 'etcd://a:b', 'redis://a:1', 'etcd://a:1,']) {
     assert.throws(() => parseStorage(text), /Expected lmdb|host:port/, text);
   }
+});
+
+test('parseEncryptionContext reads pairs, once each', () => {
+  assert.deepEqual(parseEncryptionContext('a=b,c=d=e,f='), { a: 'b', c: 'd=e', f: '' });
+  for (const text of ['', 'a', '=b', 'a=b,', 'a=1,a=2'])
+    assert.throws(() => parseEncryptionContext(text), /name=value|given twice/);
 });

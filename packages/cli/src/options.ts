@@ -36,3 +36,16 @@ export type OutputFormat = (typeof outputFormats)[number];
 
 export const logLevels = ['silent', 'error', 'warn', 'info', 'debug'] as const;
 export type LogLevel = (typeof logLevels)[number];
+
+/** `name=value,name=value`, as AWS's encryption contexts are written on command lines. */
+export function parseEncryptionContext(text: string): Record<string, string> {
+  const context: Record<string, string> = {};
+  for (const pair of text.split(',')) {
+    const at = pair.indexOf('=');
+    if (at <= 0) throw new InvalidArgumentError(`'${pair}' is not name=value.`);
+    const name = pair.slice(0, at);
+    if (Object.hasOwn(context, name)) throw new InvalidArgumentError(`'${name}' is given twice.`);
+    context[name] = pair.slice(at + 1);
+  }
+  return context;
+}

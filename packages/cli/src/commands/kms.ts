@@ -1,0 +1,54 @@
+/** `waxseal kms serve`: the key service alone. */
+import { runUntilSignal, startAll } from '../lifetime.js';
+import { createLogger } from '../logging.js';
+import type { LogLevel, OutputFormat } from '../options.js';
+import { startKeyServicePart } from '../parts/key-service.js';
+import { ensurePrincipals, region } from '../up/client-files.js';
+import { openDataDir } from '../up/data-dir.js';
+import { loadPki } from '../up/pki.js';
+
+export interface KmsServeOptions {
+  readonly dataDir: string;
+  readonly port: number;
+  readonly config?: string;
+  readonly insecureHttp: boolean;
+  readonly output: OutputFormat;
+  readonly logLevel: LogLevel;
+}
+
+export async function serveKms(options: KmsServeOptions): Promise<void> {
+  const dataDir = openDataDir(options.dataDir);
+  const pki = await loadPki(dataDir.pki, new Date());
+  if (options.config === undefined) ensurePrincipals(dataDir);
+  const { value: service, started } = await startAll((parts) =>
+    startKeyServicePart(parts, {
+      folder: dataDir.keyService,
+      principalsFile: options.config ?? dataDir.principals,
+      port: options.port,
+      tls: options.insecureHttp ? undefined : pki.keyService,
+      region,
+      logger: createLogger(options.logLevel),
+    }),
+  );
+  const ready = {
+    endpoint: service.endpoint,
+    caFile: pki.caFile,
+    region,
+    ...(options.config === undefined ? { credentialsFile: dataDir.credentials } : {}),
+  };
+  if (options.output === 'json') console.log(JSON.stringify(ready));
+  else
+    console.log(
+      describe(service.endpoint, pki.caFile, options.config === undefined ? dataDir.credentials : undefined),
+    );
+  await runUntilSignal(started);
+}
+
+const describe = (endpoint: string, caFile: string, credentialsFile: string | undefined): string =>
+  `The key service listens at ${endpoint}.
+
+Type next, in another terminal:
+
+${credentialsFile === undefined ? '' : `  export AWS_SHARED_CREDENTIALS_FILE=${credentialsFile}\n`}  export AWS_CA_BUNDLE=${caFile}
+  aws --endpoint-url ${endpoint} --region ${region} kms list-keys
+`;

@@ -1,0 +1,33 @@
+/** The store the API server's objects lie in: LMDB in the data directory, or an etcd cluster. */
+import { readFileSync } from 'node:fs';
+import { openEtcdStore, openLmdbStore, type Store } from '@waxseal/storage';
+import type { StorageOption } from '../options.js';
+
+/** A cluster that does not answer at start is reported after this long. */
+const dialTimeoutMs = 5_000;
+/** kube-apiserver gives etcd as long as the request has; ours end after 60 s, and a leader election takes less than this. */
+const requestTimeoutMs = 10_000;
+
+export interface StoreSettings {
+  readonly storage: StorageOption;
+  /** Of the LMDB environment. */
+  readonly folder: string;
+  /** PEM files for TLS to etcd. */
+  readonly caFile?: string | undefined;
+  readonly certFile?: string | undefined;
+  readonly keyFile?: string | undefined;
+}
+
+export async function openStore(settings: StoreSettings): Promise<Store> {
+  const { storage, caFile, certFile, keyFile } = settings;
+  if (storage.kind === 'lmdb') return openLmdbStore({ path: settings.folder });
+  const read = (file: string | undefined) => (file === undefined ? undefined : readFileSync(file));
+  const tls = storage.endpoints.some((endpoint) => endpoint.startsWith('https://'));
+  const [ca, cert, key] = [read(caFile), read(certFile), read(keyFile)];
+  return openEtcdStore({
+    endpoints: [...storage.endpoints],
+    dialTimeoutMs,
+    requestTimeoutMs,
+    ...(tls ? { tls: { ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) } } : {}),
+  });
+}
