@@ -1,0 +1,153 @@
+/**
+ * Secrets.
+ *
+ * Source of the rule: kube-apiserver's Secret strategy and validation: required keys by type, 1 MiB of data,
+ * `stringData` folded into `data`, immutability. Messages never quote a value of `data`.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import type { KubeObject } from '../object.js';
+import { badRequest } from '../rest/status-errors.js';
+import { storedResource } from './definition.js';
+import { strategy, type RegistryEntry } from './strategy.js';
+import {
+  forbiddenField,
+  invalidValue,
+  required,
+  tooLong,
+  type FieldError,
+} from './validation/field-error.js';
+import { configKeyErrors, nameIsDnsSubdomain } from './validation/names.js';
+
+/** Decoded values of `data` together. */
+export const MAX_SECRET_BYTES = 1024 * 1024;
+
+const IMMUTABLE = 'field is immutable when `immutable` is set';
+
+/** Keys that must be there, by type. */
+const REQUIRED_KEYS: Readonly<Record<string, readonly string[]>> = {
+  'kubernetes.io/dockercfg': ['.dockercfg'],
+  'kubernetes.io/dockerconfigjson': ['.dockerconfigjson'],
+  'kubernetes.io/tls': ['tls.crt', 'tls.key'],
+};
+
+type Data = Record<string, string>;
+
+function dataOf(object: KubeObject): Data {
+  return (object['data'] ?? {}) as Data;
+}
+
+const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/;
+
+/** Checks base64 as Go's decoder does (newlines are skipped) and returns it without newlines. */
+function checkBase64(value: string): string {
+  const text = value.includes('\n') || value.includes('\r') ? value.replaceAll(/[\r\n]/g, '') : value;
+  if (text.length % 4 === 0 && BASE64.test(text)) return text;
+  const bad = text.search(/[^A-Za-z0-9+/]/);
+  const at = bad === -1 ? text.length - (text.length % 4) : bad;
+  throw badRequest(
+    `Secret in version "v1" cannot be handled as a Secret: illegal base64 data at input byte ${at}`,
+  );
+}
+
+function decodedBytes(base64: string): number {
+  return Buffer.byteLength(base64, 'base64');
+}
+
+/** Defaults the type, folds stringData into data, and checks that every value is base64. */
+function normalise(object: KubeObject): KubeObject {
+  const { stringData, data, ...rest } = object;
+  const folded: Data = {};
+  for (const [key, value] of Object.entries((data ?? {}) as Record<string, string | null>)) {
+    folded[key] = value === null ? '' : checkBase64(value);
+  }
+  for (const [key, value] of Object.entries((stringData ?? {}) as Data)) {
+    folded[key] = Buffer.from(value ?? '').toString('base64');
+  }
+  const type = rest['type'];
+  return {
+    ...rest,
+    ...(data === undefined && stringData === undefined ? {} : { data: folded }),
+    type: type === undefined || type === '' || type === null ? 'Opaque' : type,
+  };
+}
+
+function isJsonObject(base64: string): boolean {
+  try {
+    const value: unknown = JSON.parse(Buffer.from(base64, 'base64').toString());
+    return typeof value === 'object' && value !== null && !Array.isArray(value);
+  } catch {
+    return false;
+  }
+}
+
+function validateType(object: KubeObject, data: Data): FieldError[] {
+  const type = object['type'] as string;
+  const missing = (key: string): FieldError => required(`data[${key}]`);
+  const requiredKeys = Object.hasOwn(REQUIRED_KEYS, type) ? (REQUIRED_KEYS[type] as readonly string[]) : [];
+  const errors = requiredKeys.filter((key) => !Object.hasOwn(data, key)).map(missing);
+  switch (type) {
+    case 'kubernetes.io/service-account-token': {
+      const annotation = 'kubernetes.io/service-account.name';
+      if ((object.metadata.annotations?.[annotation] ?? '') === '') {
+        errors.push(required(`metadata.annotations[${annotation}]`));
+      }
+      break;
+    }
+    case 'kubernetes.io/dockercfg':
+    case 'kubernetes.io/dockerconfigjson': {
+      const key = requiredKeys[0] as string;
+      const value = data[key];
+      if (value !== undefined && !isJsonObject(value)) {
+        errors.push(invalidValue(`data[${key}]`, '<secret contents redacted>', 'must be a JSON object'));
+      }
+      break;
+    }
+    case 'kubernetes.io/basic-auth':
+      if (!Object.hasOwn(data, 'username') && !Object.hasOwn(data, 'password')) {
+        errors.push(missing('username'), missing('password'));
+      }
+      break;
+    case 'kubernetes.io/ssh-auth':
+      if ((data['ssh-privatekey'] ?? '') === '') errors.push(missing('ssh-privatekey'));
+      break;
+    default:
+  }
+  return errors;
+}
+
+function validate(object: KubeObject): FieldError[] {
+  const errors: FieldError[] = [];
+  const data = dataOf(object);
+  let totalBytes = 0;
+  for (const key of Object.keys(data)) {
+    for (const message of configKeyErrors(key)) errors.push(invalidValue(`data[${key}]`, key, message));
+    totalBytes += decodedBytes(data[key] as string);
+  }
+  if (totalBytes > MAX_SECRET_BYTES) errors.push(tooLong('data', MAX_SECRET_BYTES));
+  errors.push(...validateType(object, data));
+  return errors;
+}
+
+function validateUpdate(object: KubeObject, old: KubeObject): FieldError[] {
+  const errors: FieldError[] = [];
+  if (object['type'] !== old['type']) {
+    errors.push(invalidValue('type', object['type'], 'field is immutable'));
+  }
+  if (old['immutable'] === true) {
+    if (object['immutable'] !== true) errors.push(forbiddenField('immutable', IMMUTABLE));
+    if (!isDeepStrictEqual(dataOf(object), dataOf(old))) errors.push(forbiddenField('data', IMMUTABLE));
+  }
+  return [...errors, ...validate(object)];
+}
+
+export const secrets: RegistryEntry = {
+  definition: storedResource({ kind: 'Secret', resource: 'secrets', singular: 'secret' }),
+  strategy: strategy({
+    nameRule: nameIsDnsSubdomain,
+    prepareForCreate: normalise,
+    prepareForUpdate: normalise,
+    validate,
+    validateUpdate,
+    selectableFields: { type: (object) => (object['type'] as string | undefined) ?? '' },
+  }),
+};

@@ -1,0 +1,297 @@
+/** A REST layer over a fresh store, and short words for its verbs; for tests. */
+import { createHash, randomBytes } from 'node:crypto';
+import {
+  createAesGcmTransformer,
+  createIdentityTransformer,
+  createPrefixTransformer,
+} from '@waxseal/envelope';
+import type { Transformer } from '@waxseal/envelope';
+import type { EncryptionAtRest } from '@waxseal/encryption-config';
+import type { Store } from '@waxseal/storage';
+import { pino } from 'pino';
+import { Registry } from 'prom-client';
+import { createAuthHooks } from '../../auth/hooks.js';
+import { apiServerUser } from '../../auth/users.js';
+import type { KubeObject } from '../../object.js';
+import { createMemoryStore } from '../../objects/testing/memory-store.js';
+import type { ResourceDefinition } from '../../registry/resource.js';
+import type {
+  DeleteOptions,
+  ListRequest,
+  PatchKind,
+  RestRequest,
+  RestResponse,
+  RestTarget,
+  RestWatchEvent,
+  UserInfo,
+  WatchRequest,
+} from '../contract.js';
+import { createRestHandler, type RunningRestHandler } from '../handler.js';
+
+export type JsonPatchBody = Extract<RestRequest, { verb: 'patch' }>['patch'];
+
+/** AES-GCM under the key derived from `secret`, and every older one readable. */
+export function transformerOf(...secrets: readonly string[]): Transformer {
+  return createPrefixTransformer({
+    transformers: [
+      ...secrets.map((secret) => ({
+        prefix: `k8s:enc:aesgcm:v1:${secret}:`,
+        transformer: createAesGcmTransformer({
+          key: createHash('sha256').update(secret).digest(),
+          randomBytes,
+        }),
+      })),
+      { prefix: '', transformer: createIdentityTransformer() },
+    ],
+  });
+}
+
+/** Encryption whose transformer can be exchanged under the running server, as a reload does. */
+export function switchableEncryption(
+  first: Transformer,
+): EncryptionAtRest & { use(next: Transformer): void } {
+  let current = first;
+  const stable: Transformer = {
+    transformFromStorage: (stored, authenticated) => current.transformFromStorage(stored, authenticated),
+    transformToStorage: (data, authenticated) => current.transformToStorage(data, authenticated),
+  };
+  return {
+    transformerFor: () => stable,
+    healthChecks: () => [],
+    close: async () => undefined,
+    use(next) {
+      current = next;
+    },
+  };
+}
+
+export interface Harness {
+  readonly store: Store;
+  readonly rest: RunningRestHandler;
+  readonly encryption: ReturnType<typeof switchableEncryption>;
+  resource(name: string): ResourceDefinition;
+  /** The answer, unparsed. */
+  raw(request: Partial<RestTarget> & Record<string, unknown>): Promise<RestResponse>;
+  create(resource: string, namespace: string, object: object, options?: CallOptions): Promise<KubeObject>;
+  get(resource: string, namespace: string, name: string): Promise<KubeObject>;
+  list(resource: string, namespace: string, query?: Partial<ListRequest>): Promise<ListAnswer>;
+  update(resource: string, namespace: string, object: KubeObject, options?: CallOptions): Promise<KubeObject>;
+  patch(
+    resource: string,
+    namespace: string,
+    name: string,
+    patchKind: PatchKind,
+    patch: JsonPatchBody,
+    options?: CallOptions,
+  ): Promise<KubeObject>;
+  delete(
+    resource: string,
+    namespace: string,
+    name: string,
+    options?: Partial<DeleteOptions>,
+  ): Promise<KubeObject>;
+  watch(resource: string, namespace: string, query?: Partial<WatchRequest>): Promise<RunningTestWatch>;
+  /** The bytes as they lie in storage. */
+  stored(key: string): Promise<Buffer | undefined>;
+  /** Waits until `condition` gives something. */
+  until<T>(condition: () => Promise<T | undefined> | T | undefined): Promise<T>;
+  close(): Promise<void>;
+}
+
+export interface CallOptions {
+  readonly user?: UserInfo;
+  readonly dryRun?: boolean;
+  readonly subresource?: string;
+}
+
+export interface ListAnswer {
+  readonly items: readonly KubeObject[];
+  readonly names: readonly string[];
+  readonly resourceVersion: string;
+  readonly continue: string;
+  readonly remainingItemCount: number | undefined;
+}
+
+export interface WatchedEvent {
+  readonly type: RestWatchEvent['type'];
+  readonly object: KubeObject;
+}
+
+export interface RunningTestWatch {
+  readonly events: readonly WatchedEvent[];
+  readonly ended: boolean;
+  /** Resolves with the first `count` events. */
+  take(count: number): Promise<readonly WatchedEvent[]>;
+  stop(): void;
+}
+
+export async function createHarness(
+  options: {
+    readonly store?: Store;
+    readonly transformer?: Transformer;
+    readonly now?: () => Date;
+    readonly bookmarkIntervalMs?: number;
+  } = {},
+): Promise<Harness> {
+  const store = options.store ?? createMemoryStore();
+  const encryption = switchableEncryption(options.transformer ?? transformerOf('first'));
+  const rest = await createRestHandler({
+    store,
+    encryption,
+    auth: (source) =>
+      createAuthHooks({
+        source,
+        authenticateToken: async () => ({ kind: 'unknown' }),
+        serviceAccountTokens: undefined,
+      }),
+    now: options.now ?? (() => new Date()),
+    randomBytes,
+    logger: pino({ level: 'silent' }),
+    registry: new Registry(),
+    ...(options.bookmarkIntervalMs === undefined ? {} : { bookmarkIntervalMs: options.bookmarkIntervalMs }),
+  });
+
+  const resource = (name: string): ResourceDefinition => {
+    const found = rest.resources.find((r) => r.resource === name);
+    if (found === undefined) throw new Error(`no resource ${name}`);
+    return found;
+  };
+  const raw: Harness['raw'] = (request) =>
+    rest.handle({
+      namespace: '',
+      user: apiServerUser,
+      signal: new AbortController().signal,
+      labelSelector: '',
+      fieldSelector: '',
+      resourceVersion: '',
+      resourceVersionMatch: '',
+      limit: 0,
+      continue: '',
+      ...request,
+    } as unknown as RestRequest);
+  const objectOf = (response: RestResponse): KubeObject => {
+    switch (response.kind) {
+      case 'object':
+        return JSON.parse(response.object.toString()) as KubeObject;
+      case 'status':
+        return response.status as unknown as KubeObject;
+      case 'list':
+      case 'watch':
+        throw new Error(`unexpected ${response.kind}`);
+    }
+  };
+  const target = (name: string, namespace: string, call: CallOptions = {}): Record<string, unknown> => {
+    const definition = resource(name);
+    return {
+      resource: definition,
+      namespace,
+      subresource: definition.subresources.find((s) => s.name === call.subresource),
+      user: call.user ?? apiServerUser,
+      options: { dryRun: call.dryRun ?? false, fieldManager: 'test', fieldValidation: 'Strict' },
+    };
+  };
+
+  const harness: Harness = {
+    store,
+    rest,
+    encryption,
+    resource,
+    raw,
+    create: async (name, namespace, object, call) => {
+      const definition = resource(name);
+      const whole = {
+        kind: definition.kind,
+        apiVersion: definition.group === '' ? 'v1' : `${definition.group}/v1`,
+        metadata: {},
+        ...object,
+      };
+      return objectOf(await raw({ verb: 'create', object: whole, ...target(name, namespace, call) }));
+    },
+    get: async (name, namespace, objectName) =>
+      objectOf(await raw({ verb: 'get', name: objectName, ...target(name, namespace) })),
+    list: async (name, namespace, query = {}) => {
+      const response = await raw({ verb: 'list', ...target(name, namespace), ...query });
+      if (response.kind !== 'list') throw new Error(`unexpected ${response.kind}`);
+      const items = response.items.map((item) => JSON.parse(item.toString()) as KubeObject);
+      return {
+        items,
+        names: items.map((item) => item.metadata.name ?? ''),
+        resourceVersion: response.resourceVersion,
+        continue: response.continue,
+        remainingItemCount: response.remainingItemCount,
+      };
+    },
+    update: async (name, namespace, object, call) =>
+      objectOf(
+        await raw({
+          verb: 'update',
+          name: object.metadata.name,
+          object: structuredClone(object),
+          ...target(name, namespace, call),
+        }),
+      ),
+    patch: async (name, namespace, objectName, patchKind, patch, call) =>
+      objectOf(
+        await raw({ verb: 'patch', name: objectName, patchKind, patch, ...target(name, namespace, call) }),
+      ),
+    delete: async (name, namespace, objectName, deleteOptions = {}) =>
+      objectOf(
+        await raw({
+          verb: 'delete',
+          name: objectName,
+          ...target(name, namespace),
+          options: { dryRun: false, preconditions: {}, propagationPolicy: '', ...deleteOptions },
+        }),
+      ),
+    watch: async (name, namespace, query = {}) => {
+      const response = await raw({
+        verb: 'watch',
+        allowWatchBookmarks: false,
+        sendInitialEvents: false,
+        timeoutMs: 0,
+        ...target(name, namespace),
+        ...query,
+      });
+      if (response.kind !== 'watch') throw new Error(`unexpected ${response.kind}`);
+      return collect(response.start.bind(response), harness.until);
+    },
+    stored: async (key) => (await store.get(Buffer.from(key))).kv?.value,
+    until: async (condition) => {
+      for (let attempt = 0; attempt < 2000; attempt++) {
+        const found = await condition();
+        if (found !== undefined) return found;
+        await new Promise((resolve) => {
+          setTimeout(resolve, 5);
+        });
+      }
+      throw new Error('the condition did not come true within ten seconds');
+    },
+    close: async () => {
+      await rest.close();
+      await store.close();
+    },
+  };
+  return harness;
+}
+
+function collect(
+  start: Extract<RestResponse, { kind: 'watch' }>['start'],
+  until: Harness['until'],
+): RunningTestWatch {
+  const events: WatchedEvent[] = [];
+  let ended = false;
+  const stop = start({
+    onEvent: ({ type, object }) => events.push({ type, object: JSON.parse(object.toString()) as KubeObject }),
+    onEnd() {
+      ended = true;
+    },
+  });
+  return {
+    events,
+    get ended() {
+      return ended;
+    },
+    take: (count) => until(() => (events.length >= count ? events.slice(0, count) : undefined)),
+    stop,
+  };
+}
