@@ -1,0 +1,74 @@
+// Goal: what was sealed opens to the same bytes, and nothing else opens: no flipped bit, no truncation, no other key or context.
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { MIN_BLOB_BYTES, openBlob, readBlobHeader, sealBlob } from './ciphertext-blob.js';
+import { encodeEncryptionContext } from './encryption-context.js';
+
+const name = {
+  accountId: '000000000042',
+  keyId: '1234abcd-12ab-34cd-56ef-1234567890ab',
+  materialId: 'ab'.repeat(32),
+};
+const material = randomBytes(32);
+const context = encodeEncryptionContext({ purpose: 'test' });
+const seal = (plaintext: Buffer): Buffer => sealBlob(name, material, context, plaintext, randomBytes);
+
+test('a blob opens to its plaintext and names its key', () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ minLength: 1, maxLength: 4096 }), (bytes) => {
+      const plaintext = Buffer.from(bytes);
+      const blob = seal(plaintext);
+      assert.equal(blob.length, MIN_BLOB_BYTES + plaintext.length);
+      assert.deepEqual(readBlobHeader(blob), name);
+      assert.deepEqual(openBlob(material, context, blob), plaintext);
+    }),
+  );
+});
+
+test('a multi-Region key id and the largest account id survive', () => {
+  const multiRegion = { ...name, accountId: '999999999999', keyId: `mrk-${'0f'.repeat(16)}` };
+  const blob = sealBlob(multiRegion, material, context, Buffer.from('x'), randomBytes);
+  assert.deepEqual(readBlobHeader(blob), multiRegion);
+});
+
+test('the same plaintext never gives the same blob', () => {
+  const blobs = Array.from({ length: 100 }, () => seal(Buffer.from('same')).toString('hex'));
+  assert.equal(new Set(blobs).size, 100);
+});
+
+test('no blob with one flipped bit opens', () => {
+  const blob = seal(Buffer.from('plaintext'));
+  for (let bit = 0; bit < blob.length * 8; bit++) {
+    const flipped = Buffer.from(blob);
+    flipped[bit >> 3] = (flipped[bit >> 3] as number) ^ (1 << (bit & 7));
+    assert.equal(openBlob(material, context, flipped), undefined, `bit ${bit}`);
+  }
+});
+
+test('no truncation opens, and the header of every one is read without a crash', () => {
+  const blob = seal(Buffer.from('plaintext'));
+  for (let length = 0; length < blob.length; length++) {
+    const cut = blob.subarray(0, length);
+    assert.equal(openBlob(material, context, cut), undefined, `length ${length}`);
+    assert.equal(readBlobHeader(cut) === undefined, length < MIN_BLOB_BYTES, `length ${length}`);
+  }
+});
+
+test('another material or another context does not open', () => {
+  const blob = seal(Buffer.from('plaintext'));
+  assert.equal(openBlob(randomBytes(32), context, blob), undefined);
+  assert.equal(openBlob(material, encodeEncryptionContext({}), blob), undefined);
+  assert.equal(openBlob(material, encodeEncryptionContext({ purpose: 'other' }), blob), undefined);
+});
+
+test('any bytes have a header or none, never an error', () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
+      const blob = Buffer.from(bytes);
+      readBlobHeader(blob);
+      assert.equal(openBlob(material, context, blob), undefined);
+    }),
+  );
+});

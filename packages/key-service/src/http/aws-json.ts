@@ -1,0 +1,110 @@
+/**
+ * KMS over the AWS JSON 1.1 protocol: `POST /` with `X-Amz-Target: TrentService.<Action>`.
+ *
+ * Signature, body, operation, answer, in that order; whatever happens, one audit record is on disk before the answer leaves.
+ */
+import { AwsError } from '../aws-error.js';
+import type { Call } from '../operations/call.js';
+import type { Operation, Output } from '../operations/operation.js';
+import { OPERATIONS } from '../operations/table.js';
+import type { SignatureVerifier, VerifiedCaller } from '../sigv4/verifier.js';
+import { parseJsonBody } from './json-body.js';
+import { type HttpRequest, type HttpResponse, splitTarget } from './message.js';
+import type { CallRecorder } from './call-recorder.js';
+import type { KeyServices } from '../operations/call.js';
+
+const TARGET_PREFIX = 'TrentService.';
+const CONTENT_TYPE = 'application/x-amz-json-1.1';
+const CONTENT_TYPES = /^application\/x-amz-json-1\.[01](?:\s*;|$)/i;
+
+export interface AwsJsonProtocol {
+  handle(request: HttpRequest): Promise<HttpResponse>;
+}
+
+export function createAwsJsonProtocol(
+  services: KeyServices,
+  verifier: SignatureVerifier,
+  recorder: CallRecorder,
+): AwsJsonProtocol {
+  async function execute(
+    operation: Operation,
+    request: HttpRequest,
+    caller: VerifiedCaller,
+    requestId: string,
+  ) {
+    const call: Call = {
+      services,
+      principal: caller.accessKey.principal,
+      accessKey: caller.accessKey,
+      region: caller.region,
+      requestId,
+      nowMs: services.now(),
+      resources: [],
+    };
+    let output: Output;
+    let error: AwsError | undefined;
+    try {
+      output = await operation.execute(call, parseJsonBody(request.body));
+    } catch (thrown) {
+      error = recorder.asAwsError(thrown, operation.name);
+    }
+    return { call, output, error };
+  }
+
+  return {
+    async handle(request) {
+      const started = recorder.start(request, 'kms.amazonaws.com');
+      const { requestId } = started;
+      if (!CONTENT_TYPES.test(request.headers.get('content-type') ?? '')) {
+        // Without its content type no protocol is recognised, and the service answers in none.
+        await started.finish({
+          eventName: 'Unknown',
+          readOnly: true,
+          error: new AwsError('UnknownOperationException'),
+        });
+        return { status: 404, contentType: undefined, requestId, body: '<UnknownOperationException/>\n' };
+      }
+      const name = operationName(request);
+      const operation = name === undefined ? undefined : OPERATIONS.get(name);
+      let caller: VerifiedCaller | undefined;
+      try {
+        if (operation === undefined) throw new AwsError('UnknownOperationException');
+        caller = verifier.verify(request, 'kms');
+      } catch (thrown) {
+        const error = recorder.asAwsError(thrown, name ?? 'Unknown');
+        const eventName = operation?.name ?? 'Unknown';
+        return failure(
+          (await started.finish({ eventName, readOnly: operation?.readOnly ?? true, error })) ?? error,
+          requestId,
+        );
+      }
+      const { call, output, error } = await execute(operation, request, caller, requestId);
+      const failed = await started.finish({
+        eventName: operation.name,
+        readOnly: operation.readOnly,
+        accessKey: caller.accessKey,
+        region: caller.region,
+        call,
+        output,
+        error,
+      });
+      if (failed !== undefined) return failure(failed, requestId);
+      return {
+        status: 200,
+        contentType: CONTENT_TYPE,
+        requestId,
+        body: output === undefined ? '' : JSON.stringify(output),
+      };
+    },
+  };
+}
+
+function operationName(request: HttpRequest): string | undefined {
+  const target = request.headers.get('x-amz-target');
+  if (request.method !== 'POST' || splitTarget(request.target).path !== '/') return undefined;
+  return target?.startsWith(TARGET_PREFIX) ? target.slice(TARGET_PREFIX.length) : undefined;
+}
+
+function failure(error: AwsError, requestId: string): HttpResponse {
+  return { status: error.status, contentType: CONTENT_TYPE, requestId, body: error.body() };
+}

@@ -1,0 +1,99 @@
+/**
+ * What every call leaves behind, whatever its protocol: an audit record on disk, a metric, and for faults of ours a log line.
+ */
+import { StoreError } from '@waxseal/storage';
+import type { Logger } from 'pino';
+import type { AccessKey } from '../access/principals.js';
+import type { AuditJournal } from '../audit/journal.js';
+import { cloudTrailRecord, type AuditedCall, trailAccountOf } from '../audit/record.js';
+import { AwsError } from '../aws-error.js';
+import type { KeyServiceMetrics } from '../metrics.js';
+import type { Call } from '../operations/call.js';
+import type { Output } from '../operations/operation.js';
+import type { HttpRequest } from './message.js';
+
+export interface CallOutcome {
+  readonly eventName: string;
+  readonly readOnly: boolean;
+  readonly accessKey?: AccessKey | undefined;
+  readonly region?: string | undefined;
+  readonly call?: Call | undefined;
+  readonly output?: Output;
+  readonly error?: AwsError | undefined;
+}
+
+export interface StartedCall {
+  readonly requestId: string;
+  /** Records the outcome. Resolves with the error to answer with, undefined for success; when the record cannot be written, that is the error. */
+  finish(outcome: CallOutcome): Promise<AwsError | undefined>;
+}
+
+export interface CallRecorder {
+  start(request: HttpRequest | undefined, eventSource: string): StartedCall;
+  /** AwsErrors as they are; the store's failures and our own faults as AWS would name them, after logging them. */
+  asAwsError(thrown: unknown, operation: string): AwsError;
+}
+
+export interface CallRecorderOptions {
+  readonly journal: AuditJournal;
+  readonly metrics: KeyServiceMetrics;
+  readonly logger: Logger;
+  readonly now: () => number;
+  readonly createUuid: () => string;
+  /** The trail of calls whose region is not known. */
+  readonly defaultRegion: string;
+}
+
+const INTERNAL_MESSAGE = 'An internal error occurred. The request ID finds it in the log of the key service.';
+const TIMEOUT_MESSAGE =
+  'The system timed out while trying to fulfill the request. The request can be retried.';
+
+export function createCallRecorder(options: CallRecorderOptions): CallRecorder {
+  const { journal, metrics, logger, now, createUuid, defaultRegion } = options;
+  return {
+    start(request, eventSource) {
+      const requestId = createUuid();
+      const startedNs = process.hrtime.bigint();
+      const eventTimeMs = now();
+      return {
+        requestId,
+        async finish({ eventName, readOnly, accessKey, region = defaultRegion, call, output, error }) {
+          const audited: AuditedCall = {
+            eventId: createUuid(),
+            requestId,
+            eventTimeMs,
+            eventSource,
+            eventName,
+            readOnly,
+            region,
+            accessKey,
+            request,
+            input: call?.input,
+            output,
+            error,
+            resources: call?.resources ?? [],
+            keyMaterialId: call?.keyMaterialId,
+          };
+          let outcome = error;
+          try {
+            await journal.append(trailAccountOf(audited), region, cloudTrailRecord(audited));
+          } catch {
+            // The journal has logged why. What is not audited is not answered.
+            outcome = new AwsError('KMSInternalException', INTERNAL_MESSAGE);
+          }
+          metrics.observe(eventName, outcome?.code, Number(process.hrtime.bigint() - startedNs) / 1e9);
+          return outcome;
+        },
+      };
+    },
+
+    asAwsError(thrown, operation) {
+      if (thrown instanceof AwsError) return thrown;
+      logger.error({ err: thrown, operation }, 'a call failed for a reason of ours');
+      if (thrown instanceof StoreError && (thrown.code === 'unavailable' || thrown.code === 'timeout')) {
+        return new AwsError('DependencyTimeoutException', TIMEOUT_MESSAGE, { cause: thrown });
+      }
+      return new AwsError('KMSInternalException', INTERNAL_MESSAGE, { cause: thrown });
+    },
+  };
+}

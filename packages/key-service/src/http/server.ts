@@ -1,0 +1,188 @@
+/**
+ * The listening socket: HTTPS (or plain HTTP on loopback), with limits on everything a caller can make large or slow.
+ */
+import {
+  createServer as createHttpServer,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
+import type { AddressInfo, Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
+import type { Logger } from 'pino';
+import { AwsError } from '../aws-error.js';
+import { KeyServiceError } from '../errors.js';
+import type { HttpRequest, HttpResponse } from './message.js';
+
+/** The largest request of the API (a key policy, escaped) stays far below. */
+const MAX_BODY_BYTES = 1024 * 1024;
+const MAX_HEADER_BYTES = 16 * 1024;
+const HEADERS_TIMEOUT_MS = 10_000;
+const REQUEST_TIMEOUT_MS = 30_000;
+/** Longer than the idle time of AWS SDK connections, so that the client is the one to close. */
+const KEEP_ALIVE_TIMEOUT_MS = 75_000;
+const MAX_CONNECTIONS = 10_000;
+
+export type Transport =
+  | { readonly kind: 'https'; readonly cert: string | Buffer; readonly key: string | Buffer }
+  | { readonly kind: 'http' };
+
+export type RequestHandler = (request: HttpRequest) => Promise<HttpResponse>;
+
+export interface ListeningServer {
+  readonly port: number;
+  /** Stops accepting, lets calls under way finish, closes idle connections. */
+  close(): Promise<void>;
+}
+
+/** @throws KeyServiceError listen-failed */
+export async function listen(
+  transport: Transport,
+  host: string,
+  port: number,
+  handler: RequestHandler,
+  logger: Logger,
+): Promise<ListeningServer> {
+  const limits = {
+    maxHeaderSize: MAX_HEADER_BYTES,
+    headersTimeout: HEADERS_TIMEOUT_MS,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+    noDelay: true,
+  };
+  const onRequest = (incoming: IncomingMessage, response: ServerResponse): void => {
+    serve(incoming, response, handler, logger);
+  };
+  const server: Server =
+    transport.kind === 'https'
+      ? createHttpsServer(
+          {
+            ...limits,
+            cert: transport.cert,
+            key: transport.key,
+            minVersion: 'TLSv1.2',
+            ALPNProtocols: ['http/1.1'],
+          },
+          onRequest,
+        )
+      : createHttpServer(limits, onRequest);
+  server.maxConnections = MAX_CONNECTIONS;
+  server.on('clientError', (_error, socket) => refuseBrokenRequest(socket as Socket));
+
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error) => {
+      reject(
+        new KeyServiceError(
+          'listen-failed',
+          `The key service cannot listen on ${host}:${port}. Choose a free port, or 0 for any.`,
+          { cause: error },
+        ),
+      );
+    });
+    server.listen(port, host, resolve);
+  });
+  return {
+    port: (server.address() as AddressInfo).port,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeIdleConnections();
+      }),
+  };
+}
+
+function serve(
+  incoming: IncomingMessage,
+  response: ServerResponse,
+  handler: RequestHandler,
+  logger: Logger,
+): void {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  let refused = false;
+  incoming.on('data', (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes <= MAX_BODY_BYTES) {
+      chunks.push(chunk);
+    } else if (!refused) {
+      refused = true;
+      chunks.length = 0;
+      refuseTooLarge(incoming, response);
+    }
+  });
+  // A caller that goes away mid-request leaves nothing to answer.
+  incoming.on('error', () => undefined);
+  response.on('error', () => undefined);
+  incoming.on('end', () => {
+    if (refused) return;
+    const body = chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks);
+    handler(toRequest(incoming, body)).then(
+      (answer) => send(response, answer),
+      (error: unknown) => {
+        logger.error({ err: error }, 'a request could not be answered');
+        response.destroy();
+      },
+    );
+  });
+}
+
+function toRequest(incoming: IncomingMessage, body: Buffer): HttpRequest {
+  const { rawHeaders, socket } = incoming;
+  const headers = new Map<string, string>();
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = (rawHeaders[i] as string).toLowerCase();
+    const value = rawHeaders[i + 1] as string;
+    const before = headers.get(name);
+    headers.set(name, before === undefined ? value : `${before},${value}`);
+  }
+  return {
+    method: incoming.method ?? '',
+    target: incoming.url ?? '/',
+    headers,
+    body,
+    sourceIpAddress: (socket.remoteAddress ?? '').replace(/^::ffff:/, ''),
+    tls: socket instanceof TLSSocket ? tlsDetails(socket) : undefined,
+  };
+}
+
+/** The same for the life of a connection, and asked for on every request. */
+const detailsOfSocket = new WeakMap<TLSSocket, NonNullable<HttpRequest['tls']>>();
+
+function tlsDetails(socket: TLSSocket): NonNullable<HttpRequest['tls']> {
+  let details = detailsOfSocket.get(socket);
+  if (details === undefined) {
+    details = { version: socket.getProtocol() ?? '', cipherSuite: socket.getCipher().standardName };
+    detailsOfSocket.set(socket, details);
+  }
+  return details;
+}
+
+function send(response: ServerResponse, answer: HttpResponse): void {
+  const headers = [
+    'x-amzn-RequestId',
+    answer.requestId,
+    'Cache-Control',
+    'no-cache, no-store, must-revalidate, private',
+    'Content-Length',
+    String(Buffer.byteLength(answer.body)),
+  ];
+  if (answer.contentType !== undefined) headers.push('Content-Type', answer.contentType);
+  response.writeHead(answer.status, headers);
+  response.end(answer.body);
+}
+
+function refuseTooLarge(incoming: IncomingMessage, response: ServerResponse): void {
+  const error = new AwsError(
+    'RequestEntityTooLargeException',
+    `The request is larger than ${MAX_BODY_BYTES} bytes.`,
+  );
+  response.writeHead(error.status, { 'Content-Type': 'application/x-amz-json-1.1', Connection: 'close' });
+  response.end(error.body(), () => incoming.destroy());
+}
+
+function refuseBrokenRequest(socket: Socket): void {
+  if (socket.writable)
+    socket.end('HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n');
+  else socket.destroy();
+}

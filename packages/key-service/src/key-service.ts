@@ -1,0 +1,137 @@
+/**
+ * The key service, put together: store, root key, keys, audit, protocols, socket.
+ */
+import { randomUUID } from 'node:crypto';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Store } from '@waxseal/storage';
+import type { Logger } from 'pino';
+import type { Registry } from 'prom-client';
+import type { PrincipalDirectory } from './access/principals.js';
+import { AuditJournal } from './audit/journal.js';
+import { ensureKey, type EnsuredKey, type EnsureKeyRequest } from './ensure-key.js';
+import { KeyServiceError } from './errors.js';
+import { createAwsJsonProtocol } from './http/aws-json.js';
+import { createCallRecorder } from './http/call-recorder.js';
+import { listen, type Transport } from './http/server.js';
+import { createStsQueryProtocol } from './http/sts-query.js';
+import { KeyStore } from './keys/key-store.js';
+import { KeyLifecycle } from './keys/lifecycle.js';
+import { MaterialVault } from './keys/material-vault.js';
+import { createMetrics } from './metrics.js';
+import type { KeyServices } from './operations/call.js';
+import { createFileProtector } from './root-key/file-protector.js';
+import type { RootKeyProtector } from './root-key/protector.js';
+import { openRootKey } from './root-key/root-key.js';
+import { createSignatureVerifier } from './sigv4/verifier.js';
+
+export interface KeyServiceOptions {
+  /** The key service's own store. It stays open after close(). */
+  readonly store: Store;
+  /** Audit logs, and the root key file of the default protector. Made with mode 0700 when absent. */
+  readonly dataDir: string;
+  /** Absent only with `insecureHttp`. PEM. */
+  readonly tls?: { readonly cert: string | Buffer; readonly key: string | Buffer };
+  /** Plain HTTP, on a loopback host only, for clients without TLS. */
+  readonly insecureHttp?: boolean;
+  /** Default 127.0.0.1. */
+  readonly host?: string;
+  /** Default 0: any free port. */
+  readonly port?: number;
+  readonly principals: PrincipalDirectory;
+  /** Default: `<dataDir>/root.key`, mode 0600, made for an empty store. */
+  readonly rootKeyProtector?: RootKeyProtector;
+  /** Trail of calls that could not prove their region; default us-east-1. */
+  readonly defaultRegion?: string;
+  readonly logger: Logger;
+  readonly registry: Registry;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  readonly randomBytes: (size: number) => Buffer;
+}
+
+export interface KeyService {
+  /** `https://127.0.0.1:<port>`. */
+  readonly endpoint: string;
+  readonly port: number;
+  /** Finds the key an alias points to, and makes both when there is no such alias. Audited like a call. */
+  ensureKey(request: EnsureKeyRequest): Promise<EnsuredKey>;
+  /** Answers what is under way, delivers the audit log, forgets all key material. The store stays open. */
+  close(): Promise<void>;
+}
+
+const LOOPBACK = new Set(['127.0.0.1', '::1', 'localhost']);
+
+/** @throws KeyServiceError with a sentence that says what to do; StoreError */
+export async function startKeyService(options: KeyServiceOptions): Promise<KeyService> {
+  const { store, dataDir, principals, logger, registry, now, randomBytes } = options;
+  const host = options.host ?? '127.0.0.1';
+  const transport = chooseTransport(options, host);
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+
+  const protector = options.rootKeyProtector ?? createFileProtector(join(dataDir, 'root.key'), randomBytes);
+  const vault = new MaterialVault(await openRootKey(store, protector, randomBytes), randomBytes);
+  const closers: (() => void | Promise<void>)[] = [() => vault.close()];
+  const closeAll = async (): Promise<void> => {
+    for (const close of closers.reverse()) await close();
+    closers.length = 0;
+  };
+  try {
+    const keys = await KeyStore.open(store, logger, (key) => vault.forget(key));
+    closers.push(() => keys.close());
+    const lifecycle = new KeyLifecycle(keys, vault, now, logger);
+    await lifecycle.start();
+    closers.push(() => lifecycle.stop());
+    const journal = await AuditJournal.open({ folder: join(dataDir, 'audit'), now, logger });
+    closers.push(() => journal.close());
+
+    const services: KeyServices = { keys, vault, lifecycle, principals, now, randomBytes };
+    const recorder = createCallRecorder({
+      journal,
+      metrics: createMetrics(registry),
+      logger,
+      now,
+      createUuid: randomUUID,
+      defaultRegion: options.defaultRegion ?? 'us-east-1',
+    });
+    const verifier = createSignatureVerifier(principals, now);
+    const awsJson = createAwsJsonProtocol(services, verifier, recorder);
+    const stsQuery = createStsQueryProtocol(verifier, recorder);
+
+    const server = await listen(
+      transport,
+      host,
+      options.port ?? 0,
+      (request) => (stsQuery.accepts(request) ? stsQuery.handle(request) : awsJson.handle(request)),
+      logger,
+    );
+    closers.push(() => server.close());
+    const shownHost = host.includes(':') ? `[${host}]` : host;
+    return {
+      endpoint: `${transport.kind}://${shownHost}:${server.port}`,
+      port: server.port,
+      ensureKey: (request) => ensureKey(services, recorder, request),
+      close: closeAll,
+    };
+  } catch (error) {
+    await closeAll();
+    throw error;
+  }
+}
+
+function chooseTransport(options: KeyServiceOptions, host: string): Transport {
+  if (options.tls !== undefined) return { kind: 'https', ...options.tls };
+  if (options.insecureHttp !== true) {
+    throw new KeyServiceError(
+      'invalid-option',
+      'Give the key service a TLS certificate and key, or insecureHttp on loopback.',
+    );
+  }
+  if (!LOOPBACK.has(host)) {
+    throw new KeyServiceError(
+      'invalid-option',
+      `Plain HTTP is served on loopback only, not on ${host}. Give a TLS certificate and key.`,
+    );
+  }
+  return { kind: 'http' };
+}

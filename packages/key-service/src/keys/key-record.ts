@@ -1,0 +1,118 @@
+/**
+ * A KMS key as it is kept: metadata, policy, tags, rotation, and the wrapped key material. One record, one stored value,
+ * so that every change of a key is one compare-and-swap. docs/formats/key-service-store.md gives the JSON.
+ */
+import { isJsonObject } from '../http/json-body.js';
+import { keyArn } from './key-id.js';
+
+export interface KeyMaterial {
+  /** 64 hexadecimal digits: the API's KeyMaterialId. */
+  readonly materialId: string;
+  /** Sealed by the root key (root-key/material-seal.ts), base64. */
+  readonly sealed: string;
+  /** Absent for the first material of a key. */
+  readonly rotation?: { readonly dateMs: number; readonly type: 'AUTOMATIC' | 'ON_DEMAND' };
+}
+
+export type KeyState =
+  | { readonly kind: 'Enabled' }
+  | { readonly kind: 'Disabled' }
+  | { readonly kind: 'PendingDeletion'; readonly deletionDateMs: number };
+
+export interface Tag {
+  readonly TagKey: string;
+  readonly TagValue: string;
+}
+
+export interface Rotation {
+  readonly periodDays: number;
+  readonly nextDateMs: number;
+}
+
+export interface KeyRecord {
+  readonly accountId: string;
+  readonly region: string;
+  readonly keyId: string;
+  readonly creationDateMs: number;
+  readonly description: string;
+  readonly keySpec: 'SYMMETRIC_DEFAULT';
+  readonly keyUsage: 'ENCRYPT_DECRYPT';
+  readonly origin: 'AWS_KMS';
+  readonly state: KeyState;
+  /** JSON text, as it was given. */
+  readonly policy: string;
+  readonly tags: readonly Tag[];
+  /** Absent while automatic rotation is off. */
+  readonly rotation?: Rotation;
+  /** Oldest first; the last one encrypts. Never empty. */
+  readonly materials: readonly KeyMaterial[];
+}
+
+export interface AliasRecord {
+  readonly accountId: string;
+  readonly region: string;
+  /** With its `alias/` prefix. */
+  readonly aliasName: string;
+  readonly targetKeyId: string;
+  readonly creationDateMs: number;
+  readonly lastUpdatedDateMs: number;
+}
+
+export function arnOf(key: KeyRecord): string {
+  return keyArn(key.region, key.accountId, key.keyId);
+}
+
+export function currentMaterial(key: KeyRecord): KeyMaterial {
+  return key.materials[key.materials.length - 1] as KeyMaterial;
+}
+
+const RECORD_VERSION = 1;
+
+export function serializeRecord(record: KeyRecord | AliasRecord): Buffer {
+  return Buffer.from(JSON.stringify({ version: RECORD_VERSION, ...record }));
+}
+
+/**
+ * Our own stored value, read back. The store is trusted not to lie (key material is authenticated by itself), so this
+ * checks what a newer version or a damaged disk would break: JSON, version, and the members everything else hangs on.
+ */
+export function parseKeyRecord(value: Buffer): KeyRecord | undefined {
+  const record = parseVersioned(value);
+  if (record === undefined) return undefined;
+  const { accountId, region, keyId, state, materials, policy, tags } = record;
+  const whole =
+    typeof accountId === 'string' &&
+    typeof region === 'string' &&
+    typeof keyId === 'string' &&
+    typeof policy === 'string' &&
+    isJsonObject(state) &&
+    Array.isArray(tags) &&
+    Array.isArray(materials) &&
+    materials.length > 0;
+  return whole ? (record as unknown as KeyRecord) : undefined;
+}
+
+/** As parseKeyRecord. */
+export function parseAliasRecord(value: Buffer): AliasRecord | undefined {
+  const record = parseVersioned(value);
+  if (record === undefined) return undefined;
+  const { accountId, region, aliasName, targetKeyId } = record;
+  const whole =
+    typeof accountId === 'string' &&
+    typeof region === 'string' &&
+    typeof aliasName === 'string' &&
+    typeof targetKeyId === 'string';
+  return whole ? (record as unknown as AliasRecord) : undefined;
+}
+
+function parseVersioned(value: Buffer): Record<string, unknown> | undefined {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(value.toString('utf8'));
+  } catch {
+    return undefined;
+  }
+  if (!isJsonObject(parsed) || parsed['version'] !== RECORD_VERSION) return undefined;
+  const { version: _, ...record } = parsed;
+  return record;
+}

@@ -1,0 +1,252 @@
+/**
+ * Keys and aliases over a Store: read from memory, written by compare-and-swap.
+ *
+ * The store must be the key service's own: after a key is destroyed its history is compacted, which would cut another
+ * user's watches short.
+ */
+import { prefixRangeEnd, type Op, type Store, StoreError, type Watch } from '@waxseal/storage';
+import type { Logger } from 'pino';
+import { AwsError } from '../aws-error.js';
+import { type AliasRecord, type KeyRecord, serializeRecord } from './key-record.js';
+import { RecordCache, type SortedNames } from './record-cache.js';
+import { aliasRecordKey, keyRecordKey, RECORDS_PREFIX } from './store-keys.js';
+
+/** A change that lost this many races in a row is answered with an error; each loss means another change won. */
+const MAX_ATTEMPTS = 16;
+const PAGE_SIZE = 1000;
+const REWATCH_DELAY_MS = 1000;
+
+/** Returns the changed record, the same record when nothing changes; may throw AwsError to give up. */
+export type KeyChange = (record: KeyRecord) => KeyRecord;
+
+export class KeyStore {
+  readonly #store: Store;
+  readonly #logger: Logger;
+  readonly #cache: RecordCache;
+  /** Own deletions whose tombstones wait for the watch. */
+  readonly #deleted = new Set<string>();
+  #watch: Watch | undefined;
+  #closed = false;
+
+  private constructor(store: Store, logger: Logger, cache: RecordCache) {
+    this.#store = store;
+    this.#logger = logger;
+    this.#cache = cache;
+  }
+
+  /**
+   * Loads every record and follows the store from there.
+   *
+   * @param onKeyGone called when a key is destroyed, here or by another replica
+   * @throws KeyServiceError store-corrupt; StoreError
+   */
+  static async open(store: Store, logger: Logger, onKeyGone: (key: KeyRecord) => void): Promise<KeyStore> {
+    const keys = new KeyStore(store, logger, new RecordCache(onKeyGone));
+    await keys.load();
+    return keys;
+  }
+
+  findKey(accountId: string, region: string, keyId: string): KeyRecord | undefined {
+    return this.#cache.key(keyRecordKey(accountId, region, keyId).toString())?.record;
+  }
+
+  findAlias(accountId: string, region: string, aliasName: string): AliasRecord | undefined {
+    return this.#cache.alias(aliasRecordKey(accountId, region, aliasName).toString())?.record;
+  }
+
+  keyIds(accountId: string, region: string): SortedNames {
+    return this.#cache.scope(accountId, region).keyIds;
+  }
+
+  aliasNames(accountId: string, region: string): SortedNames {
+    return this.#cache.scope(accountId, region).aliasNames;
+  }
+
+  /** Undefined when no alias points to the key. */
+  aliasesOfKey({ accountId, region, keyId }: KeyRecord): SortedNames | undefined {
+    return this.#cache.scope(accountId, region).aliasesOfKey.get(keyId);
+  }
+
+  *all(): Iterable<KeyRecord> {
+    for (const { record } of this.#cache.keys()) yield record;
+  }
+
+  /** False when a key of that id exists already in its account and region. */
+  async createKey(record: KeyRecord): Promise<boolean> {
+    return this.putNew(keyRecordKey(record.accountId, record.region, record.keyId), serializeRecord(record));
+  }
+
+  /**
+   * @returns the record as it is now stored
+   * @throws AwsError what `change` throws; NotFoundException when the key is gone; ConflictException
+   */
+  async updateKey(key: KeyRecord, change: KeyChange): Promise<KeyRecord> {
+    const storeKey = keyRecordKey(key.accountId, key.region, key.keyId);
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+      const entry = this.#cache.key(storeKey.toString());
+      if (entry === undefined) throw new AwsError('NotFoundException', `Key '${key.keyId}' does not exist`);
+      const changed = change(entry.record);
+      if (changed === entry.record) return entry.record;
+      const value = serializeRecord(changed);
+      const { succeeded, revision } = await this.#store.txn({
+        compare: [{ key: storeKey, target: 'modRevision', result: 'equal', number: entry.modRevision }],
+        success: [{ kind: 'put', key: storeKey, value }],
+        failure: [],
+      });
+      if (succeeded) {
+        this.#cache.put({ key: storeKey, value, modRevision: revision });
+        return this.#cache.key(storeKey.toString())?.record ?? changed;
+      }
+      await this.refresh(storeKey);
+    }
+    throw new AwsError('ConflictException', 'The key is being changed by other requests. Try again.');
+  }
+
+  /** Deletes the key and its aliases, then the history that still holds its sealed material. */
+  async destroyKey(key: KeyRecord): Promise<void> {
+    const storeKey = keyRecordKey(key.accountId, key.region, key.keyId);
+    const entry = this.#cache.key(storeKey.toString());
+    if (entry === undefined) return;
+    const aliases = this.aliasesOfKey(key)?.after(undefined, Number.POSITIVE_INFINITY) ?? [];
+    const deleted = [
+      storeKey,
+      ...aliases.map((aliasName) => aliasRecordKey(key.accountId, key.region, aliasName)),
+    ];
+    const { succeeded, revision } = await this.#store.txn({
+      compare: [{ key: storeKey, target: 'modRevision', result: 'equal', number: entry.modRevision }],
+      success: deleted.map((one): Op => ({ kind: 'delete', key: one })),
+      failure: [],
+    });
+    if (!succeeded) {
+      await this.refresh(storeKey);
+      return;
+    }
+    for (const one of deleted) this.forget(one, revision);
+    await this.#store.compact(revision).catch((error: unknown) => {
+      // Another replica compacted further already: the history is gone either way.
+      if (!(error instanceof StoreError && error.code === 'compacted')) throw error;
+    });
+  }
+
+  /** False when the alias exists already. */
+  async createAlias(record: AliasRecord): Promise<boolean> {
+    const { accountId, region, aliasName } = record;
+    return this.putNew(aliasRecordKey(accountId, region, aliasName), serializeRecord(record));
+  }
+
+  /** False when there is no such alias. The last of two racing updates wins. */
+  async updateAlias(record: AliasRecord): Promise<boolean> {
+    const storeKey = aliasRecordKey(record.accountId, record.region, record.aliasName);
+    const value = serializeRecord(record);
+    const { succeeded, revision } = await this.#store.txn({
+      compare: [{ key: storeKey, target: 'createRevision', result: 'greater', number: 0 }],
+      success: [{ kind: 'put', key: storeKey, value }],
+      failure: [],
+    });
+    if (succeeded) this.#cache.put({ key: storeKey, value, modRevision: revision });
+    return succeeded;
+  }
+
+  /** False when there is no such alias. */
+  async deleteAlias({ accountId, region, aliasName }: AliasRecord): Promise<boolean> {
+    const storeKey = aliasRecordKey(accountId, region, aliasName);
+    const { succeeded, revision } = await this.#store.txn({
+      compare: [{ key: storeKey, target: 'createRevision', result: 'greater', number: 0 }],
+      success: [{ kind: 'delete', key: storeKey }],
+      failure: [],
+    });
+    if (succeeded) this.forget(storeKey, revision);
+    return succeeded;
+  }
+
+  /** Stops following the store; the store itself stays open. */
+  close(): void {
+    this.#closed = true;
+    this.#watch?.cancel();
+  }
+
+  private async putNew(storeKey: Buffer, value: Buffer): Promise<boolean> {
+    const { succeeded, revision } = await this.#store.txn({
+      compare: [{ key: storeKey, target: 'createRevision', result: 'equal', number: 0 }],
+      success: [{ kind: 'put', key: storeKey, value }],
+      failure: [],
+    });
+    if (succeeded) this.#cache.put({ key: storeKey, value, modRevision: revision });
+    return succeeded;
+  }
+
+  private forget(storeKey: Buffer, revision: number): void {
+    const name = storeKey.toString();
+    this.#cache.delete(name, revision);
+    this.#deleted.add(name);
+  }
+
+  /** Brings one record up to date after a lost race, without waiting for the watch. */
+  private async refresh(storeKey: Buffer): Promise<void> {
+    const { kv, revision } = await this.#store.get(storeKey);
+    if (kv === undefined) this.forget(storeKey, revision);
+    else this.#cache.put(kv);
+  }
+
+  private async load(): Promise<void> {
+    const rangeEnd = prefixRangeEnd(RECORDS_PREFIX);
+    const known = new Set<string>();
+    let revision: number | undefined;
+    let from: Buffer | undefined = RECORDS_PREFIX;
+    while (from !== undefined) {
+      const page = await this.#store.range({ key: from, rangeEnd, limit: PAGE_SIZE, revision });
+      revision ??= page.revision;
+      for (const kv of page.kvs) {
+        this.#cache.put(kv);
+        known.add(kv.key.toString());
+      }
+      const last = page.kvs[page.kvs.length - 1];
+      from = page.more && last !== undefined ? Buffer.concat([last.key, Buffer.alloc(1)]) : undefined;
+    }
+    this.#cache.retain(known, revision ?? 0);
+    await this.follow(rangeEnd, revision ?? 0);
+  }
+
+  private async follow(rangeEnd: Buffer, revision: number): Promise<void> {
+    if (this.#closed) return;
+    this.#watch = this.#store.watch(
+      { key: RECORDS_PREFIX, rangeEnd, startRevision: revision + 1 },
+      {
+        onEvents: (events, seen) => {
+          for (const { type, kv } of events) {
+            if (type === 'delete') this.#cache.delete(kv.key.toString(), kv.modRevision);
+            else this.take(kv);
+            this.#deleted.add(kv.key.toString());
+          }
+          this.#cache.forgetTombstones(this.#deleted, seen);
+          this.#deleted.clear();
+        },
+        onEnd: (reason) => {
+          if (this.#closed || reason.kind === 'closed' || reason.kind === 'cancelled') return;
+          this.#logger.warn({ reason: reason.kind }, 'the watch on keys ended; loading all keys again');
+          this.reload();
+        },
+      },
+    );
+    await this.#watch.started;
+  }
+
+  private take(kv: Parameters<RecordCache['put']>[0]): void {
+    try {
+      this.#cache.put(kv);
+    } catch (error) {
+      // Another replica wrote what we cannot read: keep what we have, and say so.
+      this.#logger.error({ err: error }, 'a changed record cannot be read; the older version stays in use');
+    }
+  }
+
+  private reload(): void {
+    setTimeout(() => {
+      if (this.#closed) return;
+      this.load().catch((error: unknown) => {
+        this.#logger.error({ err: error }, 'keys cannot be loaded from the store; trying again');
+        this.reload();
+      });
+    }, REWATCH_DELAY_MS).unref();
+  }
+}

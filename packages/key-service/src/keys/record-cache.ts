@@ -1,0 +1,195 @@
+/**
+ * Every key and alias in memory, as of a revision.
+ *
+ * Reads never touch the store. Two writers keep the cache true: the process's own transactions as they commit, and the
+ * store's watch, which also brings what other replicas write. Both carry revisions, and the higher one wins, so their
+ * order does not matter; a deletion leaves a tombstone until the watch has passed it.
+ */
+import type { KeyValue } from '@waxseal/storage';
+import { KeyServiceError } from '../errors.js';
+import { type AliasRecord, type KeyRecord, parseAliasRecord, parseKeyRecord } from './key-record.js';
+import { recordKind } from './store-keys.js';
+
+/** A record with what belongs to exactly this version of it. */
+export interface KeyEntry {
+  readonly kind: 'key';
+  readonly record: KeyRecord;
+  readonly modRevision: number;
+}
+
+export interface AliasEntry {
+  readonly kind: 'alias';
+  readonly record: AliasRecord;
+  readonly modRevision: number;
+}
+
+type Entry = KeyEntry | AliasEntry | { readonly kind: 'deleted'; readonly modRevision: number };
+
+/** One account in one region. Names are sorted, so that pages can be cut from them. */
+class Scope {
+  readonly keyIds = new SortedNames();
+  readonly aliasNames = new SortedNames();
+  /** Alias names by the key they point to. */
+  readonly aliasesOfKey = new Map<string, SortedNames>();
+}
+
+export class SortedNames {
+  readonly #names: string[] = [];
+
+  add(name: string): void {
+    const at = this.indexAfter(name, true);
+    if (this.#names[at] !== name) this.#names.splice(at, 0, name);
+  }
+
+  delete(name: string): void {
+    const at = this.indexAfter(name, true);
+    if (this.#names[at] === name) this.#names.splice(at, 1);
+  }
+
+  get size(): number {
+    return this.#names.length;
+  }
+
+  /** Up to `count` names that sort after `name` (from the start without one). */
+  after(name: string | undefined, count: number): readonly string[] {
+    const from = name === undefined ? 0 : this.indexAfter(name, false);
+    return this.#names.slice(from, from + count);
+  }
+
+  private indexAfter(name: string, inclusive: boolean): number {
+    let low = 0;
+    let high = this.#names.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      const here = this.#names[middle] as string;
+      if (here < name || (!inclusive && here === name)) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}
+
+export class RecordCache {
+  readonly #entries = new Map<string, Entry>();
+  readonly #scopes = new Map<string, Scope>();
+  readonly #onKeyGone: (key: KeyRecord) => void;
+
+  /** @param onKeyGone called when a key leaves the cache, so that its material can be forgotten */
+  constructor(onKeyGone: (key: KeyRecord) => void) {
+    this.#onKeyGone = onKeyGone;
+  }
+
+  key(storeKey: string): KeyEntry | undefined {
+    const entry = this.#entries.get(storeKey);
+    return entry?.kind === 'key' ? entry : undefined;
+  }
+
+  alias(storeKey: string): AliasEntry | undefined {
+    const entry = this.#entries.get(storeKey);
+    return entry?.kind === 'alias' ? entry : undefined;
+  }
+
+  scope(accountId: string, region: string): Scope {
+    const name = `${accountId}/${region}`;
+    let scope = this.#scopes.get(name);
+    if (scope === undefined) {
+      scope = new Scope();
+      this.#scopes.set(name, scope);
+    }
+    return scope;
+  }
+
+  *keys(): Iterable<KeyEntry> {
+    for (const entry of this.#entries.values()) if (entry.kind === 'key') yield entry;
+  }
+
+  /**
+   * Takes a stored value in, unless something newer is known already.
+   *
+   * @throws KeyServiceError store-corrupt
+   */
+  put(kv: Pick<KeyValue, 'key' | 'value' | 'modRevision'>): void {
+    const storeKey = kv.key.toString();
+    const before = this.#entries.get(storeKey);
+    if (before !== undefined && before.modRevision >= kv.modRevision) return;
+    const kind = recordKind(storeKey);
+    if (kind === undefined) return;
+    const entry = parseEntry(kind, kv);
+    if (entry === undefined) {
+      throw new KeyServiceError(
+        'store-corrupt',
+        `The record ${storeKey} cannot be read. Restore the store from a backup.`,
+      );
+    }
+    this.unindex(before);
+    this.#entries.set(storeKey, entry);
+    this.index(entry);
+  }
+
+  delete(storeKey: string, revision: number): void {
+    const before = this.#entries.get(storeKey);
+    if (before !== undefined && before.modRevision >= revision) return;
+    this.unindex(before);
+    if (before?.kind === 'key') this.#onKeyGone(before.record);
+    this.#entries.set(storeKey, { kind: 'deleted', modRevision: revision });
+  }
+
+  /** After a fresh load as of `revision`: what it did not bring, and nothing newer wrote, is gone. */
+  retain(known: ReadonlySet<string>, revision: number): void {
+    for (const [storeKey, entry] of this.#entries) {
+      if (known.has(storeKey) || entry.modRevision > revision) continue;
+      this.unindex(entry);
+      if (entry.kind === 'key') this.#onKeyGone(entry.record);
+      this.#entries.delete(storeKey);
+    }
+  }
+
+  /** The watch has reported everything up to `revision`: tombstones up to it have done their work. */
+  forgetTombstones(storeKeys: Iterable<string>, revision: number): void {
+    for (const storeKey of storeKeys) {
+      const entry = this.#entries.get(storeKey);
+      if (entry?.kind === 'deleted' && entry.modRevision <= revision) this.#entries.delete(storeKey);
+    }
+  }
+
+  private index(entry: KeyEntry | AliasEntry): void {
+    const { accountId, region } = entry.record;
+    const scope = this.scope(accountId, region);
+    if (entry.kind === 'key') {
+      scope.keyIds.add(entry.record.keyId);
+      return;
+    }
+    const { aliasName, targetKeyId } = entry.record;
+    scope.aliasNames.add(aliasName);
+    let names = scope.aliasesOfKey.get(targetKeyId);
+    if (names === undefined) scope.aliasesOfKey.set(targetKeyId, (names = new SortedNames()));
+    names.add(aliasName);
+  }
+
+  private unindex(entry: Entry | undefined): void {
+    if (entry === undefined || entry.kind === 'deleted') return;
+    const { accountId, region } = entry.record;
+    const scope = this.scope(accountId, region);
+    if (entry.kind === 'key') {
+      scope.keyIds.delete(entry.record.keyId);
+      return;
+    }
+    const { aliasName, targetKeyId } = entry.record;
+    scope.aliasNames.delete(aliasName);
+    const names = scope.aliasesOfKey.get(targetKeyId);
+    names?.delete(aliasName);
+    if (names?.size === 0) scope.aliasesOfKey.delete(targetKeyId);
+  }
+}
+
+function parseEntry(
+  kind: 'key' | 'alias',
+  { value, modRevision }: Pick<KeyValue, 'value' | 'modRevision'>,
+): KeyEntry | AliasEntry | undefined {
+  if (kind === 'key') {
+    const record = parseKeyRecord(value);
+    return record && { kind, record, modRevision };
+  }
+  const record = parseAliasRecord(value);
+  return record && { kind, record, modRevision };
+}

@@ -1,0 +1,25 @@
+/** Where the key service's records lie in its Store. docs/formats/key-service-store.md. */
+
+const ROOT = '/waxseal/key-service/v1';
+
+export const ROOT_KEY_RECORD = Buffer.from(`${ROOT}/root-key`);
+/** Everything the cache mirrors: keys and aliases. */
+export const RECORDS_PREFIX = Buffer.from(`${ROOT}/records/`);
+export const KEYS_PREFIX = Buffer.from(`${ROOT}/records/keys/`);
+
+const KEY = `${ROOT}/records/keys/`;
+const ALIAS = `${ROOT}/records/aliases/`;
+
+export function keyRecordKey(accountId: string, region: string, keyId: string): Buffer {
+  return Buffer.from(`${KEY}${accountId}/${region}/${keyId}`);
+}
+
+/** @param aliasName with its `alias/` prefix */
+export function aliasRecordKey(accountId: string, region: string, aliasName: string): Buffer {
+  return Buffer.from(`${ALIAS}${accountId}/${region}/${aliasName}`);
+}
+
+export function recordKind(storeKey: string): 'key' | 'alias' | undefined {
+  if (storeKey.startsWith(KEY)) return 'key';
+  return storeKey.startsWith(ALIAS) ? 'alias' : undefined;
+}

@@ -1,0 +1,49 @@
+/** One authenticated call on its way through an operation, and what the audit record will say of it. */
+import type { AccessKey, Principal, PrincipalDirectory } from '../access/principals.js';
+import type { KeyStore } from '../keys/key-store.js';
+import type { KeyLifecycle } from '../keys/lifecycle.js';
+import type { MaterialVault } from '../keys/material-vault.js';
+
+/** What every operation works with. */
+export interface KeyServices {
+  readonly keys: KeyStore;
+  readonly vault: MaterialVault;
+  readonly lifecycle: KeyLifecycle;
+  readonly principals: PrincipalDirectory;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  readonly randomBytes: (size: number) => Buffer;
+}
+
+export interface Call {
+  readonly services: KeyServices;
+  readonly principal: Principal;
+  readonly accessKey: AccessKey;
+  /** From the credential scope. */
+  readonly region: string;
+  readonly requestId: string;
+  readonly nowMs: number;
+
+  /** The request's members once they are read. */
+  input?: Readonly<Record<string, unknown>>;
+  /** ARNs of the keys and aliases the call has touched, in order. */
+  readonly resources: AuditedResource[];
+  /** KeyMaterialId of the backing key that was used. */
+  keyMaterialId?: string;
+}
+
+export interface AuditedResource {
+  readonly arn: string;
+  readonly accountId: string;
+  readonly type: 'AWS::KMS::Key' | 'AWS::KMS::Alias';
+}
+
+/** The account the call is made in: where keys are created and names are looked up. */
+export function accountOf(call: Call): string {
+  return call.principal.accountId;
+}
+
+/** Names the backing key in the audit record. */
+export function noteMaterial(call: Call, materialId: string): void {
+  call.keyMaterialId = materialId;
+}

@@ -1,0 +1,115 @@
+/**
+ * From a KeyId parameter to a key the caller may use: resolve, settle what is due by date, authorise, check the state.
+ *
+ * Messages are those recorded from AWS. Whether a key exists is told only to callers who could have used it.
+ */
+import { accessDenied, authorize, decideAccess, type AccessRequest } from '../access/authorizer.js';
+import { type CompiledPolicy, compilePolicy } from '../access/policy.js';
+import { AwsError } from '../aws-error.js';
+import { aliasArn, keyArn, parseKeyReference } from '../keys/key-id.js';
+import { arnOf, type KeyRecord } from '../keys/key-record.js';
+import { checkKeyState, type KeyStateRule } from '../keys/key-states.js';
+import { isDue } from '../keys/lifecycle.js';
+import { accountOf, type Call } from './call.js';
+import type { KeyRule } from './operation.js';
+
+/** Compiled once per version of a key: a changed key is another record object. */
+const compiledPolicies = new WeakMap<KeyRecord, CompiledPolicy>();
+
+export function keyPolicyOf(key: KeyRecord): CompiledPolicy {
+  let policy = compiledPolicies.get(key);
+  if (policy === undefined) {
+    policy = compilePolicy(key.policy, 'key');
+    compiledPolicies.set(key, policy);
+  }
+  return policy;
+}
+
+/**
+ * The key `keyId` names, if the caller may do `action` with it and its state allows that.
+ *
+ * @throws AwsError NotFoundException, InvalidArnException, AccessDeniedException, and those of checkKeyState
+ */
+export async function openKey(call: Call, keyId: string, action: string, rule: KeyRule): Promise<KeyRecord> {
+  const found = findKey(call, keyId, action, rule);
+  const key = isDue(found, call.nowMs) ? await call.services.lifecycle.settle(found) : found;
+  if (key === undefined) throw keyNotFound(arnOf(found));
+  useKey(call, key, action, rule.states);
+  return key;
+}
+
+/** The second half of openKey, for a key found another way (from a ciphertext). */
+export function useKey(call: Call, key: KeyRecord, action: string, states: KeyStateRule): void {
+  noteKey(call, key);
+  authorize(keyAccess(call, key, action));
+  checkKeyState(key, states);
+}
+
+export function keyAccess(call: Call, key: KeyRecord, action: string): AccessRequest {
+  return {
+    principal: call.principal,
+    action,
+    resource: arnOf(key),
+    resourceAccountId: key.accountId,
+    resourcePolicy: keyPolicyOf(key),
+  };
+}
+
+export function noteKey(call: Call, key: KeyRecord): void {
+  call.resources.push({ arn: arnOf(key), accountId: key.accountId, type: 'AWS::KMS::Key' });
+}
+
+/** For what has no policy of its own: the account (`*`), an alias. */
+export function authorizeWithoutKey(call: Call, action: string, resource: string): void {
+  authorize({ principal: call.principal, action, resource, resourceAccountId: accountOf(call) });
+}
+
+export function keyNotFound(arn: string): AwsError {
+  return new AwsError('NotFoundException', `Key '${arn}' does not exist`);
+}
+
+function findKey(call: Call, keyId: string, action: string, { aliases, crossAccount }: KeyRule): KeyRecord {
+  const reference = parseKeyReference(keyId);
+  if (reference.kind === 'malformed-arn') throw new AwsError('InvalidArnException', `Invalid arn ${keyId}`);
+  if (reference.kind === 'malformed-id') throw new AwsError('NotFoundException', `Invalid keyId '${keyId}'`);
+
+  const { region, accountId } = reference.scope ?? { region: call.region, accountId: accountOf(call) };
+  if (region !== call.region) throw new AwsError('NotFoundException', `Invalid arn ${region}`);
+  if (reference.kind === 'alias' && !aliases) {
+    throw reference.scope === undefined
+      ? new AwsError('NotFoundException', `Invalid keyId '${keyId}'`)
+      : new AwsError('InvalidArnException', `Invalid arn ${keyId}`);
+  }
+
+  const { keys } = call.services;
+  const foreign = accountId !== accountOf(call);
+  const arn =
+    reference.kind === 'key'
+      ? keyArn(region, accountId, reference.keyId)
+      : aliasArn(region, accountId, reference.aliasName);
+  const found =
+    reference.kind === 'key'
+      ? keys.findKey(accountId, region, reference.keyId)
+      : findByAlias(call, reference.aliasName, accountId);
+  if (found !== undefined && (crossAccount || !foreign)) return found;
+
+  const access: AccessRequest = {
+    principal: call.principal,
+    action,
+    resource: arn,
+    resourceAccountId: accountId,
+  };
+  // Of another account's keys nothing is told, not even that there are none.
+  if (foreign) throw accessDenied(access, 'no-resource');
+  const decision = decideAccess(access);
+  if (decision !== 'allow') throw accessDenied(access, decision);
+  throw reference.kind === 'key'
+    ? keyNotFound(arn)
+    : new AwsError('NotFoundException', `Alias ${arn} is not found.`);
+}
+
+function findByAlias(call: Call, aliasName: string, accountId: string): KeyRecord | undefined {
+  const { keys } = call.services;
+  const alias = keys.findAlias(accountId, call.region, aliasName);
+  return alias && keys.findKey(accountId, call.region, alias.targetKeyId);
+}

@@ -1,0 +1,85 @@
+/** EnableKey, DisableKey, ScheduleKeyDeletion, CancelKeyDeletion. */
+import { AwsError } from '../aws-error.js';
+import { arnOf, type KeyRecord, type KeyState } from '../keys/key-record.js';
+import { checkKeyState, type KeyStateRule } from '../keys/key-states.js';
+import { DAY_MS } from '../keys/lifecycle.js';
+import { integer, required } from '../validation/members.js';
+import * as shapes from '../validation/shapes.js';
+import type { Call } from './call.js';
+import { epochSeconds } from './key-metadata.js';
+import { defineKeyOperation } from './operation.js';
+
+const DEFAULT_WINDOW_DAYS = 30;
+const MIN_WINDOW_DAYS = 7;
+const MAX_WINDOW_DAYS = 30;
+
+/** The rule is checked again on the record that is written: another call may have changed the state in between. */
+function changeState(call: Call, key: KeyRecord, rule: KeyStateRule, state: KeyState): Promise<KeyRecord> {
+  return call.services.keys.updateKey(key, (record) => {
+    checkKeyState(record, rule);
+    return { ...record, state };
+  });
+}
+
+export const enableKey = defineKeyOperation({
+  name: 'EnableKey',
+  action: 'kms:EnableKey',
+  readOnly: false,
+  key: { aliases: false, crossAccount: false, states: 'not-pending-deletion' },
+  input: { KeyId: required(shapes.keyId) },
+  async run(call, _input, key) {
+    await changeState(call, key, 'not-pending-deletion', { kind: 'Enabled' });
+    return undefined;
+  },
+});
+
+export const disableKey = defineKeyOperation({
+  name: 'DisableKey',
+  action: 'kms:DisableKey',
+  readOnly: false,
+  key: { aliases: false, crossAccount: false, states: 'not-pending-deletion' },
+  input: { KeyId: required(shapes.keyId) },
+  async run(call, _input, key) {
+    await changeState(call, key, 'not-pending-deletion', { kind: 'Disabled' });
+    return undefined;
+  },
+});
+
+export const scheduleKeyDeletion = defineKeyOperation({
+  name: 'ScheduleKeyDeletion',
+  action: 'kms:ScheduleKeyDeletion',
+  readOnly: false,
+  key: { aliases: false, crossAccount: false, states: 'not-pending-deletion' },
+  input: { KeyId: required(shapes.keyId), PendingWindowInDays: integer(1, 365) },
+  check({ PendingWindowInDays = DEFAULT_WINDOW_DAYS }) {
+    // The model lets 1..365 through; the service does not.
+    if (PendingWindowInDays < MIN_WINDOW_DAYS || PendingWindowInDays > MAX_WINDOW_DAYS) {
+      throw new AwsError(
+        'ValidationException',
+        `PendingWindowInDays must be between ${MIN_WINDOW_DAYS} and ${MAX_WINDOW_DAYS} days.`,
+      );
+    }
+  },
+  async run(call, { PendingWindowInDays = DEFAULT_WINDOW_DAYS }, key) {
+    const deletionDateMs = call.nowMs + PendingWindowInDays * DAY_MS;
+    await changeState(call, key, 'not-pending-deletion', { kind: 'PendingDeletion', deletionDateMs });
+    return {
+      DeletionDate: epochSeconds(deletionDateMs),
+      KeyId: arnOf(key),
+      KeyState: 'PendingDeletion',
+      PendingWindowInDays,
+    };
+  },
+});
+
+export const cancelKeyDeletion = defineKeyOperation({
+  name: 'CancelKeyDeletion',
+  action: 'kms:CancelKeyDeletion',
+  readOnly: false,
+  key: { aliases: false, crossAccount: false, states: 'pending-deletion' },
+  input: { KeyId: required(shapes.keyId) },
+  async run(call, _input, key) {
+    await changeState(call, key, 'pending-deletion', { kind: 'Disabled' });
+    return { KeyId: arnOf(key) };
+  },
+});

@@ -1,0 +1,140 @@
+/** CreateKey, DescribeKey, ListKeys, UpdateKeyDescription. */
+import { defaultKeyPolicy } from '../access/policy.js';
+import { AwsError } from '../aws-error.js';
+import { createKeyId, keyArn } from '../keys/key-id.js';
+import type { KeyRecord } from '../keys/key-record.js';
+import { boolean, list, required, string } from '../validation/members.js';
+import * as shapes from '../validation/shapes.js';
+import { accountOf, type Call } from './call.js';
+import { authorizeWithoutKey, noteKey } from './key-access.js';
+import { keyMetadata } from './key-metadata.js';
+import { defineAccountOperation, defineKeyOperation } from './operation.js';
+import { page } from './pages.js';
+import { checkKeyPolicy } from './policies.js';
+import { checkTags } from './tags.js';
+
+export const createKey = defineAccountOperation({
+  name: 'CreateKey',
+  action: 'kms:CreateKey',
+  readOnly: false,
+  input: {
+    Policy: shapes.policy,
+    Description: shapes.description,
+    KeyUsage: shapes.keyUsage,
+    CustomerMasterKeySpec: shapes.keySpec,
+    KeySpec: shapes.keySpec,
+    Origin: shapes.origin,
+    CustomKeyStoreId: string({ min: 1, max: 64 }),
+    BypassPolicyLockoutSafetyCheck: boolean,
+    Tags: list(shapes.tag),
+    MultiRegion: boolean,
+    XksKeyId: string({ min: 1, max: 128 }),
+  },
+  check(input) {
+    if (input.KeySpec !== undefined && input.CustomerMasterKeySpec !== undefined) {
+      throw new AwsError(
+        'ValidationException',
+        'You cannot specify KeySpec and CustomerMasterKeySpec in the same request. CustomerMasterKeySpec is deprecated.',
+      );
+    }
+    const spec = input.KeySpec ?? input.CustomerMasterKeySpec ?? 'SYMMETRIC_DEFAULT';
+    if (spec !== 'SYMMETRIC_DEFAULT' && input.KeyUsage === undefined) {
+      throw new AwsError(
+        'ValidationException',
+        'You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys.',
+      );
+    }
+    if (spec === 'SYMMETRIC_DEFAULT' && (input.KeyUsage ?? 'ENCRYPT_DECRYPT') !== 'ENCRYPT_DECRYPT') {
+      throw new AwsError(
+        'ValidationException',
+        `KeyUsage ${input.KeyUsage} is not compatible with KeySpec ${spec}`,
+      );
+    }
+    const unsupported =
+      spec !== 'SYMMETRIC_DEFAULT'
+        ? `KeySpec ${spec}`
+        : input.MultiRegion === true
+          ? 'MultiRegion'
+          : input.CustomKeyStoreId !== undefined || input.XksKeyId !== undefined
+            ? 'CustomKeyStoreId'
+            : input.Origin !== undefined && input.Origin !== 'AWS_KMS'
+              ? `Origin ${input.Origin}`
+              : undefined;
+    if (unsupported !== undefined) {
+      throw new AwsError(
+        'UnsupportedOperationException',
+        `${unsupported} is not supported by this key service.`,
+      );
+    }
+  },
+  async run(call, input) {
+    if (input.Tags !== undefined && input.Tags.length > 0) authorizeWithoutKey(call, 'kms:TagResource', '*');
+    const tags = checkTags([], input.Tags ?? []);
+    const accountId = accountOf(call);
+    const keyId = createKeyId(call.services.randomBytes);
+    if (input.Policy !== undefined) {
+      const arn = keyArn(call.region, accountId, keyId);
+      checkKeyPolicy(call, input.Policy, arn, input.BypassPolicyLockoutSafetyCheck);
+    }
+    const record: KeyRecord = {
+      accountId,
+      region: call.region,
+      keyId,
+      creationDateMs: call.nowMs,
+      description: input.Description ?? '',
+      keySpec: 'SYMMETRIC_DEFAULT',
+      keyUsage: 'ENCRYPT_DECRYPT',
+      origin: 'AWS_KMS',
+      state: { kind: 'Enabled' },
+      policy: input.Policy ?? defaultKeyPolicy(accountId),
+      tags,
+      materials: [call.services.vault.create(accountId, keyId)],
+    };
+    await storeNewKey(call, record);
+    return { KeyMetadata: keyMetadata(record) };
+  },
+});
+
+async function storeNewKey(call: Call, record: KeyRecord): Promise<void> {
+  // 122 random bits: a second key of one id means the source of randomness is broken, and nothing may go on.
+  if (!(await call.services.keys.createKey(record)))
+    throw new AwsError('KMSInternalException', 'The new key id exists already.');
+  noteKey(call, record);
+}
+
+export const describeKey = defineKeyOperation({
+  name: 'DescribeKey',
+  action: 'kms:DescribeKey',
+  readOnly: true,
+  key: { aliases: true, crossAccount: true, states: 'any' },
+  input: { KeyId: required(shapes.keyId), GrantTokens: shapes.grantTokens },
+  run: (_call, _input, key) => ({ KeyMetadata: keyMetadata(key) }),
+});
+
+export const listKeys = defineAccountOperation({
+  name: 'ListKeys',
+  action: 'kms:ListKeys',
+  readOnly: true,
+  input: { Limit: shapes.limit, Marker: shapes.marker },
+  run(call, input) {
+    const accountId = accountOf(call);
+    const ids = call.services.keys.keyIds(accountId, call.region);
+    const { names, tail } = page('ListKeys', input, { defaultSize: 100, maxSize: 1000 }, (name, count) =>
+      ids.after(name, count),
+    );
+    const Keys = names.map((keyId) => ({ KeyArn: keyArn(call.region, accountId, keyId), KeyId: keyId }));
+    return { Keys, ...tail };
+  },
+});
+
+export const updateKeyDescription = defineKeyOperation({
+  name: 'UpdateKeyDescription',
+  action: 'kms:UpdateKeyDescription',
+  readOnly: false,
+  key: { aliases: false, crossAccount: false, states: 'not-pending-deletion' },
+  input: { KeyId: required(shapes.keyId), Description: required(shapes.description) },
+  async run(call, input, key) {
+    await call.services.keys.updateKey(key, (record) => ({ ...record, description: input.Description }));
+    return undefined;
+  },
+});
