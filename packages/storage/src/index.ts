@@ -1,3 +1,5 @@
 export * from './store.js';
 export { openEtcdStore, type EtcdStoreOptions } from './etcd/etcd-store.js';
 export type { EtcdLogger } from './etcd/logger.js';
+export { openLmdbStore, type LmdbStoreOptions } from './lmdb/open.js';
+export type { Clock } from './lmdb/clock.js';

@@ -123,6 +123,11 @@ export interface WatchEvent {
 export interface WatchSink {
   /** `revision`: every event up to and including it has now been reported. */
   onEvents(events: readonly WatchEvent[], revision: number): void;
+  /**
+   * Back-pressure: asked after every `onEvents`. A promise holds the watch until it settles; the store keeps no events
+   * meanwhile and reads them from history afterwards. A watch held until its place is compacted ends as `compacted`.
+   */
+  ready?(): Promise<void> | undefined;
   /** Nothing happened, but every event up to `revision` has been reported. Answers `Watch.requestProgress`. */
   onProgress?(revision: number): void;
   /** The watch is over; nothing follows. `compacted` carries the first revision still readable. */

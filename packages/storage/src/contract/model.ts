@@ -8,6 +8,7 @@ import type {
   KeyValue,
   Op,
   OpResult,
+  PutOp,
   RangeRequest,
   TxnRequest,
   TxnResult,
@@ -88,32 +89,31 @@ export class StoreModel {
   }
 
   #applyOp(op: Op, branches: boolean[], next: number): OpResult {
-    switch (op.kind) {
-      case 'put': {
-        const [previous] = this.#state({ key: op.key }, next);
-        const kv = {
-          key: op.key,
-          value: op.ignoreValue && previous ? previous.value : op.value,
-          createRevision: previous?.createRevision ?? next,
-          modRevision: next,
-          version: (previous?.version ?? 0) + 1,
-          lease: 0n,
-        };
-        this.#changes.push({ revision: next, kv, deleted: false });
-        return op.prevKv && previous ? { kind: 'put', prevKv: previous } : { kind: 'put' };
-      }
-      case 'delete': {
-        const gone = this.#state(op, next);
-        for (const kv of gone) this.#changes.push({ revision: next, kv, deleted: true });
-        return { kind: 'delete', deleted: gone.length, prevKvs: op.prevKv ? gone : [] };
-      }
-      case 'range': {
-        const changed = this.#changes.at(-1)?.revision === next;
-        return { kind: 'range', ...this.#range(op, changed ? next : this.revision) };
-      }
-      case 'txn':
-        return { kind: 'txn', ...this.#apply(op, branches, next) };
+    if (op.kind === 'put') return this.#put(op, next);
+    if (op.kind === 'delete') {
+      const gone = this.#state(op, next);
+      for (const kv of gone) this.#changes.push({ revision: next, kv, deleted: true });
+      return { kind: 'delete', deleted: gone.length, prevKvs: op.prevKv ? gone : [] };
     }
+    if (op.kind === 'range') {
+      const changed = this.#changes.at(-1)?.revision === next;
+      return { kind: 'range', ...this.#range(op, changed ? next : this.revision) };
+    }
+    return { kind: 'txn', ...this.#apply(op, branches, next) };
+  }
+
+  #put(op: PutOp, next: number): OpResult {
+    const [previous] = this.#state({ key: op.key }, next);
+    const kv = {
+      key: op.key,
+      value: op.ignoreValue && previous ? previous.value : op.value,
+      createRevision: previous?.createRevision ?? next,
+      modRevision: next,
+      version: (previous?.version ?? 0) + 1,
+      lease: 0n,
+    };
+    this.#changes.push({ revision: next, kv, deleted: false });
+    return op.prevKv && previous ? { kind: 'put', prevKv: previous } : { kind: 'put' };
   }
 }
 
@@ -125,16 +125,8 @@ function contains({ key, rangeEnd }: KeyRange, candidate: Buffer): boolean {
 
 function judged(compare: Compare, kv: KeyValue | undefined): boolean {
   const order = ordered(compare, kv);
-  switch (compare.result) {
-    case 'equal':
-      return order === 0;
-    case 'notEqual':
-      return order !== 0;
-    case 'less':
-      return order < 0;
-    case 'greater':
-      return order > 0;
-  }
+  const sign = order < 0 ? 'less' : order > 0 ? 'greater' : 'equal';
+  return compare.result === 'notEqual' ? order !== 0 : compare.result === sign;
 }
 
 function ordered(compare: Compare, kv: KeyValue | undefined): number {

@@ -1,6 +1,6 @@
 /** Random transactions, reads of the past and watches against the model; the seed is printed by fast-check. */
 import assert from 'node:assert/strict';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import type { Compare, KeyValue, Op, OpResult, TxnRequest, TxnResult } from '../store.js';
 import { StoreModel } from './model.js';
 import { errorCode, plain, WatchRecorder, type ContractTest } from './harness.js';
@@ -112,16 +112,14 @@ function outline(result: TxnResult): object {
 }
 
 function outlineOp(result: OpResult): object {
-  switch (result.kind) {
-    case 'put':
-      return { kind: 'put', prevKv: plain(result.prevKv) };
-    case 'delete':
-      return { kind: 'delete', deleted: result.deleted, prevKvs: result.prevKvs.map(plain) };
-    case 'range':
-      return { kind: 'range', kvs: result.kvs.map(plain), more: result.more, count: result.count };
-    case 'txn':
-      return { kind: 'txn', ...outline(result) };
+  if (result.kind === 'put') return { kind: 'put', prevKv: plain(result.prevKv) };
+  if (result.kind === 'delete') {
+    return { kind: 'delete', deleted: result.deleted, prevKvs: result.prevKvs.map(plain) };
   }
+  if (result.kind === 'range') {
+    return { kind: 'range', kvs: result.kvs.map(plain), more: result.more, count: result.count };
+  }
+  return { kind: 'txn', ...outline(result) };
 }
 
 function readable(result: {

@@ -1,0 +1,114 @@
+/** The state of a range at a revision of the past: what `current` still holds of it, merged with what was replaced. */
+import type { Transaction } from 'lmdb';
+import type { KeyRange } from '../store.js';
+import type { Tables } from './environment.js';
+import { historyBound, historyKey, historyOwner, historyRevision, ownerKey } from './history-key.js';
+import { isEmptyRange, isSingleKey, rangeLimit } from './ranges.js';
+import { isTombstone, parseRecord, recordModRevision, type Record } from './record.js';
+
+export interface KeyRecord {
+  readonly key: Buffer;
+  readonly record: Record;
+}
+
+/** The version of `key` that was current at `revision`; undefined when there was none. */
+export function recordAt(
+  tables: Tables,
+  transaction: Transaction,
+  key: Buffer,
+  revision: number,
+): Record | undefined {
+  const bytes = tables.current.get(transaction, key);
+  if (bytes !== undefined) {
+    const record = parseRecord(key, bytes);
+    if (recordModRevision(record) <= revision) return record;
+  }
+  let last: Buffer | undefined;
+  const range = { start: historyKey(key, 0), end: historyKey(key, revision + 1) };
+  for (const at of tables.history.keys(transaction, range)) last = at;
+  return last && replacedRecord(tables, transaction, key, last);
+}
+
+/** One replaced version, unless it was compacted. */
+export function recordOf(
+  tables: Tables,
+  transaction: Transaction,
+  key: Buffer,
+  revision: number,
+): Record | undefined {
+  const bytes = tables.history.get(transaction, historyKey(key, revision));
+  return bytes && parseRecord(key, bytes);
+}
+
+/** Every key-value of a range at `revision`, in key order. */
+export function* recordsAt(
+  tables: Tables,
+  transaction: Transaction,
+  range: KeyRange,
+  revision: number,
+): Generator<KeyRecord> {
+  if (isEmptyRange(range)) return;
+  if (isSingleKey(range)) {
+    const record = recordAt(tables, transaction, range.key, revision);
+    if (record) yield { key: range.key, record };
+    return;
+  }
+  const end = rangeLimit(range);
+  const replaced = replacedVersions(tables, transaction, range, revision);
+  let old = replaced.next();
+  for (const { key, value } of tables.current.entries(transaction, { start: range.key, end })) {
+    while (!old.done && old.value.key.compare(key) < 0) {
+      const record = replacedRecord(tables, transaction, old.value.key, old.value.at);
+      if (record) yield { key: old.value.key, record };
+      old = replaced.next();
+    }
+    const record = parseRecord(key, value);
+    const sameKey = !old.done && old.value.key.equals(key);
+    if (recordModRevision(record) <= revision) {
+      yield { key, record };
+    } else if (sameKey && !old.done) {
+      const before = replacedRecord(tables, transaction, key, old.value.at);
+      if (before) yield { key, record: before };
+    }
+    if (sameKey) old = replaced.next();
+  }
+  while (!old.done) {
+    const record = replacedRecord(tables, transaction, old.value.key, old.value.at);
+    if (record) yield { key: old.value.key, record };
+    old = replaced.next();
+  }
+}
+
+/** For every key of the range with history: where its last version up to `revision` lies. */
+function* replacedVersions(
+  tables: Tables,
+  transaction: Transaction,
+  range: KeyRange,
+  revision: number,
+): Generator<{ readonly key: Buffer; readonly at: Buffer }> {
+  const end = rangeLimit(range);
+  const bounds = { start: historyBound(range.key), end: end && historyBound(end) };
+  let owner: Buffer | undefined;
+  let last: Buffer | undefined;
+  for (const at of tables.history.keys(transaction, bounds)) {
+    const itsOwner = Buffer.from(historyOwner(at));
+    if (owner === undefined || !itsOwner.equals(owner)) {
+      if (owner && last) yield { key: ownerKey(owner), at: last };
+      owner = itsOwner;
+      last = undefined;
+    }
+    if (historyRevision(at) <= revision) last = at;
+  }
+  if (owner && last) yield { key: ownerKey(owner), at: last };
+}
+
+function replacedRecord(
+  tables: Tables,
+  transaction: Transaction,
+  key: Buffer,
+  at: Buffer,
+): Record | undefined {
+  const bytes = tables.history.get(transaction, at);
+  const record = bytes && parseRecord(key, bytes);
+  return record && !isTombstone(record) ? record : undefined;
+}

@@ -1,0 +1,101 @@
+/**
+ * The few calls of the `lmdb` package that the store uses, on raw bytes. Reads always name their transaction, writes
+ * always join the batch under way, so nothing here depends on what else the process is doing.
+ */
+import type { Transaction } from 'lmdb';
+
+/** Longest key LMDB takes on its 4 KiB pages, as the `lmdb` package limits it. */
+export const MAX_LMDB_KEY_BYTES = 1978;
+
+/** What the `lmdb` package's own types leave out: every read takes a transaction. */
+interface RawTable {
+  getBinaryFast(key: Buffer, options: { transaction: Transaction }): Buffer | undefined;
+  getRange(options: RawRange): Iterable<{ key: Buffer; value: Buffer }>;
+  getKeys(options: RawRange): Iterable<Buffer>;
+  getKeysCount(options: RawRange): number;
+  put(key: Buffer, value: Buffer): Promise<boolean>;
+  remove(key: Buffer): Promise<boolean>;
+  getStats(): unknown;
+}
+
+interface RawRange {
+  transaction: Transaction;
+  start?: Buffer;
+  end?: Buffer;
+  limit?: number;
+  reverse?: boolean;
+}
+
+/** From `start` (or the first key), before `end` (or to the last). */
+export interface TableRange {
+  readonly start?: Buffer | undefined;
+  readonly end?: Buffer | undefined;
+  readonly limit?: number | undefined;
+}
+
+export class Table {
+  readonly #raw: RawTable;
+
+  constructor(raw: unknown) {
+    this.#raw = raw as RawTable;
+  }
+
+  /** A copy of the value: `getBinaryFast` answers in one buffer that the next read overwrites. */
+  get(transaction: Transaction, key: Buffer): Buffer | undefined {
+    const shared = this.#raw.getBinaryFast(key, { transaction });
+    if (shared === undefined) return undefined;
+    const copy = Buffer.allocUnsafe(shared.length);
+    // The shared buffer lies about its length, which Buffer.copy does not bear.
+    copy.set(new Uint8Array(shared.buffer, shared.byteOffset, shared.length));
+    return copy;
+  }
+
+  has(transaction: Transaction, key: Buffer): boolean {
+    return this.#raw.getBinaryFast(key, { transaction }) !== undefined;
+  }
+
+  /** Entries in key order; keys and values are the caller's to keep. */
+  entries(transaction: Transaction, range: TableRange): Iterable<{ key: Buffer; value: Buffer }> {
+    return this.#raw.getRange(rawRange(transaction, range));
+  }
+
+  keys(transaction: Transaction, range: TableRange): Iterable<Buffer> {
+    return this.#raw.getKeys(rawRange(transaction, range));
+  }
+
+  count(transaction: Transaction, range: TableRange): number {
+    return this.#raw.getKeysCount(rawRange(transaction, range));
+  }
+
+  lastKey(transaction: Transaction): Buffer | undefined {
+    for (const key of this.#raw.getKeys({ transaction, reverse: true, limit: 1 })) return key;
+    return undefined;
+  }
+
+  /** The promise settles with the whole LMDB transaction; `key` and `value` must not change before. */
+  put(key: Buffer, value: Buffer): Promise<boolean> {
+    return this.#raw.put(key, value);
+  }
+
+  remove(key: Buffer): Promise<boolean> {
+    return this.#raw.remove(key);
+  }
+
+  /** Pages this table occupies. */
+  pages(): number {
+    const stats = this.#raw.getStats() as {
+      treeBranchPageCount: number;
+      treeLeafPageCount: number;
+      overflowPages: number;
+    };
+    return stats.treeBranchPageCount + stats.treeLeafPageCount + stats.overflowPages;
+  }
+}
+
+function rawRange(transaction: Transaction, { start, end, limit }: TableRange): RawRange {
+  const range: RawRange = { transaction };
+  if (start !== undefined) range.start = start;
+  if (end !== undefined) range.end = end;
+  if (limit !== undefined) range.limit = limit;
+  return range;
+}
