@@ -1,1 +1,19 @@
-export {};
+export { startPlugin, type Plugin, type PluginOptions } from './plugin.js';
+export type { HealthAddress } from './health.js';
+export type { Provider, Unwrap, Wrapped } from './provider.js';
+export type { KeySnapshot } from './snapshot.js';
+export {
+  KmsPluginError,
+  ProviderError,
+  type Failure,
+  type FailureClass,
+  type KmsPluginErrorCode,
+} from './errors.js';
+export type { Clock } from './clock.js';
+export type { Logger } from './logger.js';
+export { createLocalProvider, type LocalProviderOptions } from './providers/local.js';
+export { createKeyring, readKeyring, rotateKeyring, type KeyringKey } from './providers/local-keyring.js';
+export { createAwsProvider, type AwsProviderOptions } from './providers/aws.js';
+export type { AwsKeyOptions } from './providers/aws-kms-provider.js';
+export type { AwsConnectionOptions, AwsCredentials } from './providers/aws-sdk-calls.js';
+export { createWaxsealProvider, type WaxsealProviderOptions } from './providers/waxseal.js';

@@ -1,0 +1,64 @@
+/** The plugin's metrics, in one registry the caller may share with others. Key ids appear hashed only. */
+import { createHash } from 'node:crypto';
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+
+/** The first 16 hex digits of SHA-256: enough to tell keys apart, nothing to read. */
+export function hashKeyId(keyId: string): string {
+  return createHash('sha256').update(keyId).digest('hex').slice(0, 16);
+}
+
+export interface PluginMetrics {
+  readonly requests: Counter<'version' | 'method' | 'code'>;
+  readonly requestSeconds: Histogram<'version' | 'method'>;
+  readonly operations: Counter<'provider' | 'operation' | 'result'>;
+  readonly operationSeconds: Histogram<'provider' | 'operation'>;
+  readonly sharedDecrypts: Counter;
+  readonly healthy: Gauge<'key_id_hash' | 'operation'>;
+}
+
+const secondsBuckets = [
+  0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5,
+];
+
+export function createMetrics(registry: Registry): PluginMetrics {
+  const registers = [registry];
+  return {
+    requests: new Counter({
+      name: 'waxseal_kms_plugin_requests_total',
+      help: 'Calls answered on the socket, by KMS version, method and result.',
+      labelNames: ['version', 'method', 'code'],
+      registers,
+    }),
+    requestSeconds: new Histogram({
+      name: 'waxseal_kms_plugin_request_duration_seconds',
+      help: 'How long calls on the socket took.',
+      labelNames: ['version', 'method'],
+      buckets: secondsBuckets,
+      registers,
+    }),
+    operations: new Counter({
+      name: 'waxseal_kms_provider_operations_total',
+      help: 'Operations of the key backend, by result: ok or the class of the failure. Probes are counted as well.',
+      labelNames: ['provider', 'operation', 'result'],
+      registers,
+    }),
+    operationSeconds: new Histogram({
+      name: 'waxseal_kms_provider_operation_duration_seconds',
+      help: 'How long operations of the key backend took.',
+      labelNames: ['provider', 'operation'],
+      buckets: secondsBuckets,
+      registers,
+    }),
+    sharedDecrypts: new Counter({
+      name: 'waxseal_kms_plugin_shared_decrypts_total',
+      help: 'Decrypts that were answered by an equal one already under way.',
+      registers,
+    }),
+    healthy: new Gauge({
+      name: 'waxseal_kms_key_healthy',
+      help: '1 when the last known result of this operation with this key was a success, else 0.',
+      labelNames: ['key_id_hash', 'operation'],
+      registers,
+    }),
+  };
+}

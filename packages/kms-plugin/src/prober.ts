@@ -1,0 +1,72 @@
+/**
+ * Tries the key in the background, so that Status and the health port answer from memory.
+ *
+ * One probe wraps random bytes and unwraps them again, the two calls an API server needs. There is at most one at a
+ * time: the next is planned when the last one ends.
+ */
+import type { Backend } from './backend.js';
+import type { Clock } from './clock.js';
+import { ProviderError, unexpected } from './errors.js';
+import type { KeyHealth } from './key-health.js';
+
+export interface ProberOptions {
+  readonly backend: Backend;
+  readonly health: KeyHealth;
+  readonly clock: Clock;
+  readonly randomBytes: (sizeBytes: number) => Buffer;
+  readonly intervalMs: number;
+  readonly retryMs: number;
+}
+
+export interface Prober {
+  /** Resolves when the first probe has ended, well or badly. */
+  readonly firstProbe: Promise<void>;
+  /** Probes now unless one is under way; resolves when it has ended. */
+  probe(): Promise<void>;
+  stop(): void;
+}
+
+const probeBytes = 32;
+
+export function startProber(options: ProberOptions): Prober {
+  const { backend, health, clock } = options;
+  let stopped = false;
+  let underWay: Promise<void> | undefined;
+  let cancelNext = (): void => {};
+
+  const tryKey = async (): Promise<void> => {
+    const plaintext = options.randomBytes(probeBytes);
+    try {
+      const snapshot = backend.snapshot();
+      const wrapped = await backend.encrypt(snapshot, Buffer.from(plaintext));
+      const opened = await backend.decrypt({ ...wrapped, version: 'v2', keyId: snapshot.keyId });
+      if (!opened.equals(plaintext)) {
+        health.failed('decrypt', clock.nowMs(), new ProviderError('probe came back changed', unexpected));
+      }
+    } catch {
+      // The backend has told the key's health already.
+    } finally {
+      plaintext.fill(0);
+    }
+  };
+
+  const cycle = async (): Promise<void> => {
+    cancelNext();
+    await tryKey();
+    underWay = undefined;
+    if (stopped) return;
+    cancelNext = clock.after(health.summary() === 'ok' ? options.intervalMs : options.retryMs, () => {
+      void probe();
+    });
+  };
+  const probe = (): Promise<void> => (stopped ? Promise.resolve() : (underWay ??= cycle()));
+
+  return {
+    firstProbe: probe(),
+    probe,
+    stop: () => {
+      stopped = true;
+      cancelNext();
+    },
+  };
+}

@@ -1,0 +1,48 @@
+/**
+ * What every key backend does for the plugin. The contract suite `contract/provider-contract.ts` holds for each.
+ */
+import type { KeySnapshot } from './snapshot.js';
+
+/** What Encrypt made: to be stored, and given back to Decrypt. */
+export interface Wrapped {
+  /** 1..1024 bytes for KMS v2. */
+  readonly ciphertext: Buffer;
+  /** Keys are fully qualified domain names. */
+  readonly annotations: Readonly<Record<string, Buffer>>;
+}
+
+export interface Unwrap extends Wrapped {
+  /** The contract the value was stored under; v1 values of older plugins may lack what v2 ones have. */
+  readonly version: 'v1' | 'v2';
+  /** What Encrypt answered when the value was written; undefined with v1. */
+  readonly keyId: string | undefined;
+}
+
+export interface Provider {
+  /** `local`, `aws`, …; a metric label. */
+  readonly name: string;
+
+  /** The key a write uses from now on. Cheap, no I/O; the same object until the key changes. */
+  snapshot(): KeySnapshot;
+
+  /**
+   * Wraps a DEK source under exactly the key of this snapshot.
+   *
+   * @param snapshot one that `snapshot()` returned
+   * @throws ProviderError
+   */
+  encrypt(snapshot: KeySnapshot, plaintext: Buffer, signal: AbortSignal): Promise<Wrapped>;
+
+  /**
+   * Unwraps. The returned Buffer is the caller's, who overwrites it.
+   *
+   * @throws ProviderError; class `corrupt` for bytes that this provider did not make, whatever they are
+   */
+  decrypt(wrapped: Unwrap, signal: AbortSignal): Promise<Buffer>;
+
+  /** Reads keyrings, credentials and certificates again. On failure everything stays as it was. */
+  reload(): Promise<void>;
+
+  /** Ends connections and overwrites keys. */
+  close(): Promise<void>;
+}

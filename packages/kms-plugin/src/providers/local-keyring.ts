@@ -1,0 +1,217 @@
+/**
+ * The keyring file of the local provider: named, versioned 256-bit keys; the first one writes, all of them read.
+ *
+ * The file is YAML or JSON, mode 0600. docs/formats/local-plugin-ciphertext.md describes it.
+ */
+import { randomBytes as systemRandomBytes } from 'node:crypto';
+import { constants } from 'node:fs';
+import { open, rename, unlink, type FileHandle } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { KmsPluginError } from '../errors.js';
+
+export interface KeyringKey {
+  /** Lower-case letters, digits and dashes; 1..63. */
+  readonly name: string;
+  /** 1 and up. */
+  readonly version: number;
+  /** 32 bytes. */
+  readonly key: Buffer;
+}
+
+export const keyringApiVersion = 'waxseal.dev/v1';
+export const keyBytes = 32;
+const fileMaxBytes = 1024 * 1024;
+const keysMax = 1000;
+const namePattern = /^[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?$/;
+// Exactly 32 bytes: 43 digits of which the last carries two zero bits, and one pad.
+const keyPattern = /^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$/;
+
+/**
+ * Reads a keyring.
+ *
+ * @returns at least one key; the first is the one to write with
+ * @throws KmsPluginError `keyring_unreadable`, `keyring_not_private` or `keyring_invalid`
+ */
+export async function readKeyring(path: string): Promise<readonly KeyringKey[]> {
+  const text = await readPrivateFile(path);
+  return parseKeyring(await parseText(text, path), path);
+}
+
+/**
+ * Creates a keyring with one fresh key.
+ *
+ * @param name of the key; `default` unless given
+ * @throws KmsPluginError `keyring_exists`, `keyring_unreadable` or `keyring_invalid`
+ */
+export async function createKeyring(
+  path: string,
+  name = 'default',
+  randomBytes: (sizeBytes: number) => Buffer = systemRandomBytes,
+): Promise<void> {
+  const key: KeyringKey = { name, version: 1, key: randomBytes(keyBytes) };
+  checkName(name, 'the name', path);
+  await writePrivateFile(path, render([key]));
+  key.key.fill(0);
+}
+
+/**
+ * Puts a fresh version of the writing key in front; the older ones go on reading.
+ *
+ * The new file takes the old one's place in one step, so a reader sees either.
+ *
+ * @throws KmsPluginError as `readKeyring`; then the keyring is as it was
+ */
+export async function rotateKeyring(
+  path: string,
+  randomBytes: (sizeBytes: number) => Buffer = systemRandomBytes,
+): Promise<void> {
+  const keys = await readKeyring(path);
+  const name = keys[0]?.name ?? 'default';
+  const version = Math.max(...keys.filter((key) => key.name === name).map((key) => key.version)) + 1;
+  const next = [{ name, version, key: randomBytes(keyBytes) }, ...keys];
+  const beside = `${path}.new`;
+  await writePrivateFile(beside, render(next));
+  await rename(beside, path).catch(async (cause: unknown) => {
+    await unlink(beside).catch(() => {});
+    throw unreadable(path, cause);
+  });
+  await syncFolder(path);
+  for (const { key } of next) key.fill(0);
+}
+
+async function readPrivateFile(path: string): Promise<string> {
+  let file: FileHandle;
+  try {
+    file = await open(path, constants.O_RDONLY);
+  } catch (cause) {
+    throw unreadable(path, cause);
+  }
+  try {
+    const found = await file.stat();
+    if (!found.isFile()) throw new KmsPluginError('keyring_invalid', `The keyring ${path} is not a file.`);
+    if ((found.mode & 0o077) !== 0) {
+      throw new KmsPluginError(
+        'keyring_not_private',
+        `Others may read the keyring ${path}. Make it private: chmod 0600 ${path}`,
+      );
+    }
+    if (found.size > fileMaxBytes) {
+      throw new KmsPluginError(
+        'keyring_invalid',
+        `The keyring ${path} is larger than ${fileMaxBytes} bytes.`,
+      );
+    }
+    return await file.readFile('utf8');
+  } finally {
+    await file.close();
+  }
+}
+
+async function parseText(text: string, path: string): Promise<unknown> {
+  try {
+    if (text.trimStart().startsWith('{')) return JSON.parse(text);
+    // Loaded only when needed: it would double the plugin's start.
+    const { parse } = await import('yaml');
+    return parse(text, { maxAliasCount: 0, prettyErrors: false });
+  } catch {
+    // The parser's message may quote the file, and with it a key.
+    throw new KmsPluginError('keyring_invalid', `The keyring ${path} is neither JSON nor YAML.`);
+  }
+}
+
+function parseKeyring(document: unknown, path: string): readonly KeyringKey[] {
+  const invalid = (problem: string): KmsPluginError =>
+    new KmsPluginError('keyring_invalid', `The keyring ${path} cannot be used: ${problem}.`);
+  if (!isRecord(document)) throw invalid('it is not an object');
+  if (document['apiVersion'] !== keyringApiVersion) throw invalid(`apiVersion must be ${keyringApiVersion}`);
+  if (document['kind'] !== 'Keyring') throw invalid('kind must be Keyring');
+  const keys = document['keys'];
+  if (!Array.isArray(keys) || keys.length === 0) throw invalid('keys must hold at least one key');
+  if (keys.length > keysMax) throw invalid(`keys must hold no more than ${keysMax} keys`);
+  const seen = new Set<string>();
+  return keys.map((entry: unknown, index) => {
+    const field = `keys[${index}]`;
+    if (!isRecord(entry)) throw invalid(`${field} is not an object`);
+    const { name, version, key } = entry;
+    if (typeof name !== 'string') throw invalid(`${field}.name is missing`);
+    checkName(name, `${field}.name`, path);
+    if (typeof version !== 'number' || !Number.isSafeInteger(version) || version < 1) {
+      throw invalid(`${field}.version must be a whole number from 1`);
+    }
+    if (typeof key !== 'string' || !keyPattern.test(key)) {
+      throw invalid(
+        `${field}.key must be ${keyBytes} bytes as base64 (make one: head -c ${keyBytes} /dev/urandom | base64)`,
+      );
+    }
+    const id = `${name}/${version}`;
+    if (seen.has(id)) throw invalid(`${id} is there twice`);
+    seen.add(id);
+    return { name, version, key: Buffer.from(key, 'base64') };
+  });
+}
+
+function checkName(name: string, field: string, path: string): void {
+  if (namePattern.test(name)) return;
+  throw new KmsPluginError(
+    'keyring_invalid',
+    `The keyring ${path} cannot be used: ${field} must be 1 to 63 lower-case letters, digits and dashes.`,
+  );
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function render(keys: readonly KeyringKey[]): string {
+  const document = {
+    apiVersion: keyringApiVersion,
+    kind: 'Keyring',
+    keys: keys.map(({ name, version, key }) => ({ name, version, key: key.toString('base64') })),
+  };
+  return `${JSON.stringify(document, null, 2)}\n`;
+}
+
+/** Creates the file, and only creates it, private from its first moment and on disk before this resolves. */
+async function writePrivateFile(path: string, text: string): Promise<void> {
+  let file: FileHandle;
+  try {
+    file = await open(path, 'wx', 0o600);
+  } catch (cause) {
+    if (cause instanceof Error && 'code' in cause && cause.code === 'EEXIST') {
+      throw new KmsPluginError(
+        'keyring_exists',
+        `${path} exists. A keyring is never overwritten: choose another path.`,
+      );
+    }
+    throw unreadable(path, cause);
+  }
+  try {
+    await file.writeFile(text);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await syncFolder(path);
+}
+
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(dirname(path), constants.O_RDONLY);
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
+
+function unreadable(path: string, cause: unknown): KmsPluginError {
+  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown error';
+  const advice =
+    code === 'ENOENT'
+      ? 'Check the path, or create a keyring there'
+      : 'Check the permissions of the file and its folder';
+  return new KmsPluginError(
+    'keyring_unreadable',
+    `The keyring ${path} cannot be opened (${code}). ${advice}.`,
+    cause,
+  );
+}

@@ -1,0 +1,70 @@
+/** The plugin's answers on the socket: KMS v1 and v2 over one backend. */
+import { KmsApiError, kmsV1Version, type KmsV1Service, type KmsV2Service } from '@waxseal/kms-api';
+import type { Backend } from './backend.js';
+import { toProviderError } from './errors.js';
+import type { KeyHealth } from './key-health.js';
+
+/** How the plugin introduces itself to KMS v1. */
+export const runtimeName = 'waxseal';
+export const runtimeVersion = '0.1.0';
+
+/** What a call on the socket fails with; the provider's own error stays behind as its cause, for the log. */
+export function toKmsApiError(method: string, error: unknown): KmsApiError {
+  const failed = toProviderError(error);
+  return new KmsApiError(failed.failure.code, failed.message, { cause: failed, method });
+}
+
+export interface V2Options {
+  readonly backend: Backend;
+  readonly health: KeyHealth;
+  /** Must not change while an API server runs. */
+  readonly statusVersion: 'v2' | 'v2beta1';
+  /** Resolves once there is something to say about the key. */
+  readonly ready: () => Promise<void>;
+}
+
+export function createV2Service(options: V2Options): KmsV2Service {
+  const { backend, health } = options;
+  return {
+    status: async () => {
+      await options.ready();
+      return { version: options.statusVersion, healthz: health.summary(), keyId: backend.snapshot().keyId };
+    },
+    encrypt: async (_uid, plaintext, signal) => {
+      const snapshot = backend.snapshot();
+      try {
+        const { ciphertext, annotations } = await backend.encrypt(snapshot, plaintext, signal);
+        return { ciphertext, annotations, keyId: snapshot.keyId };
+      } catch (error) {
+        throw toKmsApiError('Encrypt', error);
+      }
+    },
+    decrypt: async (_uid, request) => {
+      try {
+        return await backend.decrypt({ ...request, version: 'v2' });
+      } catch (error) {
+        throw toKmsApiError('Decrypt', error);
+      }
+    },
+  };
+}
+
+export function createV1Service(backend: Backend): KmsV1Service {
+  return {
+    version: () => Promise.resolve({ version: kmsV1Version, runtimeName, runtimeVersion }),
+    encrypt: async (plaintext, signal) => {
+      try {
+        return (await backend.encrypt(backend.snapshot(), plaintext, signal)).ciphertext;
+      } catch (error) {
+        throw toKmsApiError('Encrypt', error);
+      }
+    },
+    decrypt: async (ciphertext) => {
+      try {
+        return await backend.decrypt({ ciphertext, version: 'v1', keyId: undefined, annotations: {} });
+      } catch (error) {
+        throw toKmsApiError('Decrypt', error);
+      }
+    },
+  };
+}
