@@ -3,7 +3,7 @@ export { connectKmsV1, kmsV1Version, type KmsV1Client } from './client-v1.js';
 export { connectKmsV2, type KmsV2Client } from './client-v2.js';
 export type { ConnectKmsOptions } from './channel.js';
 export { parseEndpoint, type SocketAddress } from './endpoint.js';
-export { KmsApiError, type KmsApiErrorCode, type KmsApiErrorFields } from './errors.js';
+export { grpcStatusOf, KmsApiError, type KmsApiErrorCode, type KmsApiErrorFields } from './errors.js';
 export { serveKms, type KmsServer, type ServeKmsOptions } from './server.js';
 export type { CallReport, ReportCall } from './server-call.js';
 export { isFullyQualifiedDomainName, keyIdProblem } from './validate.js';
