@@ -18,6 +18,8 @@ const TRANSACTION = LAST_PAGE + 8;
 const META_BYTES = TRANSACTION + 8;
 const MIN_PAGE_BYTES = 256;
 const MAX_PAGE_BYTES = 65536;
+/** Byte positions stay exact in a number. */
+const MAX_LAST_PAGE = 2n ** 36n;
 
 interface Meta {
   readonly pageBytes: number;
@@ -68,7 +70,7 @@ async function readMeta(file: FileHandle, position: number, path: string): Promi
     pageBytes < MIN_PAGE_BYTES ||
     pageBytes > MAX_PAGE_BYTES ||
     (pageBytes & (pageBytes - 1)) !== 0 ||
-    lastPage > BigInt(Number.MAX_SAFE_INTEGER / MAX_PAGE_BYTES)
+    lastPage > MAX_LAST_PAGE
   ) {
     throw notAStore(path);
   }

@@ -74,7 +74,15 @@ export class Environment {
    * it. `arm` makes sure that there is one.
    */
   onBeforeCommit(callback: () => void): void {
-    this.#root.on('beforecommit', callback);
+    this.#root.on('beforecommit', () => {
+      callback();
+      // The package makes a promise of its own for the transaction's start and drops it. If the transaction fails,
+      // that one must not count as unhandled: those of the writes themselves tell.
+      queueMicrotask(() => {
+        const ignore = (): void => {};
+        void this.#root.committed.then(ignore, ignore);
+      });
+    });
   }
 
   /** Starts an LMDB transaction at the end of this turn of the event loop. Resolves when it is on disk. */

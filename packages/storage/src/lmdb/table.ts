@@ -35,6 +35,7 @@ export interface TableRange {
 
 export class Table {
   readonly #raw: RawTable;
+  #settling: Promise<boolean> | undefined;
 
   constructor(raw: unknown) {
     this.#raw = raw as RawTable;
@@ -74,11 +75,23 @@ export class Table {
 
   /** The promise settles with the whole LMDB transaction; `key` and `value` must not change before. */
   put(key: Buffer, value: Buffer): Promise<boolean> {
-    return this.#raw.put(key, value);
+    return this.#settles(this.#raw.put(key, value));
   }
 
   remove(key: Buffer): Promise<boolean> {
-    return this.#raw.remove(key);
+    return this.#settles(this.#raw.remove(key));
+  }
+
+  /**
+   * Writes of one LMDB transaction share a promise, but not always: callers wait for the last, so that the others must
+   * not count as unhandled when the transaction fails.
+   */
+  #settles(promise: Promise<boolean>): Promise<boolean> {
+    if (promise !== this.#settling) {
+      this.#settling = promise;
+      promise.catch(() => {});
+    }
+    return promise;
   }
 
   /** Pages this table occupies. */
