@@ -40,9 +40,13 @@ function mergeObject(original: JsonObject, patch: JsonObject, type: ObjectType |
     }
   }
   for (const [key, value] of Object.entries(patch)) {
-    if (done.has(key)) continue;
-    if (key.startsWith(deleteFromList)) deleteItems(result, directiveField(key, deleteFromList), value);
-    else mergeField(result, key, value, type?.fieldsByName.get(key));
+    // Before anything is added: what a patch both deletes and adds stays.
+    if (!key.startsWith(deleteFromList)) continue;
+    deleteItems(result, directiveField(key, deleteFromList), value);
+    done.add(key);
+  }
+  for (const [key, value] of Object.entries(patch)) {
+    if (!done.has(key)) mergeField(result, key, value, type?.fieldsByName.get(key));
   }
   return result;
 }

@@ -12,6 +12,7 @@ import {
   formatDuration,
   formatMicros,
   formatSeconds,
+  hasMicros,
   parseDuration,
   parseRfc3339,
   zeroTimeSeconds,
@@ -62,6 +63,8 @@ function describe(value: JsonValue): string {
 class JsonDecoder {
   readonly unknown: string[] = [];
   readonly invalid: InvalidField[] = [];
+  /** Struct fields only: Go leaves out indexes and map keys. */
+  readonly #goPath: string[] = [];
 
   identity(result: JsonObject, name: string, value: JsonValue | undefined): void {
     if (typeof value === 'string') result[name] = value;
@@ -84,7 +87,9 @@ class JsonDecoder {
         // Go's null leaves the zero value; only maps, lists and pointers could tell the difference, and print it alike.
         continue;
       }
+      this.#goPath.push(name);
       const decoded = this.#field(type, field, value, join(path, name));
+      this.#goPath.pop();
       if (decoded !== undefined) fields[name] = decoded;
     }
     return fields;
@@ -168,7 +173,7 @@ class JsonDecoder {
   }
 
   #time(kind: 'time' | 'microTime', value: string, path: string): JsonValue | undefined {
-    const instant = parseRfc3339(value);
+    const instant = kind === 'microTime' && !hasMicros(value) ? undefined : parseRfc3339(value);
     if (instant === undefined) {
       const layout = kind === 'time' ? '2006-01-02T15:04:05Z07:00' : '2006-01-02T15:04:05.000000Z07:00';
       return this.#fail(path, `parsing time: the value does not match "${layout}"`);
@@ -210,11 +215,12 @@ class JsonDecoder {
   }
 
   #mismatch(path: string, value: JsonValue, owner: string, goType: string): undefined {
-    // Go names the field without indexes.
-    const field = path.replace(/\[\d+\]/g, '');
+    // Go shows a number that an integer cannot hold, and no other value.
+    const shown = typeof value === 'number' && goType.startsWith('int') ? `number ${value}` : describe(value);
+    const field = this.#goPath.length === 0 ? path : this.#goPath.join('.');
     return this.#fail(
       path,
-      `json: cannot unmarshal ${describe(value)} into Go struct field ${owner}.${field} of type ${goType}`,
+      `json: cannot unmarshal ${shown} into Go struct field ${owner}.${field} of type ${goType}`,
     );
   }
 

@@ -10,6 +10,10 @@ export type QuantityProblem = 'format' | 'numeric' | 'suffix';
 /** Undigested quantities end here: exponents beyond this would cost memory and mean nothing. */
 const maxExponent = 1000;
 
+/** No amount of anything needs more digits. */
+const maxLength = 200;
+
+/** Digits may be missing: the reference reads `M` as nought. */
 const pattern = /^([+-]?)(\d*)(?:\.(\d*))?([eEinumkKMGTP]*[+-]?\d*)$/;
 
 type Format = 'decimalSi' | 'binarySi' | 'decimalExponent';
@@ -57,18 +61,17 @@ const maxInt64Digits = 18;
 /** `{ canonical }` as a Go server writes it, or what is wrong. */
 export function canonicalQuantity(text: string): { canonical: string } | { problem: QuantityProblem } {
   if (text === '0') return { canonical: '0' };
+  if (text === '' || text.length > maxLength) return { problem: 'format' };
   const match = pattern.exec(text);
-  if (match === null || text === '') return { problem: 'format' };
+  if (match === null) return { problem: 'format' };
   const [, sign = '', rawInteger = '', fraction = '', suffixText = ''] = match;
   const suffix = parseSuffix(suffixText);
   if (suffix === undefined) return { problem: 'suffix' };
-  if (rawInteger === '' && fraction === '') return { problem: 'numeric' };
   const integer = rawInteger.replace(/^0+/, '') || '0';
-  if (integer.length + fraction.length > 200) return { problem: 'numeric' };
-  const kept = asWritten(text, integer, fraction, suffix);
+  const kept = asWritten(integer, fraction, suffix);
   if (kept) return { canonical: text };
   const { digits, exponent } = toDecimal(integer + fraction, -fraction.length, suffix);
-  const { value, scale } = roundUpToNano(digits, exponent);
+  const { value, scale } = capBinary(roundUpToNano(digits, exponent), suffix);
   if (value === 0n) return { canonical: '0' };
   const negative = sign === '-';
   const magnitude = format(value, scale, suffix);
@@ -76,8 +79,7 @@ export function canonicalQuantity(text: string): { canonical: string } | { probl
 }
 
 /** The reference keeps the text of a number that is canonical already, or close enough for its quick test. */
-function asWritten(text: string, integer: string, fraction: string, suffix: Suffix): boolean {
-  if (text === '') return false;
+function asWritten(integer: string, fraction: string, suffix: Suffix): boolean {
   const shifted = integer + fraction;
   if (suffix.format === 'binarySi') {
     const precision = 15 - integer.length - Math.trunc((suffix.exponent * 3) / 10) - 1;
@@ -96,10 +98,23 @@ function toDecimal(digits: string, scale: number, suffix: Suffix): { digits: big
   return { digits: value, exponent: scale + suffix.exponent };
 }
 
-function roundUpToNano(digits: bigint, exponent: number): { value: bigint; scale: number } {
+interface Amount {
+  readonly value: bigint;
+  /** Power of ten. */
+  readonly scale: number;
+}
+
+function roundUpToNano(digits: bigint, exponent: number): Amount {
   if (exponent >= -9) return { value: digits, scale: exponent };
   const divisor = 10n ** BigInt(-9 - exponent);
   return { value: (digits + divisor - 1n) / divisor, scale: -9 };
+}
+
+/** Binary quantities end at 2⁶³-1. */
+function capBinary(amount: Amount, suffix: Suffix): Amount {
+  if (suffix.format !== 'binarySi') return amount;
+  const limit = amount.scale < 0 ? maxInt64 * 10n ** BigInt(-amount.scale) : maxInt64;
+  return amount.value > limit ? { value: maxInt64, scale: 0 } : amount;
 }
 
 function format(value: bigint, scale: number, suffix: Suffix): string {
@@ -127,7 +142,7 @@ function formatBinary(value: bigint, scale: number): string | undefined {
   if (scale < 0 && value % 10n ** BigInt(-scale) !== 0n) return undefined;
   const whole = scale < 0 ? value / 10n ** BigInt(-scale) : value * 10n ** BigInt(scale);
   if (whole < 1024n) return undefined;
-  let mantissa = whole > maxInt64 ? maxInt64 : whole;
+  let mantissa = whole;
   let exponent = 0;
   while (mantissa % 1024n === 0n) {
     mantissa /= 1024n;

@@ -17,7 +17,7 @@ export interface Instant {
   readonly nanos: number;
 }
 
-const rfc3339 = /^(\d{4})-(\d{2})-(\d{2})T(\d{2}):(\d{2}):(\d{2})(?:[.,](\d+))?(Z|[+-]\d{2}:\d{2})$/;
+const rfc3339 = /^(\d{4})-(\d{2})-(\d{2})T(\d{1,2}):(\d{2}):(\d{2})(?:[.,](\d+))?(Z|[+-]\d{2}:\d{2})$/;
 
 /** Undefined when the text is no RFC 3339 time, or names a day that does not exist. */
 export function parseRfc3339(text: string): Instant | undefined {
@@ -37,6 +37,11 @@ export function parseRfc3339(text: string): Instant | undefined {
   const offset = (zone.startsWith('-') ? -1 : 1) * (zoneHours * 3600 + zoneMinutes * 60);
   const seconds = date.getTime() / 1000 + hour * 3600 + minute * 60 + second - offset;
   return { seconds, nanos: Number((match[7] ?? '').slice(0, 9).padEnd(9, '0')) };
+}
+
+/** MicroTime reads six digits of a second, no more and no fewer. */
+export function hasMicros(text: string): boolean {
+  return /:\d{2}\.\d{6}(?:Z|[+-]\d{2}:\d{2})$/.test(text);
 }
 
 /** Whether the seconds lie in the years 1 to 9999. */
@@ -67,12 +72,14 @@ const durationUnits: ReadonlyMap<string, bigint> = new Map([
   ['h', 3_600_000_000_000n],
 ]);
 const maxDuration = 1n << 63n;
+const maxDurationLength = 100;
 
 /** Nanoseconds; undefined when the text is no Go duration or does not fit 64 bits. */
 export function parseDuration(text: string): bigint | undefined {
-  const match = /^([+-]?)((?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+$/.exec(text);
   if (text === '0' || text === '+0' || text === '-0') return 0n;
-  if (match === null || text.length > 100) return undefined;
+  if (text.length > maxDurationLength) return undefined;
+  const match = /^([+-]?)((?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+$/.exec(text);
+  if (match === null) return undefined;
   let total = 0n;
   for (const [, integer = '', fraction = '', unit = ''] of text.matchAll(
     /(\d*)(?:\.(\d*))?(ns|us|µs|μs|ms|s|m|h)/g,

@@ -1,0 +1,65 @@
+/** Goal: YAML reads as sigs.k8s.io/yaml reads it, and hostile YAML is bounded. Method: the reference's results by hand. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { DecodeError } from './errors.js';
+import { parseYaml } from './yaml.js';
+
+function parse(text: string, findDuplicates = false) {
+  return parseYaml(Buffer.from(text), { findDuplicates });
+}
+
+describe('YAML bodies', () => {
+  for (const [text, value] of [
+    ['a: yes\nb: no\nc: on\nd: "yes"', { a: true, b: false, c: true, d: 'yes' }],
+    ['a: 0755\nb: 0x1f\nc: 1_000\nd: 1e3', { a: 493, b: 31, c: 1000, d: 1000 }],
+    ['a: 12:30:45\nb: 2020-01-01', { a: '12:30:45', b: '2020-01-01' }],
+    ['a: ~\nb: null\nc:', { a: null, b: null, c: null }],
+    ['a: &x {b: 1}\nc: *x', { a: { b: 1 }, c: { b: 1 } }],
+    ['a: &x {b: 1}\nc:\n  <<: *x\n  d: 2', { a: { b: 1 }, c: { b: 1, d: 2 } }],
+    ['1: a\ntrue: b', { '1': 'a', true: 'b' }],
+    ['a: |\n  text\n  more\n', { a: 'text\nmore\n' }],
+    ['{"a":1,"b":[true,null]}', { a: 1, b: [true, null] }],
+    ['a: 1\n---\nb: 2', { a: 1 }],
+    ['', null],
+    ['- a\n- b', ['a', 'b']],
+  ] as const) {
+    it(`reads ${JSON.stringify(text)}`, () => assert.deepEqual(parse(text).value, value));
+  }
+
+  it('finds duplicate fields when asked; the last one counts', () => {
+    const text = 'a: 1\nm:\n  x: 1\n  x: 2\nl:\n- k: 1\n  k: 2\na: 3';
+    assert.deepEqual(parse(text), { value: { a: 3, m: { x: 2 }, l: [{ k: 2 }] }, duplicates: [] });
+    assert.deepEqual(parse(text, true).duplicates, ['m.x', 'l[0].k', 'a']);
+  });
+
+  for (const text of [
+    'a: [',
+    'a: b: c',
+    'a: *nope',
+    '\ta: s3cr3t',
+    'a: .inf',
+    '? [x]\n: y',
+    'a: "s3cr3t',
+    '&a [*a]',
+  ]) {
+    it(`refuses ${JSON.stringify(text)} without quoting it`, () => {
+      assert.throws(
+        () => parse(text),
+        (error: unknown) =>
+          error instanceof DecodeError &&
+          /^invalid YAML/.test(error.message) &&
+          !error.message.includes('s3cr3t'),
+      );
+    });
+  }
+
+  it('bounds alias bombs and nesting', () => {
+    const bomb = Array.from(
+      { length: 40 },
+      (_, i) => `a${i}: &a${i} [${i === 0 ? '1' : `*a${i - 1},*a${i - 1}`}]`,
+    ).join('\n');
+    assert.throws(() => parse(bomb), { problem: 'malformed-yaml', message: /aliases/ });
+    assert.throws(() => parse('['.repeat(50_000)), DecodeError);
+    assert.throws(() => parse('- '.repeat(5_000)), DecodeError);
+  });
+});
