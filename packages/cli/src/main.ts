@@ -40,6 +40,8 @@ function createProgram(): Command {
     .description('Envelope encryption at rest for Kubernetes API data.')
     .version('0.1.0')
     .showHelpAfterError('(add --help for the options)')
+    // Subcommands inherit this only when it is set before they are made.
+    .exitOverride()
     .enablePositionalOptions()
     .addHelpText(
       'after',
@@ -220,7 +222,7 @@ Example:
 }
 
 try {
-  await createProgram().exitOverride().parseAsync();
+  await createProgram().parseAsync();
 } catch (error) {
   process.exitCode = report(error);
 }

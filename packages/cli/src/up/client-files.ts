@@ -12,6 +12,8 @@ import type { Pki } from './pki.js';
 export const accountId = '111122223333';
 export const region = 'us-east-1';
 export const keyAlias = 'alias/waxseal';
+/** The plugin's profile in the credentials file. */
+export const pluginProfile = 'plugin';
 
 /** kubeconfig with one context, whose user is the administrator's client certificate. */
 export function writeKubeconfig(path: string, server: string, pki: Pki): void {
@@ -61,7 +63,7 @@ export function ensurePrincipals(dataDir: DataDir): void {
     typeof initialPrincipals
   > | null;
   const users = config?.accounts?.flatMap((account) => account.users ?? []) ?? [];
-  const profiles = [profile('default', users, adminUser), profile('plugin', users, pluginUser)];
+  const profiles = [profile('default', users, adminUser), profile(pluginProfile, users, pluginUser)];
   writePrivateFile(dataDir.credentials, profiles.join('\n'));
 
   function profile(name: string, candidates: typeof users, userName: string): string {

@@ -1,0 +1,72 @@
+/** `waxseal apiserver`: the Kubernetes API alone. */
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { CliError, exitCodes } from '../errors.js';
+import { runUntilSignal, startAll } from '../lifetime.js';
+import { createLogger } from '../logging.js';
+import type { LogLevel, OutputFormat, StorageOption } from '../options.js';
+import { startApiServerPart } from '../parts/api-server.js';
+import { openStore } from '../parts/store.js';
+import { writeKubeconfig } from '../up/client-files.js';
+import { openDataDir } from '../up/data-dir.js';
+import { loadPki } from '../up/pki.js';
+
+export interface ApiServerCommandOptions {
+  readonly dataDir: string;
+  readonly port: number;
+  readonly storage: StorageOption;
+  readonly storageCafile?: string;
+  readonly storageCertfile?: string;
+  readonly storageKeyfile?: string;
+  readonly encryptionProviderConfig?: string;
+  readonly kmsV1: boolean;
+  readonly output: OutputFormat;
+  readonly logLevel: LogLevel;
+}
+
+export async function apiServer(options: ApiServerCommandOptions): Promise<void> {
+  const dataDir = openDataDir(options.dataDir);
+  const encryptionConfig = resolve(options.encryptionProviderConfig ?? dataDir.encryptionConfig);
+  if (!existsSync(encryptionConfig)) {
+    throw new CliError(
+      `${encryptionConfig} does not exist`,
+      'Name an EncryptionConfiguration: --encryption-provider-config FILE. To store in the clear on purpose, give one with the identity provider.',
+      exitCodes.usage,
+    );
+  }
+  const { value: ready, started } = await startAll(async (parts) => {
+    const store = parts.add(
+      await openStore({
+        storage: options.storage,
+        folder: dataDir.apiStore,
+        caFile: options.storageCafile,
+        certFile: options.storageCertfile,
+        keyFile: options.storageKeyfile,
+      }),
+    );
+    const pki = await loadPki(dataDir.pki, new Date());
+    const server = await startApiServerPart(parts, {
+      store,
+      dataDir,
+      pki,
+      encryptionConfig,
+      kmsV1Enabled: options.kmsV1,
+      port: options.port,
+      logger: createLogger(options.logLevel),
+    });
+    writeKubeconfig(dataDir.kubeconfig, server.url, pki);
+    return {
+      kubeconfig: dataDir.kubeconfig,
+      apiServer: server.url,
+      caFile: pki.caFile,
+      encryptionConfig,
+      tokenFile: dataDir.tokens,
+    };
+  });
+  if (options.output === 'json') console.log(JSON.stringify(ready));
+  else
+    console.log(
+      `The API server listens at ${ready.apiServer}.\n\nType next, in another terminal:\n\n  kubectl --kubeconfig ${ready.kubeconfig} get namespaces\n`,
+    );
+  await runUntilSignal(started);
+}
