@@ -64,7 +64,7 @@ export function createHealthEndpoint(options: HealthEndpointOptions): PathEndpoi
 
     const excluded = new Set(query?.getAll('exclude') ?? []);
     const outcomes = await Promise.all(
-      list().map((check) => {
+      list().map(async (check): Promise<Outcome> => {
         if (!excluded.delete(check.name)) return runCheck(check, checkTimeoutMs);
         return { name: `${check.name} excluded:`, error: undefined };
       }),

@@ -4,7 +4,6 @@
  */
 import type { HealthCheck } from '@waxseal/encryption-config';
 import type { Logger } from 'pino';
-import { Gauge } from 'prom-client';
 import type { Registry } from 'prom-client';
 import type { AuthenticateToken } from '../auth/authenticator.js';
 import type { Authorizer } from '../auth/rbac.js';
@@ -15,7 +14,7 @@ import { createOpenIdEndpoint } from '../discovery/openid-endpoint.js';
 import { createVersionEndpoint } from '../discovery/version-endpoint.js';
 import { createHealthEndpoint } from '../health/health-endpoint.js';
 import { createMetricsEndpoint } from '../metrics/metrics-endpoint.js';
-import { createRequestMetrics } from '../metrics/request-metrics.js';
+import { createRequestMetrics, registerWatchGauge } from '../metrics/request-metrics.js';
 import type { RestHandler } from '../rest/contract.js';
 import { createRequestAuthenticator } from './authenticate.js';
 import { MAX_BODY_BYTES } from './body.js';
@@ -81,15 +80,7 @@ export async function startApiListener(options: ApiListenerOptions): Promise<Api
   const address = (): string => hostPort(options.listen.host, port);
   const url = (): string => `https://${address()}`;
 
-  new Gauge({
-    name: 'apiserver_longrunning_requests',
-    help: 'Watches at work.',
-    labelNames: ['verb'],
-    registers: [registry],
-    collect() {
-      this.set({ verb: 'WATCH' }, watches.size);
-    },
-  });
+  registerWatchGauge(registry, () => watches.size);
 
   const restEndpoint = createRestEndpoint({
     rest,

@@ -155,7 +155,7 @@ export function decodeObject(
   const object = value as unknown as KubeObject;
   object.apiVersion = apiVersionOf(expected);
   object.kind = expected.kind;
-  object.metadata = metadata as unknown as KubeObject['metadata'];
+  object.metadata = metadata;
   return { value: object, warnings };
 }
 

@@ -149,8 +149,7 @@ export function createRequestHandler(options: RequestHandlerOptions): RequestHan
       response.destroy();
       return;
     }
-    // An unread body would be taken for the next request: the connection ends instead.
-    sendStatus(response, known.toStatus(), !request.complete);
+    sendStatus(request, response, known.toStatus());
   }
 
   async function run(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -159,29 +158,36 @@ export function createRequestHandler(options: RequestHandlerOptions): RequestHan
     let info: RequestInfo | undefined;
     let timer: NodeJS.Timeout | undefined;
     let counted = false;
+    let failed = false;
+    // After a timeout the work may still end one way or the other: the first failure is the answer.
+    const failOnce = (error: unknown): void => {
+      if (!failed) fail(error, request, response);
+      failed = true;
+    };
+    // The end of the answer is the end of the request, even when what worked on it never returns.
+    response.on('close', () => {
+      if (counted) inFlight -= 1;
+      clearTimeout(timer);
+      if (!response.writableFinished) exchange?.abort(new Error('the client went away'));
+      metrics.observe(info, response.statusCode, Number(process.hrtime.bigint() - startedNs) / 1e9);
+    });
     try {
       exchange = createExchange(request, response);
       info = parseRequestInfo(request.method ?? '', exchange.path, exchange.query);
-      const started = exchange;
-      response.on('close', () => {
-        if (!response.writableFinished) started.abort(new Error('the client went away'));
-      });
       if (info.verb !== 'watch') {
         if (inFlight >= maxInFlight) throw tooBusy();
         inFlight += 1;
         counted = true;
+        const late = exchange;
         timer = setTimeout(() => {
-          started.abort(timedOut());
-          fail(timedOut(), request, response);
+          const error = timedOut();
+          late.abort(error);
+          failOnce(error);
         }, requestTimeoutMs);
       }
       await serve(exchange, info);
     } catch (error) {
-      fail(error, request, response);
-    } finally {
-      if (counted) inFlight -= 1;
-      if (timer !== undefined) clearTimeout(timer);
-      metrics.observe(info, response.statusCode, Number(process.hrtime.bigint() - startedNs) / 1e9);
+      failOnce(error);
     }
   }
 

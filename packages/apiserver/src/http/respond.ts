@@ -137,8 +137,11 @@ export async function sendJsonList(
   response.end();
 }
 
-/** A failure. `close` ends the connection after it, for requests whose body was not read to its end. */
-export function sendStatus(response: ServerResponse, status: Status, close = false): void {
+/** How long a client that is still sending may go on before the connection is closed under it. */
+const LINGER_MS = 2_000;
+
+/** A failure. */
+export function sendStatus(request: IncomingMessage, response: ServerResponse, status: Status): void {
   const body = Buffer.from(`${JSON.stringify(status)}\n`);
   const headers = baseHeaders('application/json');
   const retryAfterSeconds = status.details?.retryAfterSeconds;
@@ -146,7 +149,18 @@ export function sendStatus(response: ServerResponse, status: Status, close = fal
     headers.push('Retry-After', retryAfterSeconds);
   // Paths and names are echoed in messages: no browser may sniff them into something else.
   headers.push('X-Content-Type-Options', 'nosniff', 'Content-Length', body.length);
-  if (close) headers.push('Connection', 'close');
+  if (request.complete) {
+    response.writeHead(status.code ?? 500, headers);
+    response.end(body);
+    return;
+  }
+  // An unread body would be taken for the next request, so the connection must end. Closing it at once would reset
+  // it, and the answer with it: what still comes is thrown away for a moment instead.
+  headers.push('Connection', 'close');
   response.writeHead(status.code ?? 500, headers);
-  response.end(body);
+  response.write(body);
+  const timer = setTimeout(() => response.end(), LINGER_MS);
+  request.on('end', () => response.end());
+  response.on('close', () => clearTimeout(timer));
+  request.resume();
 }

@@ -4,7 +4,7 @@
  * Source of the rule: k8s.io/apiserver `endpoints/metrics`. Labels never hold what a client made up: an unknown verb is
  * `other`, and the path of a request that is no object is not recorded.
  */
-import { Counter, Histogram } from 'prom-client';
+import { Counter, Gauge, Histogram } from 'prom-client';
 import type { Registry } from 'prom-client';
 import type { RequestInfo } from '../http/request-info.js';
 
@@ -99,4 +99,16 @@ export function createRequestMetrics(
       recorder.observeSeconds(seconds);
     },
   };
+}
+
+/** @param count asked at each scrape */
+export function registerWatchGauge(registry: Registry, count: () => number): void {
+  const gauge: Gauge<'verb'> = new Gauge({
+    name: 'apiserver_longrunning_requests',
+    help: 'Watches at work.',
+    labelNames: ['verb'],
+    registers: [],
+    collect: () => gauge.set({ verb: 'WATCH' }, count()),
+  });
+  registry.registerMetric(gauge);
 }

@@ -1,7 +1,6 @@
 /** Certificates made for one test run: an authority, a server, and clients by subject. */
-import 'reflect-metadata';
 import { webcrypto } from 'node:crypto';
-import * as x509 from '@peculiar/x509';
+import type * as X509 from '@peculiar/x509';
 
 const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
 const DAY_MS = 86_400_000;
@@ -29,7 +28,14 @@ export async function testSigningKey(): Promise<string> {
   return pem(privateKey);
 }
 
+/** @peculiar/x509 wants its reflection library loaded first, and an import for side effects alone cannot be ordered. */
+async function loadX509(): Promise<typeof X509> {
+  await import('reflect-metadata');
+  return import('@peculiar/x509');
+}
+
 export async function createTestAuthority(name: string): Promise<TestAuthority> {
+  const x509 = await loadX509();
   x509.cryptoProvider.set(webcrypto);
   const keys = await webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
   const now = Date.now();
