@@ -4,7 +4,7 @@
  * For what each request asks (namespaces, RBAC). A watch that breaks is replaced by a new list and watch after a pause
  * that doubles; until then the last known state answers.
  */
-import { prefixRangeEnd, type KeyValue, type Watch } from '@waxseal/storage';
+import { prefixRangeEnd, type KeyValue, type Watch, type WatchEvent } from '@waxseal/storage';
 import type { Logger } from 'pino';
 import type { KubeObject } from '../object.js';
 import type { ObjectStore } from './object-store.js';
@@ -102,6 +102,19 @@ export async function createObjectMirror<T>(options: {
     return revision;
   };
 
+  const apply = async (events: readonly WatchEvent[]): Promise<void> => {
+    for (const event of events) {
+      const id = parseObjectKey(resource, event.kv.key);
+      if (id === undefined) continue;
+      const entry = event.type === 'put' ? await read(event.kv) : undefined;
+      if (entry !== undefined) set(entry, entries);
+      else if (entries.delete(idOf(id.namespace, id.name))) {
+        snapshot = undefined;
+        onChange?.(id.namespace, id.name, undefined);
+      }
+    }
+  };
+
   const follow = (revision: number): Promise<number> => {
     const prefix = Buffer.from(objectKeyPrefix(resource, ''));
     // Opening may wait for a KMS; the chain keeps the order.
@@ -110,18 +123,7 @@ export async function createObjectMirror<T>(options: {
       { key: prefix, rangeEnd: prefixRangeEnd(prefix), startRevision: revision + 1 },
       {
         onEvents(events) {
-          pending = pending.then(async () => {
-            for (const event of events) {
-              const id = parseObjectKey(resource, event.kv.key);
-              if (id === undefined) continue;
-              const entry = event.type === 'put' ? await read(event.kv) : undefined;
-              if (entry !== undefined) set(entry, entries);
-              else if (entries.delete(idOf(id.namespace, id.name))) {
-                snapshot = undefined;
-                onChange?.(id.namespace, id.name, undefined);
-              }
-            }
-          });
+          pending = pending.then(() => apply(events));
         },
         onEnd(reason) {
           if (closed || reason.kind === 'cancelled' || reason.kind === 'closed') return;
@@ -137,15 +139,19 @@ export async function createObjectMirror<T>(options: {
     return started.started;
   };
 
+  const relist = async (delayMs: number): Promise<void> => {
+    try {
+      await follow(await list());
+    } catch (error) {
+      logger.warn({ err: error, resource: resource.resource }, 'listing failed and is tried again');
+      retry(Math.min(delayMs * 2, MAX_RETRY_MS));
+    }
+  };
+
   const retry = (delayMs: number): void => {
     if (closed) return;
     cancelRetry = schedule(() => {
-      list()
-        .then(follow)
-        .catch((error: unknown) => {
-          logger.warn({ err: error, resource: resource.resource }, 'listing failed and is tried again');
-          retry(Math.min(delayMs * 2, MAX_RETRY_MS));
-        });
+      void relist(delayMs);
     }, delayMs);
   };
 

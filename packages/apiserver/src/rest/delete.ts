@@ -149,7 +149,7 @@ function deletionFinalizers(current: KubeObject, options: DeleteOptions): string
       return [...others, FOREGROUND_FINALIZER];
     case 'Background':
       return others;
-    case '':
+    default:
       return present;
   }
 }

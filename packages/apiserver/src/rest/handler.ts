@@ -198,7 +198,7 @@ export async function createRestHandler(options: RestHandlerOptions): Promise<Ru
         return patch(context, entry, request, updateStrategy(entry, request));
       case 'delete':
         return remove(context, entry, request);
-      case 'deletecollection':
+      default:
         return removeCollection(context, entry, request);
     }
   };

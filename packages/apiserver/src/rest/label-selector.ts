@@ -227,8 +227,7 @@ function satisfies(requirement: Requirement, labels: Readonly<Record<string, str
       return value !== undefined;
     case 'absent':
       return value === undefined;
-    case 'gt':
-    case 'lt': {
+    default: {
       if (value === undefined || !/^[-+]?\d+$/.test(value)) return false;
       const bound = BigInt((requirement.values[0] as string).replace(/^\+/, ''));
       const number = BigInt(value.replace(/^\+/, ''));

@@ -5,7 +5,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { ApiError } from '../errors.js';
-import type { KubeObject } from '../object.js';
 import { createHarness, transformerOf, type Harness } from './testing/harness.js';
 
 let h: Harness;
@@ -284,7 +283,7 @@ describe('update', () => {
     );
     const { type, data, metadata, ...identity } = first;
     const reordered = { type, data, metadata: { ...metadata, labels: { c: 'd', a: 'b' } }, ...identity };
-    const same = await h.update('secrets', 'default', reordered as KubeObject);
+    const same = await h.update('secrets', 'default', reordered);
     assert.equal(same.metadata.resourceVersion, first.metadata.resourceVersion);
   });
 
@@ -438,8 +437,8 @@ describe('delete', () => {
     assert.equal(version.reason, 'Conflict');
     await h.delete('secrets', 'default', 'pre', {
       preconditions: {
-        uid: made.metadata.uid as string,
-        resourceVersion: made.metadata.resourceVersion as string,
+        uid: made.metadata.uid,
+        resourceVersion: made.metadata.resourceVersion,
       },
     });
   });

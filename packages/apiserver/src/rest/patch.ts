@@ -54,7 +54,7 @@ function apply(request: PatchRequest, type: ObjectType | undefined, current: Kub
       return applyJsonPatch(target, request.patch);
     case 'merge':
       return applyMergePatch(target, request.patch);
-    case 'strategic':
+    default:
       if (type === undefined) {
         throw new ApiError(
           415,
@@ -62,7 +62,7 @@ function apply(request: PatchRequest, type: ObjectType | undefined, current: Kub
           'the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json',
         );
       }
-      return applyStrategicMergePatch(type, target, request.patch as JsonObject);
+      return applyStrategicMergePatch(type, target, request.patch);
   }
 }
 

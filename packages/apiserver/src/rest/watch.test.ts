@@ -5,8 +5,8 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import fc from 'fast-check';
-import { ApiError } from '../errors.js';
+import * as fc from 'fast-check';
+import type { ApiError } from '../errors.js';
 import { createHarness, type Harness, type WatchedEvent } from './testing/harness.js';
 
 let h: Harness;
@@ -178,9 +178,41 @@ test('a value that cannot be opened is an ERROR that names the key', async () =>
   });
   const [event] = await watch.take(1);
   assert.equal(event?.type, 'ERROR');
-  const { message } = event?.object as unknown as { message: string };
+  assert.ok(event);
+  const { message } = event.object as unknown as { message: string };
   assert.match(message, /unable to transform key "\/registry\/secrets\/default\/bad": /);
   await own.close();
+});
+
+test('a watch that starts before what is remembered catches up and then follows', async () => {
+  const own = await createHarness();
+  const early = await own.create('configmaps', 'default', { metadata: { name: 'c0' } });
+  const from = early.metadata.resourceVersion as string;
+  // The first watch starts the shared one; more changes than it remembers follow.
+  const first = await own.watch('configmaps', 'default', { resourceVersion: from });
+  const total = 1100;
+  for (let i = 1; i <= total; i += 50) {
+    await Promise.all(
+      Array.from({ length: 50 }, (_, j) =>
+        own.create('configmaps', 'default', { metadata: { name: `c${i + j}` } }),
+      ),
+    );
+  }
+  await first.take(total);
+  const second = await own.watch('configmaps', 'default', { resourceVersion: from });
+  await second.take(total);
+  await own.create('configmaps', 'default', { metadata: { name: 'last' } });
+  const [a, b] = await Promise.all([first.take(total + 1), second.take(total + 1)]);
+  assert.deepEqual(brief(b), brief(a));
+  assert.equal(new Set(brief(b)).size, total + 1);
+  first.stop();
+  const third = await own.create('configmaps', 'default', { metadata: { name: 'third' } });
+  assert.equal(
+    (await second.take(total + 2))[total + 1]?.object.metadata.resourceVersion,
+    third.metadata.resourceVersion,
+  );
+  await own.close();
+  await own.until(() => second.ended || undefined);
 });
 
 test('property: from any revision, with any selector, nothing is missed and nothing repeated', async () => {

@@ -9,7 +9,7 @@ import type { StoreWatchEnd } from '@waxseal/storage';
 import { ApiError } from '../errors.js';
 import type { StoredObject } from '../objects/object-store.js';
 import { apiVersionOf } from '../objects/stored-object.js';
-import type { Change, LazyObject } from '../objects/watch-hub.js';
+import type { Change, LazyObject } from '../objects/change.js';
 import type { RestContext, StoredEntry } from './context.js';
 import type { RestResponse, RestWatchEvent, RestWatchSink, WatchRequest } from './contract.js';
 import { serve } from './get.js';
@@ -161,20 +161,23 @@ class RunningWatch {
       for (let item = this.#queue.shift(); item !== undefined; item = this.#queue.shift()) {
         const waiting = this.#open(item);
         if (waiting !== undefined) {
-          const current = item;
-          waiting
-            .then(() => {
-              if (this.#ended) return;
-              this.#report(current);
-              this.#pumping = false;
-              this.#pump();
-            })
-            .catch((error: unknown) => this.#fail(error));
+          void this.#resume(waiting, item);
           return;
         }
         this.#report(item);
       }
       this.#pumping = false;
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  async #resume(waiting: Promise<unknown>, item: Queued): Promise<void> {
+    try {
+      await waiting;
+      this.#report(item);
+      this.#pumping = false;
+      this.#pump();
     } catch (error) {
       this.#fail(error);
     }

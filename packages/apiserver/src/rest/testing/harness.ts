@@ -1,5 +1,8 @@
 /** A REST layer over a fresh store, and short words for its verbs; for tests. */
 import { createHash, randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import {
   createAesGcmTransformer,
   createIdentityTransformer,
@@ -7,13 +10,12 @@ import {
 } from '@waxseal/envelope';
 import type { Transformer } from '@waxseal/envelope';
 import type { EncryptionAtRest } from '@waxseal/encryption-config';
-import type { Store } from '@waxseal/storage';
+import { openLmdbStore, type Store } from '@waxseal/storage';
 import { pino } from 'pino';
 import { Registry } from 'prom-client';
 import { createAuthHooks } from '../../auth/hooks.js';
 import { apiServerUser } from '../../auth/users.js';
 import type { KubeObject } from '../../object.js';
-import { createMemoryStore } from '../../objects/testing/memory-store.js';
 import type { ResourceDefinition } from '../../registry/resource.js';
 import type {
   DeleteOptions,
@@ -125,15 +127,19 @@ export interface RunningTestWatch {
   stop(): void;
 }
 
+const MAP_BYTES = 64 * 1024 * 1024;
+
 export async function createHarness(
   options: {
-    readonly store?: Store;
+    /** An existing data directory, which stays. */
+    readonly path?: string;
     readonly transformer?: Transformer;
     readonly now?: () => Date;
     readonly bookmarkIntervalMs?: number;
   } = {},
 ): Promise<Harness> {
-  const store = options.store ?? createMemoryStore();
+  const path = options.path ?? (await mkdtemp(join(tmpdir(), 'waxseal-rest-')));
+  const store = await openLmdbStore({ path, mapBytes: MAP_BYTES });
   const encryption = switchableEncryption(options.transformer ?? transformerOf('first'));
   const rest = await createRestHandler({
     store,
@@ -148,6 +154,11 @@ export async function createHarness(
     randomBytes,
     logger: pino({ level: 'silent' }),
     registry: new Registry(),
+    // Tests wait for controllers, so their timers keep the process alive.
+    schedule: (task, delayMs) => {
+      const timer = setTimeout(task, delayMs);
+      return () => clearTimeout(timer);
+    },
     ...(options.bookmarkIntervalMs === undefined ? {} : { bookmarkIntervalMs: options.bookmarkIntervalMs }),
   });
 
@@ -175,8 +186,7 @@ export async function createHarness(
         return JSON.parse(response.object.toString()) as KubeObject;
       case 'status':
         return response.status as unknown as KubeObject;
-      case 'list':
-      case 'watch':
+      default:
         throw new Error(`unexpected ${response.kind}`);
     }
   };
@@ -253,7 +263,10 @@ export async function createHarness(
         ...query,
       });
       if (response.kind !== 'watch') throw new Error(`unexpected ${response.kind}`);
-      return collect(response.start.bind(response), harness.until);
+      return collect(
+        (sink) => response.start(sink),
+        (condition) => harness.until(condition),
+      );
     },
     stored: async (key) => (await store.get(Buffer.from(key))).kv?.value,
     until: async (condition) => {
@@ -269,6 +282,7 @@ export async function createHarness(
     close: async () => {
       await rest.close();
       await store.close();
+      if (options.path === undefined) await rm(path, { recursive: true });
     },
   };
   return harness;
