@@ -60,12 +60,12 @@ function findPackages(folder) {
   const found = [];
   const roots = ['api', 'apiextensions-apiserver/pkg/apis', 'kube-aggregator/pkg/apis'];
   for (const root of roots.filter((name) => existsSync(join(folder, name)))) {
-    for (const group of readdirSync(join(folder, root)).sort()) {
+    for (const group of readdirSync(join(folder, root)).toSorted()) {
       if (leftOut.has(group) || !/^[a-z]+$/.test(group)) continue;
       const versions = readdirSync(join(folder, root, group)).filter((v) =>
         /^v\d+((alpha|beta)\d+)?$/.test(v),
       );
-      for (const version of versions.sort()) {
+      for (const version of versions.toSorted()) {
         const path = join(folder, root, group, version);
         if (existsSync(join(path, 'generated.proto'))) found.push(readPackage(path, group, version));
       }

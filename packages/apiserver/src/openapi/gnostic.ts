@@ -54,7 +54,7 @@ function message(members: () => Message, extensions: number): Write {
   return (writer, value) => {
     if (!isJsonObject(value)) return;
     const known = members();
-    for (const key of Object.keys(value).reverse()) {
+    for (const key of Object.keys(value).toReversed()) {
       const item = value[key];
       if (item === undefined || item === null) continue;
       if (key.startsWith('x-')) writeNamed(writer, extensions, key, item, any);
@@ -76,7 +76,7 @@ function writeMember(writer: WireWriter, member: Member | undefined, value: Json
 }
 
 function writeMap(writer: WireWriter, number: number, map: JsonObject, write: Write): void {
-  for (const key of Object.keys(map).reverse()) writeNamed(writer, number, key, map[key] ?? {}, write);
+  for (const key of Object.keys(map).toReversed()) writeNamed(writer, number, key, map[key] ?? {}, write);
 }
 
 /** `Named… {1 name, 2 value}`. */

@@ -81,7 +81,7 @@ export class SchemaCollector {
 
   /** Sorted by name. */
   definitions(): JsonObject {
-    const names = [...this.#definitions.keys()].sort();
+    const names = [...this.#definitions.keys()].toSorted();
     return Object.fromEntries(names.map((name) => [name, this.#definitions.get(name) ?? {}]));
   }
 
@@ -126,7 +126,7 @@ export class SchemaCollector {
       if (field.required) required.push(field.name);
     }
     const schema: JsonObject = { type: 'object', properties };
-    if (required.length > 0) schema['required'] = required.sort();
+    if (required.length > 0) schema['required'] = required.toSorted();
     if (type.isKind) {
       schema['x-kubernetes-group-version-kind'] = [
         { group: groupOf(type), kind: type.name, version: type.version },

@@ -6,7 +6,7 @@ import type { SchemaCollector } from './schemas.js';
 
 /** Published as kube-openapi publishes custom kinds: the group reversed. */
 function untypedDefinition({ group, version, kind }: Kind): string {
-  return [...group.split('.').reverse(), version, kind].filter((part) => part !== '').join('.');
+  return [...group.split('.').toReversed(), version, kind].filter((part) => part !== '').join('.');
 }
 
 function refToKind(schemas: SchemaCollector, kind: Kind): JsonObject {
@@ -19,26 +19,17 @@ export function groupVersionKind({ group, version, kind }: Kind): JsonObject {
   return { group, kind, version };
 }
 
+const deleteOptions: Kind = { group: '', version: 'v1', kind: 'DeleteOptions' };
+const status: Kind = { group: '', version: 'v1', kind: 'Status' };
+
 export function bodySchema(schemas: SchemaCollector, operation: Operation): JsonObject | undefined {
-  switch (operation.body) {
-    case 'none':
-      return undefined;
-    case 'object':
-      return refToKind(schemas, operation.kind);
-    case 'patch':
-      return schemas.refToPatch();
-    case 'delete-options':
-      return refToKind(schemas, { group: '', version: 'v1', kind: 'DeleteOptions' });
-  }
+  if (operation.body === 'none') return undefined;
+  if (operation.body === 'patch') return schemas.refToPatch();
+  return refToKind(schemas, operation.body === 'object' ? operation.kind : deleteOptions);
 }
 
 export function responseSchema(schemas: SchemaCollector, operation: Operation): JsonObject {
-  switch (operation.response) {
-    case 'object':
-      return refToKind(schemas, operation.kind);
-    case 'list':
-      return refToKind(schemas, { ...operation.kind, kind: operation.resource.listKind });
-    case 'status':
-      return refToKind(schemas, { group: '', version: 'v1', kind: 'Status' });
-  }
+  if (operation.response === 'status') return refToKind(schemas, status);
+  const kind = operation.response === 'list' ? operation.resource.listKind : operation.kind.kind;
+  return refToKind(schemas, { ...operation.kind, kind });
 }

@@ -27,7 +27,7 @@ function ranks(order: readonly JsonValue[], key: string | undefined): Ranks {
 function sortBy(items: JsonValue[], order: Ranks, key: string | undefined): JsonValue[] {
   const last = order.size;
   const rank = (item: JsonValue): number => order.get(itemKey(item, key)) ?? last;
-  return items.sort((a, b) => rank(a) - rank(b));
+  return items.toSorted((a, b) => rank(a) - rank(b));
 }
 
 /**

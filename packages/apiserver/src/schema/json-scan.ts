@@ -28,7 +28,9 @@ interface Level {
 type Expect = 'value' | 'value-or-end' | 'key' | 'key-or-end' | 'colon' | 'comma-or-end' | 'nothing';
 
 const number = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
-const string = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
+const escape = /\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})/y;
+const quote = 0x22;
+const backslash = 0x5c;
 const word = /true|false|null/y;
 
 class JsonScanner {
@@ -112,7 +114,7 @@ class JsonScanner {
   }
 
   #key(level: Level | undefined): string | undefined {
-    const token = this.#match(string);
+    const token = this.#string();
     if (token === undefined || level?.keys === undefined) return 'expected a field name in double quotes';
     level.key = token.includes('\\') ? String(JSON.parse(token)) : token.slice(1, -1);
     if (this.#wantDuplicates) {
@@ -132,7 +134,7 @@ class JsonScanner {
       return undefined;
     }
     if (char === '"') {
-      if (this.#match(string) === undefined)
+      if (this.#string() === undefined)
         return 'a string is not closed, or holds an illegal escape or control character';
     } else if (this.#match(number) === undefined && this.#match(word) === undefined) {
       return 'expected a value';
@@ -143,6 +145,27 @@ class JsonScanner {
 
   #afterValue(): void {
     this.#expect = this.#levels.length === 0 ? 'nothing' : 'comma-or-end';
+  }
+
+  /** By hand: a regular expression would keep a stack as long as the string. */
+  #string(): string | undefined {
+    const text = this.#text;
+    if (text[this.#at] !== '"') return undefined;
+    for (let at = this.#at + 1; at < text.length; at++) {
+      const code = text.charCodeAt(at);
+      if (code === quote) {
+        const token = text.slice(this.#at, at + 1);
+        this.#at = at + 1;
+        return token;
+      }
+      if (code < 0x20) return undefined;
+      if (code !== backslash) continue;
+      escape.lastIndex = at;
+      const length = escape.exec(text)?.[0].length;
+      if (length === undefined) return undefined;
+      at += length - 1;
+    }
+    return undefined;
   }
 
   #match(pattern: RegExp): string | undefined {

@@ -1,7 +1,7 @@
 /** Goal: bodies parse within limits and faults are located without being quoted. Method: faulty documents by hand, and random ones. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { DecodeError } from './errors.js';
 import { parseJson } from './json.js';
 

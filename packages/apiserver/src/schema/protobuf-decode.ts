@@ -6,7 +6,7 @@ import { canonicalQuantity } from './quantity.js';
 import { formatDuration, formatMicros, formatSeconds, isRepresentableTime, zeroTimeSeconds } from './time.js';
 import type { BuiltinType } from './type-table.js';
 import type { FieldType, ObjectType } from './types.js';
-import { WireReader, wireBytes, wireFixed64, wireVarint } from './wire.js';
+import { type WireReader, wireBytes, wireFixed64, wireVarint } from './wire.js';
 
 /** Types nest far less; a hostile List may try. */
 const maxDepth = 100;

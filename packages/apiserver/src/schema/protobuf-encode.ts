@@ -89,7 +89,7 @@ function compareKeys(a: string, b: string): number {
 
 function sortedKeys(object: JsonObject): string[] {
   const keys = Object.keys(object);
-  return keys.length < 2 ? keys : keys.sort(compareKeys);
+  return keys.length < 2 ? keys : keys.toSorted(compareKeys);
 }
 
 function encodeMap(writer: WireWriter, field: FieldType, value: JsonValue | undefined): void {

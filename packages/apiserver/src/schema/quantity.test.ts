@@ -1,7 +1,7 @@
 /** Goal: quantities print as a Go server prints them. Method: results of the reference's `resource.ParseQuantity`. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { canonicalQuantity } from './quantity.js';
 
 const canonical: readonly (readonly [string, string])[] = [

@@ -1,7 +1,7 @@
 /** Goal: times and durations read and print as Go's. Method: results of `time.ParseDuration` and `metav1.Time`. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import {
   formatDuration,
   formatMicros,

@@ -164,7 +164,7 @@ class LazyObjectType implements ObjectType {
   }
 
   get fieldsDescending(): readonly FieldType[] {
-    return (this.#descending ??= [...this.fields].sort((a, b) => b.number - a.number));
+    return (this.#descending ??= this.fields.toSorted((a, b) => b.number - a.number));
   }
 
   get fieldsByNumber(): ReadonlyMap<number, FieldType> {
