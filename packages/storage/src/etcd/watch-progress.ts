@@ -39,7 +39,7 @@ export class WatchProgress {
     if (this.#resendTimer !== undefined) this.#options.send();
   }
 
-  /** @param asked false for etcd's periodic notification, which is exact in every version */
+  /** @param asked false when the answer is certain in every version: etcd's periodic notification, or our own reading */
   answered(revision: number, asked: boolean): void {
     if (this.#options.exact || !asked) {
       this.#stopAsking();

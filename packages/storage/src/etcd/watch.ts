@@ -6,7 +6,12 @@
  * no change is missed and none is reported twice. Only a compaction of that revision ends it.
  */
 import type { ServiceError } from '@grpc/grpc-js';
-import { WatchService, type WatchRequest as WireWatchRequest, type WatchResponse } from '../gen/etcd/rpc.js';
+import {
+  KVService,
+  WatchService,
+  type WatchRequest as WireWatchRequest,
+  type WatchResponse,
+} from '../gen/etcd/rpc.js';
 import {
   StoreError,
   type StoreWatchEnd,
@@ -18,6 +23,7 @@ import {
 import { closedError, delay, type EtcdConnection, type EtcdStream } from './connection.js';
 import { classify, classifyText, toStoreError } from './errors.js';
 import { eventFromWire, noBytes } from './messages.js';
+import { rangeRequestToWire } from './requests.js';
 import { WatchProgress } from './watch-progress.js';
 
 export interface EtcdWatchOptions {
@@ -44,6 +50,8 @@ export class EtcdWatch implements Watch {
   #nextRevision: number;
   /** Set while the watch stands on the present stream. */
   #created = false;
+  /** The watch begins at a revision that did not exist when it was made. */
+  #startsInFuture = false;
   #fragments: WatchEvent[] = [];
   #over = false;
 
@@ -61,13 +69,10 @@ export class EtcdWatch implements Watch {
     this.#progress = new WatchProgress({
       exact: options.progressIsExact,
       send: () => {
-        if (this.#created) {
-          this.#stream?.call.write({ requestUnion: { $case: 'progressRequest', value: {} } });
-        }
+        this.#askForProgress();
       },
       report: (revision) => {
-        if (revision < this.#nextRevision - 1) return;
-        this.#nextRevision = revision + 1;
+        this.#nextRevision = Math.max(this.#nextRevision, revision + 1);
         this.#sink.onProgress?.(revision);
       },
     });
@@ -95,6 +100,22 @@ export class EtcdWatch implements Watch {
         : new StoreError('closed', 'The watch ended before it started.'),
     );
     this.#sink.onEnd(reason);
+  }
+
+  #askForProgress(): void {
+    if (!this.#created) return;
+    this.#stream?.call.write({ requestUnion: { $case: 'progressRequest', value: {} } });
+    if (this.#startsInFuture) void this.#compareWithPresent();
+  }
+
+  /** etcd does not answer for a watch whose first revision is still to come; there, nothing is to be reported. */
+  async #compareWithPresent(): Promise<void> {
+    const request = rangeRequestToWire({ key: Buffer.from([0]), countOnly: true });
+    const answer = await this.#options.connection
+      .unary(KVService.range, request, 'idempotent')
+      .catch(() => undefined);
+    const present = Number(answer?.header?.revision ?? 0n);
+    if (!this.#over && present > 0 && present < this.#nextRevision) this.#progress.answered(present, false);
   }
 
   async #run(): Promise<void> {
@@ -130,46 +151,49 @@ export class EtcdWatch implements Watch {
     }
     this.#stream = stream;
     this.#fragments = [];
-    await new Promise<void>((resolve, reject) => {
-      stream.call.on('data', (response: WatchResponse) => {
-        if (!this.#over) this.#receive(response);
-      });
-      stream.call.on('end', resolve);
-      stream.call.on('error', (error: ServiceError) => {
-        if (!this.#over) stream.failed(error);
-        const { outcome } = classify(error);
-        reject(
-          outcome === 'final'
-            ? toStoreError(error, stream.endpoint, false)
-            : new StoreError('unavailable', error.details, { cause: error }),
-        );
-      });
-      stream.call.write({
-        requestUnion: {
-          $case: 'createRequest',
-          value: {
-            key: this.#request.key,
-            rangeEnd: this.#request.rangeEnd ?? noBytes,
-            startRevision: BigInt(this.#nextRevision),
-            // Moves the revision to resume from past changes elsewhere, so that a compaction does not end an idle watch.
-            progressNotify: true,
-            filters: [],
-            prevKv: this.#request.prevKv ?? false,
-            watchId: 0n,
-            fragment: true,
-          },
-        },
-      });
-    });
+    stream.call.write(this.#createRequest());
+    try {
+      // The stream is not read while the sink holds the watch: etcd then sends no more than gRPC's window.
+      for await (const response of stream.call as AsyncIterable<WatchResponse>) {
+        await this.#receive(response);
+        if (this.#over) return;
+      }
+    } catch (thrown) {
+      if (this.#over) return;
+      const error = thrown as ServiceError;
+      stream.failed(error);
+      if (classify(error).outcome === 'final') throw toStoreError(error, stream.endpoint, false);
+      throw new StoreError('unavailable', error.details, { cause: error });
+    }
   }
 
-  #receive(response: WatchResponse): void {
+  #createRequest(): WireWatchRequest {
+    return {
+      requestUnion: {
+        $case: 'createRequest',
+        value: {
+          key: this.#request.key,
+          rangeEnd: this.#request.rangeEnd ?? noBytes,
+          startRevision: BigInt(this.#nextRevision),
+          // Moves the revision to resume from past changes elsewhere, so that a compaction does not end an idle watch.
+          progressNotify: true,
+          filters: [],
+          prevKv: this.#request.prevKv ?? false,
+          watchId: 0n,
+          fragment: true,
+        },
+      },
+    };
+  }
+
+  async #receive(response: WatchResponse): Promise<void> {
     const revision = Number(response.header?.revision ?? 0n);
     if (response.canceled) {
       this.#cancelled(response);
       return;
     }
     if (response.created) {
+      this.#startsInFuture = this.#nextRevision > revision;
       if (this.#nextRevision === 0) this.#nextRevision = revision + 1;
       this.#created = true;
       this.#resolveStarted(revision);
@@ -187,11 +211,11 @@ export class EtcdWatch implements Watch {
     if (response.fragment) return;
     const events = this.#fragments;
     this.#fragments = [];
-    this.#report(events);
+    await this.#report(events);
   }
 
-  /** Hands on whole revisions, one call each. */
-  #report(events: readonly WatchEvent[]): void {
+  /** Hands on whole revisions, one call each, as fast as the sink takes them. */
+  async #report(events: readonly WatchEvent[]): Promise<void> {
     let first = 0;
     while (first < events.length && !this.#over) {
       const revision = (events[first] as WatchEvent).kv.modRevision;
@@ -199,7 +223,10 @@ export class EtcdWatch implements Watch {
       while (end < events.length && (events[end] as WatchEvent).kv.modRevision === revision) end++;
       this.#nextRevision = revision + 1;
       this.#progress.events(revision);
+      this.#startsInFuture = false;
       this.#sink.onEvents(events.slice(first, end), revision);
+      const ready = this.#sink.ready?.();
+      if (ready !== undefined) await ready.catch(() => {});
       first = end;
     }
   }
