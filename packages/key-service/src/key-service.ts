@@ -104,6 +104,7 @@ export async function startKeyService(options: KeyServiceOptions): Promise<KeySe
       options.port ?? 0,
       (request) => (stsQuery.accepts(request) ? stsQuery.handle(request) : awsJson.handle(request)),
       logger,
+      now,
     );
     closers.push(() => server.close());
     const shownHost = host.includes(':') ? `[${host}]` : host;

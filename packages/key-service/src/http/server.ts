@@ -43,7 +43,9 @@ export async function listen(
   port: number,
   handler: RequestHandler,
   logger: Logger,
+  now: () => number,
 ): Promise<ListeningServer> {
+  const date = createDateHeader(now);
   const limits = {
     maxHeaderSize: MAX_HEADER_BYTES,
     headersTimeout: HEADERS_TIMEOUT_MS,
@@ -52,7 +54,7 @@ export async function listen(
     noDelay: true,
   };
   const onRequest = (incoming: IncomingMessage, response: ServerResponse): void => {
-    serve(incoming, response, handler, logger);
+    serve(incoming, response, handler, logger, date);
   };
   const server: Server =
     transport.kind === 'https'
@@ -97,6 +99,7 @@ function serve(
   response: ServerResponse,
   handler: RequestHandler,
   logger: Logger,
+  date: () => string,
 ): void {
   const chunks: Buffer[] = [];
   let bytes = 0;
@@ -117,13 +120,12 @@ function serve(
   incoming.on('end', () => {
     if (refused) return;
     const body = chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks);
-    handler(toRequest(incoming, body)).then(
-      (answer) => send(response, answer),
-      (error: unknown) => {
+    handler(toRequest(incoming, body))
+      .then((answer) => send(response, answer, date()))
+      .catch((error: unknown) => {
         logger.error({ err: error }, 'a request could not be answered');
         response.destroy();
-      },
-    );
+      });
   });
 }
 
@@ -158,8 +160,24 @@ function tlsDetails(socket: TLSSocket): NonNullable<HttpRequest['tls']> {
   return details;
 }
 
-function send(response: ServerResponse, answer: HttpResponse): void {
+/** SDKs set their clocks by this header, so it must tell the time signatures are judged by. */
+function createDateHeader(now: () => number): () => string {
+  let second = -1;
+  let text = '';
+  return () => {
+    const thisSecond = Math.floor(now() / 1000);
+    if (thisSecond !== second) {
+      second = thisSecond;
+      text = new Date(thisSecond * 1000).toUTCString();
+    }
+    return text;
+  };
+}
+
+function send(response: ServerResponse, answer: HttpResponse, date: string): void {
   const headers = [
+    'Date',
+    date,
     'x-amzn-RequestId',
     answer.requestId,
     'Cache-Control',

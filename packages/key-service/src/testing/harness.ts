@@ -130,10 +130,10 @@ export async function startTestService({
         endpoint: service.endpoint,
         credentials: { accessKeyId: userName, secretAccessKey: SECRET },
         maxAttempts: 1,
-        // Clients sign with the service's clock, which tests move.
-        systemClockOffset: now() - Date.now(),
         requestHandler: new NodeHttpHandler({ httpsAgent: new Agent({ ca: tls.cert, keepAlive: true }) }),
       });
+      // Clients sign with the service's clock, which tests move.
+      Object.assign(client.config, { systemClockOffset: now() - Date.now() });
       clients.push(client);
       return client;
     },
