@@ -102,9 +102,8 @@ function deletePiece(commit: Commit, start: Buffer, target: number): { done: boo
   const end = logKey(target + 1, 0);
   let count = 0;
   let next = start;
-  for (const { key, value } of tables.log.entries(snapshot, { start, end, limit: PIECE_ENTRIES })) {
-    const at = Buffer.from(key);
-    const entry = parseLogEntry(at, Buffer.from(value));
+  for (const { key: at, value } of tables.log.entries(snapshot, { start, end, limit: PIECE_ENTRIES })) {
+    const entry = parseLogEntry(at, value);
     count++;
     next = logKey(entry.revision, entry.position + 1);
     commit.write(() => deleteEntry(tables, at, entry, target));

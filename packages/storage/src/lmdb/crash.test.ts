@@ -8,6 +8,7 @@ import { WatchRecorder } from '../contract/harness.js';
 import { prefixRangeEnd } from '../store.js';
 import { openLmdbStore } from './open.js';
 import { temporaryDirectory } from './testing/temporary-directory.js';
+import type { AcknowledgedLine } from './testing/writer-process.js';
 
 const WRITER = fileURLToPath(new URL('testing/writer-process.js', import.meta.url));
 const ROUNDS = 5;
@@ -40,15 +41,21 @@ async function writeUntilKilled(
   let ready = false;
   let seen = 0;
   for await (const line of createInterface({ input: child.stdout })) {
-    const [name, revision] = line.split(' ');
-    if (name === 'ready') ready = true;
-    else if (name && revision) {
-      acknowledged.set(name, Number(revision));
+    if (line === 'ready') {
+      ready = true;
+    } else {
+      const [name, revision] = acknowledgement(line as AcknowledgedLine);
+      acknowledged.set(name, revision);
       seen++;
     }
     if (ready && seen >= count) child.kill('SIGKILL');
   }
   assert.ok(ready && seen >= count, 'the writer ended by itself');
+}
+
+function acknowledgement(line: AcknowledgedLine): [name: string, revision: number] {
+  const [name = '', revision] = line.split(' ');
+  return [name, Number(revision)];
 }
 
 async function checkStore(path: string, acknowledged: ReadonlyMap<string, number>): Promise<void> {

@@ -1,6 +1,6 @@
 /** The LMDB environment of a store: its options, its tables, and the snapshot that reads see. */
 import { open, type RootDatabase, type Transaction } from 'lmdb';
-import { Table } from './table.js';
+import { RAW_BYTES, Table } from './table.js';
 
 /** Pages of 4 KiB wherever the file is opened: the page size is part of the file. */
 export const PAGE_BYTES = 4096;
@@ -34,7 +34,7 @@ export class Environment {
   constructor(path: string, mapBytes: number = MAP_BYTES) {
     this.#root = openRoot(path, mapBytes);
     const table = (name: string): Table =>
-      new Table(this.#root.openDB<Buffer, Buffer>({ name, encoding: 'binary', keyEncoding: 'binary' }));
+      new Table(this.#root.openDB<Buffer, Buffer>({ name, ...RAW_BYTES }));
     this.tables = {
       current: table('current'),
       history: table('history'),

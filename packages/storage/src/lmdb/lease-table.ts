@@ -41,16 +41,14 @@ export class LeaseTable {
     const loaded = new Map<bigint, Lease>();
     for (const { key, value } of this.#tables.leases.entries(transaction, {})) {
       if (key.length !== ID_BYTES || value.length !== LEASE_BYTES) throw damaged();
-      const id = Buffer.from(key).readBigInt64BE(0);
-      const bytes = Buffer.from(value);
-      const checkpointSeconds = readRevision(bytes, 8);
+      const id = key.readBigInt64BE(0);
+      const checkpointSeconds = readRevision(value, 8);
       const expiresAtMs = known.get(id)?.expiresAtMs ?? nowMs + checkpointSeconds * 1000;
-      const ttlSeconds = readRevision(bytes, 0);
+      const ttlSeconds = readRevision(value, 0);
       loaded.set(id, { id, ttlSeconds, checkpointSeconds, expiresAtMs, keys: new Map() });
     }
-    for (const bytes of this.#tables.leaseKeys.keys(transaction, {})) {
-      if (bytes.length <= ID_BYTES) throw damaged();
-      const entry = Buffer.from(bytes);
+    for (const entry of this.#tables.leaseKeys.keys(transaction, {})) {
+      if (entry.length <= ID_BYTES) throw damaged();
       const lease = loaded.get(entry.readBigInt64BE(0));
       if (!lease) throw damaged();
       const key = entry.subarray(ID_BYTES);

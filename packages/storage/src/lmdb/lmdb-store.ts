@@ -81,7 +81,7 @@ export class LmdbStore implements Store {
     });
     this.#compactor = new Compactor(environment, this.#queue);
     this.#lessor = new Lessor({ table: this.#leases, queue: this.#queue, clock, randomBytes });
-    const { compactor } = { compactor: this.#compactor };
+    const compactor = this.#compactor;
     const presentRevision = (): number => this.#revision;
     this.#watches = new WatchHub({
       environment,

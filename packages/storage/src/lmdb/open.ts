@@ -3,7 +3,6 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, open, readFile, stat, truncate } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { StoreError, type Store } from '../store.js';
-import { readRevision } from './bytes.js';
 import { parseLogEntry } from './change-log.js';
 import { monotonicClock, type Clock } from './clock.js';
 import { inspectDataFile } from './data-file.js';
@@ -118,9 +117,8 @@ async function checkFormat(environment: Environment, path: string): Promise<void
 function lastRevision({ tables, snapshot }: Environment): number {
   const last = tables.log.lastKey(snapshot);
   if (last === undefined) return FIRST_REVISION;
-  const key = Buffer.from(last);
-  parseLogEntry(key, tables.log.get(snapshot, key) ?? Buffer.alloc(0));
-  return readRevision(key, 0);
+  const { revision } = parseLogEntry(last, tables.log.get(snapshot, last) ?? Buffer.alloc(0));
+  return revision;
 }
 
 async function syncDirectory(path: string): Promise<void> {

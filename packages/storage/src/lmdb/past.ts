@@ -4,7 +4,14 @@ import type { KeyRange } from '../store.js';
 import type { Tables } from './environment.js';
 import { historyBound, historyKey, historyOwner, historyRevision, ownerKey } from './history-key.js';
 import { isEmptyRange, isSingleKey, rangeLimit } from './ranges.js';
-import { isTombstone, parseRecord, recordModRevision, type Record } from './record.js';
+import {
+  corruptRecord,
+  isTombstone,
+  parseRecord,
+  recordCreateRevision,
+  recordModRevision,
+  type Record,
+} from './record.js';
 
 export interface KeyRecord {
   readonly key: Buffer;
@@ -19,14 +26,19 @@ export function recordAt(
   revision: number,
 ): Record | undefined {
   const bytes = tables.current.get(transaction, key);
-  if (bytes !== undefined) {
-    const record = parseRecord(key, bytes);
-    if (recordModRevision(record) <= revision) return record;
-  }
+  const present = bytes && parseRecord(key, bytes);
+  if (present && recordModRevision(present) <= revision) return present;
   let last: Buffer | undefined;
   const range = { start: historyKey(key, 0), end: historyKey(key, revision + 1) };
   for (const at of tables.history.keys(transaction, range)) last = at;
-  return last && replacedRecord(tables, transaction, key, last);
+  const before = last && replacedRecord(tables, transaction, key, last);
+  if (!before && present) mustBeNewer(key, present, revision);
+  return before;
+}
+
+/** A key created before `revision` had a version then; one that cannot be found was damaged, not absent. */
+function mustBeNewer(key: Buffer, present: Record, revision: number): void {
+  if (recordCreateRevision(present) <= revision) throw corruptRecord(key);
 }
 
 /** One replaced version, unless it was compacted. */
@@ -66,9 +78,11 @@ export function* recordsAt(
     const sameKey = !old.done && old.value.key.equals(key);
     if (recordModRevision(record) <= revision) {
       yield { key, record };
-    } else if (sameKey && !old.done) {
-      const before = replacedRecord(tables, transaction, key, old.value.at);
+    } else {
+      const before =
+        sameKey && !old.done ? replacedRecord(tables, transaction, key, old.value.at) : undefined;
       if (before) yield { key, record: before };
+      else mustBeNewer(key, record, revision);
     }
     if (sameKey) old = replaced.next();
   }
@@ -91,7 +105,7 @@ function* replacedVersions(
   let owner: Buffer | undefined;
   let last: Buffer | undefined;
   for (const at of tables.history.keys(transaction, bounds)) {
-    const itsOwner = Buffer.from(historyOwner(at));
+    const itsOwner = historyOwner(at);
     if (owner === undefined || !itsOwner.equals(owner)) {
       if (owner && last) yield { key: ownerKey(owner), at: last };
       owner = itsOwner;

@@ -26,6 +26,38 @@ interface RawRange {
   reverse?: boolean;
 }
 
+/**
+ * How the package takes and gives bytes: keys and values as they are, copied into pooled buffers. Its own binary
+ * encoding makes an ArrayBuffer for each, which is most of the cost of a list.
+ */
+export const RAW_BYTES = {
+  encoder: {
+    encode: (value: Buffer): Buffer => value,
+    decode: copyOf,
+  },
+  keyEncoder: {
+    writeKey(key: Buffer, target: Buffer, start: number): number {
+      target.set(key, start);
+      return start + key.length;
+    },
+    readKey(source: Buffer, start: number, end: number): Buffer {
+      const key = Buffer.allocUnsafe(end - start);
+      source.copy(key, 0, start, end);
+      return key;
+    },
+  },
+};
+
+/** The package answers in one buffer that the next read overwrites, and whose `length` says more than it has. */
+function copyOf(shared: Uint8Array): Buffer {
+  const copy = Buffer.allocUnsafe(shared.length);
+  copy.set(new Uint8Array(shared.buffer, shared.byteOffset, shared.length));
+  return copy;
+}
+
+/** Before every key: without a start the package begins behind keys that it keeps for itself elsewhere. */
+const FIRST = Buffer.from([0]);
+
 /** From `start` (or the first key), before `end` (or to the last). */
 export interface TableRange {
   readonly start?: Buffer | undefined;
@@ -41,14 +73,9 @@ export class Table {
     this.#raw = raw as RawTable;
   }
 
-  /** A copy of the value: `getBinaryFast` answers in one buffer that the next read overwrites. */
   get(transaction: Transaction, key: Buffer): Buffer | undefined {
     const shared = this.#raw.getBinaryFast(key, { transaction });
-    if (shared === undefined) return undefined;
-    const copy = Buffer.allocUnsafe(shared.length);
-    // The shared buffer lies about its length, which Buffer.copy does not bear.
-    copy.set(new Uint8Array(shared.buffer, shared.byteOffset, shared.length));
-    return copy;
+    return shared && copyOf(shared);
   }
 
   has(transaction: Transaction, key: Buffer): boolean {
@@ -69,7 +96,7 @@ export class Table {
   }
 
   lastKey(transaction: Transaction): Buffer | undefined {
-    for (const key of this.#raw.getKeys({ transaction, reverse: true, limit: 1 })) return key;
+    for (const key of this.#raw.getKeys({ transaction, end: FIRST, reverse: true, limit: 1 })) return key;
     return undefined;
   }
 
@@ -106,8 +133,7 @@ export class Table {
 }
 
 function rawRange(transaction: Transaction, { start, end, limit }: TableRange): RawRange {
-  const range: RawRange = { transaction };
-  if (start !== undefined) range.start = start;
+  const range: RawRange = { transaction, start: start ?? FIRST };
   if (end !== undefined) range.end = end;
   if (limit !== undefined) range.limit = limit;
   return range;

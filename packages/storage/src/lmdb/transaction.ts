@@ -209,12 +209,13 @@ class Run {
     const gone = [...this.layer.records(op)];
     for (const { key, record } of gone) {
       this.layer.set(key, undefined);
+      // It may be the caller's own buffer.
       this.changes.push({ type: 'delete', key: Buffer.from(key), record: undefined, replaced: record });
     }
     return {
       kind: 'delete',
       deleted: gone.length,
-      prevKvs: op.prevKv ? gone.map(({ key, record }) => toKeyValue(key, record)) : [],
+      prevKvs: op.prevKv ? gone.map(({ key, record }) => toKeyValue(Buffer.from(key), record)) : [],
     };
   }
 

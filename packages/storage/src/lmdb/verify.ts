@@ -8,9 +8,9 @@ import { parseRecord } from './record.js';
 export function verifyTables({ tables, snapshot }: Environment): void {
   for (const { key, value } of tables.current.entries(snapshot, {})) parseRecord(key, value);
   for (const { key, value } of tables.history.entries(snapshot, {})) {
-    parseRecord(ownerKey(Buffer.from(historyOwner(Buffer.from(key)))), value);
+    parseRecord(ownerKey(historyOwner(key)), value);
   }
   for (const { key, value } of tables.log.entries(snapshot, {})) {
-    parseLogEntry(Buffer.from(key), Buffer.from(value));
+    parseLogEntry(key, value);
   }
 }

@@ -161,7 +161,7 @@ export class Watcher {
     let revision = this.#next;
     const log = environment.tables.log.entries(environment.snapshot, { start: logKey(this.#next, 0) });
     for (const { key, value } of log) {
-      const entry = parseLogEntry(Buffer.from(key), Buffer.from(value));
+      const entry = parseLogEntry(key, value);
       if (entry.revision !== revision && (entries >= PAGE_ENTRIES || bytes >= PAGE_BYTES)) {
         return { events, revision };
       }

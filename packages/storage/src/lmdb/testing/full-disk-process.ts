@@ -7,6 +7,23 @@ import { spawnSync } from 'node:child_process';
 import { StoreError } from '../../store.js';
 import { openLmdbStore } from '../open.js';
 
+/** The line it prints. */
+export interface FullDiskOutcome {
+  /** Of the first write that was refused. */
+  readonly code: string;
+  readonly message: string;
+  readonly acknowledged: number;
+  readonly acknowledgedTogether: number;
+  readonly rejectedTogether: number;
+  readonly readable: number;
+  readonly firstBytes: number | undefined;
+  readonly revision: number;
+  /** Exit status of prlimit. */
+  readonly lifted: number | null;
+  /** Revision of the write after the limit was lifted. */
+  readonly next: number;
+}
+
 const MOST_WRITES = 10_000;
 
 const [path = ''] = process.argv.slice(2);
@@ -28,23 +45,22 @@ while (failure === undefined && acknowledged < MOST_WRITES) {
 }
 const together = await Promise.allSettled(Array.from({ length: 200 }, (_, i) => put(`more${i}`)));
 const readable = (await store.range({ key: Buffer.from('k'), rangeEnd: Buffer.from('l') })).count;
-const first = (await store.get(Buffer.from('k0'))).kv?.value.length;
+const firstBytes = (await store.get(Buffer.from('k0'))).kv?.value.length;
 const { revision } = await store.status();
 
-const lifted = spawnSync('prlimit', ['--pid', String(process.pid), '--fsize=unlimited']).status;
+const lifted = spawnSync('/usr/bin/prlimit', ['--pid', String(process.pid), '--fsize=unlimited']).status;
 const next = await put('after');
 await store.close();
-console.log(
-  JSON.stringify({
-    code: failure instanceof StoreError ? failure.code : String(failure),
-    message: failure instanceof Error ? failure.message : '',
-    acknowledged,
-    rejectedTogether: together.filter(({ status }) => status === 'rejected').length,
-    acknowledgedTogether: together.filter(({ status }) => status === 'fulfilled').length,
-    readable,
-    first,
-    revision,
-    lifted,
-    next,
-  }),
-);
+const outcome: FullDiskOutcome = {
+  code: failure instanceof StoreError ? failure.code : String(failure),
+  message: failure instanceof Error ? failure.message : '',
+  acknowledged,
+  rejectedTogether: together.filter(({ status }) => status === 'rejected').length,
+  acknowledgedTogether: together.filter(({ status }) => status === 'fulfilled').length,
+  readable,
+  firstBytes,
+  revision,
+  lifted,
+  next,
+};
+console.log(JSON.stringify(outcome));

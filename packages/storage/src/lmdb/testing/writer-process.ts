@@ -7,6 +7,9 @@
 import { writeSync } from 'node:fs';
 import { openLmdbStore } from '../open.js';
 
+/** `key revision` */
+export type AcknowledgedLine = `${string} ${number}`;
+
 const [path = '', writers = '1', run = '0'] = process.argv.slice(2);
 const store = await openLmdbStore({ path });
 writeSync(1, 'ready\n');
@@ -22,7 +25,8 @@ await Promise.all(
         ],
         failure: [],
       });
-      writeSync(1, `${name} ${revision}\n`);
+      const line: AcknowledgedLine = `${name} ${revision}`;
+      writeSync(1, `${line}\n`);
     }
   }),
 );
