@@ -59,6 +59,9 @@ export function openChannel(options: ConnectKmsOptions): KmsChannel {
     'grpc.enable_http_proxy': 0,
     'grpc.service_config_disable_resolution': 1,
   });
+  const hint = address.portable
+    ? ''
+    : ' Node before 22 only finds abstract sockets of other Node programs; use a path.';
   let closed = false;
 
   const fail = (method: string, error: ServiceError): KmsApiError => {
@@ -69,7 +72,7 @@ export function openChannel(options: ConnectKmsOptions): KmsChannel {
       const said = code === 'unavailable' && connected ? ` (it says: ${error.details})` : '';
       return new KmsApiError(
         'unavailable',
-        `The KMS plugin at ${address.url} is not available${said}. Check that it runs and listens there.`,
+        `The KMS plugin at ${address.url} is not available${said}. Check that it runs and listens there.${hint}`,
         fields,
       );
     }

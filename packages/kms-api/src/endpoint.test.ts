@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseEndpoint } from './endpoint.js';
+import { padsAbstractNames, parseEndpoint } from './endpoint.js';
 import { KmsApiError } from './errors.js';
 
 test('endpoints read as the API server reads them', () => {
@@ -44,4 +44,12 @@ test('what is no unix socket is refused with what to write instead', () => {
     );
   }
   assert.equal(parseEndpoint(`/${'x'.repeat(106)}`).kind, 'path');
+});
+
+test('abstract names are portable when this runtime keeps them as they are', () => {
+  for (const version of ['1.46.0', '0.11.29', '1.47.9']) assert.ok(padsAbstractNames(version), version);
+  for (const version of ['1.48.0', '1.51.0', '2.0.0']) assert.ok(!padsAbstractNames(version), version);
+  assert.equal(parseEndpoint('/run/kms.sock').portable, true);
+  assert.equal(parseEndpoint(`@${'x'.repeat(107)}`).portable, true);
+  assert.equal(parseEndpoint('@waxseal').portable, !padsAbstractNames(process.versions.uv));
 });

@@ -12,6 +12,11 @@ export interface SocketAddress {
   readonly netPath: string;
   /** The form to show and to write into an EncryptionConfiguration. */
   readonly url: string;
+  /**
+   * False for an abstract name that this runtime fills up with NUL bytes, which makes it another name for programs that
+   * are not Node (kube-apiserver among them). Node 20 does so for every name below 107 bytes; Node 22 does not.
+   */
+  readonly portable: boolean;
 }
 
 /** `sun_path` has 108 bytes on Linux and 104 on macOS, the closing NUL (or the opening one) included. */
@@ -40,10 +45,24 @@ export function parseEndpoint(endpoint: string): SocketAddress {
       `The socket path is ${bytes} bytes and the system allows ${sunPathMaxBytes}. Use a shorter path.`,
     );
   }
-  if (abstract) return { kind: 'abstract', netPath: `\0${name.slice(1)}`, url: `unix:///${name}` };
+  if (abstract) {
+    const portable = bytes === sunPathMaxBytes || !padsAbstractNames(process.versions.uv);
+    return { kind: 'abstract', netPath: `\0${name.slice(1)}`, url: `unix:///${name}`, portable };
+  }
   // Two slashes in front would read as an authority in gRPC's target.
   const netPath = name.replace(/^\/+/, '/');
-  return { kind: 'path', netPath, url: `unix://${netPath.replace(/[%?#]/g, encodeURIComponent)}` };
+  return {
+    kind: 'path',
+    netPath,
+    url: `unix://${netPath.replace(/[%?#]/g, encodeURIComponent)}`,
+    portable: true,
+  };
+}
+
+/** libuv passes an abstract name's own length to the kernel since 1.48 (libuv pull request 4266). */
+export function padsAbstractNames(libuvVersion: string): boolean {
+  const [major = 0, minor = 0] = libuvVersion.split('.').map(Number);
+  return major < 1 || (major === 1 && minor < 48);
 }
 
 /** `/path` or `@name`. */

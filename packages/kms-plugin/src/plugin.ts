@@ -5,7 +5,7 @@
  * by itself.
  */
 import { randomBytes as systemRandomBytes } from 'node:crypto';
-import { KmsApiError, serveKms, type CallReport } from '@waxseal/kms-api';
+import { KmsApiError, parseEndpoint, serveKms, type CallReport } from '@waxseal/kms-api';
 import { Registry } from 'prom-client';
 import { createBackend } from './backend.js';
 import { systemClock, type Clock } from './clock.js';
@@ -126,6 +126,14 @@ export async function startPlugin(options: PluginOptions): Promise<Plugin> {
         : {}),
     },
   });
+  for (const socket of server.sockets) {
+    if (!parseEndpoint(socket).portable) {
+      logger.warn(
+        { socket },
+        'kube-apiserver cannot find this abstract socket: Node before 22 pads its name; use a path, a name of 107 bytes, or Node 22',
+      );
+    }
+  }
   let healthServer: HealthServer | undefined;
   try {
     healthServer = options.health && (await startHealthServer(options.health, health, registry));
