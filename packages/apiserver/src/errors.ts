@@ -1,5 +1,6 @@
 /**
- * The one error of the API server's surface, and what it looks like to a client.
+ * The errors of this package: `ApiError` is what a client of the API sees, `ApiServerError` what whoever runs the
+ * server sees.
  *
  * Source of the rule: k8s.io/apimachinery `api/errors` and `meta/v1` Status: client-go decides by `reason`, people
  * read `message`.
@@ -83,5 +84,29 @@ export class ApiError extends Error {
       ...(this.details === undefined ? {} : { details: this.details }),
       code: this.code,
     };
+  }
+}
+
+export type ApiServerErrorCode =
+  | 'bad-token-file'
+  | 'bad-service-account-key'
+  | 'service-account-token-expired'
+  | 'service-account-token-invalid';
+
+/** What is wrong with what the server was started with, or with a token it was shown. Never holds a key or token. */
+export class ApiServerError extends Error {
+  override readonly name = 'ApiServerError';
+  readonly code: ApiServerErrorCode;
+  /** Of a token file, counted from 1. */
+  readonly line: number | undefined;
+
+  constructor(
+    code: ApiServerErrorCode,
+    message: string,
+    options?: ErrorOptions & { readonly line?: number },
+  ) {
+    super(message, options);
+    this.code = code;
+    this.line = options?.line;
   }
 }

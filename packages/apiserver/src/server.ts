@@ -54,7 +54,7 @@ export interface ApiServer {
 /**
  * Resolves when requests are answered: namespaces and bootstrap roles exist by then.
  *
- * @throws ServiceAccountTokenError for bad keys, StoreError when the store cannot be read, and what listening throws
+ * @throws ApiServerError for bad keys, StoreError when the store cannot be read, and what listening throws
  *   (EADDRINUSE, EACCES)
  */
 export async function startApiServer(options: ApiServerOptions): Promise<ApiServer> {

@@ -8,6 +8,7 @@ import { createHash, createPrivateKey, createPublicKey } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import { SignJWT, errors, exportJWK, jwtVerify } from 'jose';
 import type { JWK, JWTPayload } from 'jose';
+import { ApiServerError } from '../errors.js';
 import type { UserInfo } from '../rest/contract.js';
 import { CREDENTIAL_ID_EXTRA, serviceAccountGroups, serviceAccountUserName } from './users.js';
 
@@ -59,24 +60,13 @@ export interface ServiceAccountTokens {
   /**
    * Signature, issuer, audience and times. Whether the account still exists is for the caller to ask.
    *
-   * @throws ServiceAccountTokenError
+   * @throws ApiServerError
    */
   verify(token: string, audiences?: readonly string[]): Promise<VerifiedToken>;
   /** True when the token claims to be ours, so that a failure to verify it is final. Reads nothing it trusts. */
   claims(token: string): boolean;
   /** Public keys as a JSON Web Key Set (RFC 7517). */
   jwks(): Promise<{ readonly keys: readonly JWK[] }>;
-}
-
-export type ServiceAccountTokenErrorCode = 'bad-key' | 'expired' | 'invalid';
-
-export class ServiceAccountTokenError extends Error {
-  override readonly name = 'ServiceAccountTokenError';
-  readonly code: ServiceAccountTokenErrorCode;
-  constructor(code: ServiceAccountTokenErrorCode, message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.code = code;
-  }
 }
 
 interface VerifyKey {
@@ -100,8 +90,8 @@ function verifyKey(key: KeyObject): VerifyKey {
   if (key.asymmetricKeyType === 'ec' && key.asymmetricKeyDetails?.namedCurve === 'prime256v1') {
     return { keyId, key, algorithm: 'ES256' };
   }
-  throw new ServiceAccountTokenError(
-    'bad-key',
+  throw new ApiServerError(
+    'bad-service-account-key',
     'service account keys must be RSA of at least 2048 bits or EC P-256; make one with `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256`',
   );
 }
@@ -112,7 +102,7 @@ function parseKey<T>(what: string, parse: () => T): T {
   } catch (cause) {
     // The cause is dropped: OpenSSL's errors may quote the file.
     void cause;
-    throw new ServiceAccountTokenError('bad-key', `the service account ${what} is not a PEM key`);
+    throw new ApiServerError('bad-service-account-key', `the service account ${what} is not a PEM key`);
   }
 }
 
@@ -154,12 +144,15 @@ function verified(payload: JWTPayload, wanted: readonly string[]): VerifiedToken
     account === undefined ||
     payload.exp === undefined
   ) {
-    throw new ServiceAccountTokenError('invalid', 'the token names no service account');
+    throw new ApiServerError('service-account-token-invalid', 'the token names no service account');
   }
   const { name, uid } = account;
   const userName = serviceAccountUserName(namespace, name);
   if (payload.sub !== userName) {
-    throw new ServiceAccountTokenError('invalid', 'the subject of the token is not its service account');
+    throw new ApiServerError(
+      'service-account-token-invalid',
+      'the subject of the token is not its service account',
+    );
   }
   const boundObject = boundObjectOf(claim);
   const audiences = typeof payload.aud === 'string' ? [payload.aud] : (payload.aud ?? []);
@@ -190,7 +183,7 @@ function uuid(randomBytes: (size: number) => Buffer): string {
 /**
  * @param issuer the `iss` claim, an https URL
  * @param audiences of this API server; the issuer when empty
- * @throws ServiceAccountTokenError with code `bad-key`
+ * @throws ApiServerError `bad-service-account-key`
  */
 export function createServiceAccountTokens(options: {
   readonly keys: ServiceAccountKeys;
@@ -239,7 +232,7 @@ export function createServiceAccountTokens(options: {
 
     async verify(token, wanted = audiences) {
       if (token.length > MAX_TOKEN_CHARACTERS) {
-        throw new ServiceAccountTokenError('invalid', 'the token is too long');
+        throw new ApiServerError('service-account-token-invalid', 'the token is too long');
       }
       try {
         const { payload } = await jwtVerify(
@@ -251,7 +244,10 @@ export function createServiceAccountTokens(options: {
             );
             const [found] = candidates;
             if (found === undefined) {
-              throw new ServiceAccountTokenError('invalid', 'the token is signed with an unknown key');
+              throw new ApiServerError(
+                'service-account-token-invalid',
+                'the token is signed with an unknown key',
+              );
             }
             return found.key;
           },
@@ -265,11 +261,15 @@ export function createServiceAccountTokens(options: {
         );
         return verified(payload, wanted);
       } catch (cause) {
-        if (cause instanceof ServiceAccountTokenError) throw cause;
+        if (cause instanceof ApiServerError) throw cause;
         if (cause instanceof errors.JWTExpired) {
-          throw new ServiceAccountTokenError('expired', 'the service account token has expired', { cause });
+          throw new ApiServerError('service-account-token-expired', 'the service account token has expired', {
+            cause,
+          });
         }
-        throw new ServiceAccountTokenError('invalid', 'the service account token is invalid', { cause });
+        throw new ApiServerError('service-account-token-invalid', 'the service account token is invalid', {
+          cause,
+        });
       }
     },
 

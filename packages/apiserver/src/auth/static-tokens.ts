@@ -4,6 +4,7 @@
  * memory nor timing tells one.
  */
 import { createHash } from 'node:crypto';
+import { ApiServerError } from '../errors.js';
 import type { UserInfo } from '../rest/contract.js';
 
 export interface StaticToken {
@@ -11,15 +12,8 @@ export interface StaticToken {
   readonly user: UserInfo;
 }
 
-export class TokenFileError extends Error {
-  override readonly name = 'TokenFileError';
-  readonly code = 'bad-token-file';
-  /** Counted from 1. */
-  readonly line: number;
-  constructor(line: number, message: string) {
-    super(`token file, line ${line}: ${message}`);
-    this.line = line;
-  }
+function badLine(line: number, message: string): ApiServerError {
+  return new ApiServerError('bad-token-file', `token file, line ${line}: ${message}`, { line });
 }
 
 /** The fields of one CSV record (RFC 4180, without line breaks inside quotes); undefined when quoting is broken. */
@@ -48,7 +42,7 @@ function csvFields(line: string): string[] | undefined {
 /**
  * Parses a token file. Empty lines and lines that begin with `#` are skipped.
  *
- * @throws TokenFileError; the message never holds a token
+ * @throws ApiServerError `bad-token-file` with the line; the message never holds a token
  */
 export function parseTokenFile(content: string): readonly StaticToken[] {
   const tokens: StaticToken[] = [];
@@ -57,18 +51,14 @@ export function parseTokenFile(content: string): readonly StaticToken[] {
     const line = raw.trim();
     if (line === '' || line.startsWith('#')) continue;
     const fields = csvFields(line);
-    if (fields === undefined)
-      throw new TokenFileError(i + 1, 'a quoted field is not closed before the next comma');
+    if (fields === undefined) throw badLine(i + 1, 'a quoted field is not closed before the next comma');
     const [token, name, uid, groups] = fields;
     if (token === undefined || name === undefined || uid === undefined) {
-      throw new TokenFileError(
-        i + 1,
-        'write at least three columns: token,user,uid and optionally "group1,group2"',
-      );
+      throw badLine(i + 1, 'write at least three columns: token,user,uid and optionally "group1,group2"');
     }
-    if (token === '') throw new TokenFileError(i + 1, 'the token is empty');
-    if (name === '') throw new TokenFileError(i + 1, 'the user name is empty');
-    if (seen.has(token)) throw new TokenFileError(i + 1, 'the same token stands on an earlier line');
+    if (token === '') throw badLine(i + 1, 'the token is empty');
+    if (name === '') throw badLine(i + 1, 'the user name is empty');
+    if (seen.has(token)) throw badLine(i + 1, 'the same token stands on an earlier line');
     seen.add(token);
     const names = (groups ?? '')
       .split(',')

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { describe, test } from 'node:test';
 import type { VerifiedToken } from './service-account-tokens.js';
-import { createServiceAccountTokens, ServiceAccountTokenError } from './service-account-tokens.js';
+import { ApiServerError } from '../errors.js';
+import { createServiceAccountTokens } from './service-account-tokens.js';
 import { createTokenAuthenticator } from './authenticator.js';
 import { createStaticTokens, parseTokenFile } from './static-tokens.js';
 
@@ -65,23 +66,23 @@ describe('service account tokens', () => {
     const tokens = tokensWith(ecKey);
     const { token } = await tokens.sign(spec);
     const later = tokensWith(ecKey, () => new Date(start.getTime() + 601_000));
-    await assert.rejects(later.verify(token), { code: 'expired' });
-    await assert.rejects(tokens.verify(token, ['other']), { code: 'invalid' });
-    await assert.rejects(tokensWith(rsaKey).verify(token), { code: 'invalid' });
+    await assert.rejects(later.verify(token), { code: 'service-account-token-expired' });
+    await assert.rejects(tokens.verify(token, ['other']), { code: 'service-account-token-invalid' });
+    await assert.rejects(tokensWith(rsaKey).verify(token), { code: 'service-account-token-invalid' });
     const elsewhere = createServiceAccountTokens({
       keys: { privateKey: ecKey },
       issuer: 'https://other.test',
       now: () => start,
       randomBytes,
     });
-    await assert.rejects(elsewhere.verify(token), { code: 'invalid' });
+    await assert.rejects(elsewhere.verify(token), { code: 'service-account-token-invalid' });
     assert.equal(elsewhere.claims(token), false);
     for (let i = 0; i < token.length; i += 7) {
       const flipped = token.slice(0, i) + (token[i] === 'A' ? 'B' : 'A') + token.slice(i + 1);
-      await assert.rejects(tokens.verify(flipped), ServiceAccountTokenError, `character ${i}`);
+      await assert.rejects(tokens.verify(flipped), ApiServerError, `character ${i}`);
     }
     for (const junk of ['', '.', '..', 'a.b.c', '{}', 'x'.repeat(100_000)]) {
-      await assert.rejects(tokens.verify(junk), ServiceAccountTokenError);
+      await assert.rejects(tokens.verify(junk), ApiServerError);
       assert.equal(tokens.claims(junk), false);
     }
   });
@@ -90,7 +91,9 @@ describe('service account tokens', () => {
     const tokens = tokensWith(ecKey);
     const { token } = await tokens.sign(spec);
     const header = Buffer.from('{"alg":"none"}').toString('base64url');
-    await assert.rejects(tokens.verify(`${header}.${token.split('.')[1] ?? ''}.`), { code: 'invalid' });
+    await assert.rejects(tokens.verify(`${header}.${token.split('.')[1] ?? ''}.`), {
+      code: 'service-account-token-invalid',
+    });
   });
 
   test('a rotated-out key still verifies when it is listed', async () => {
@@ -112,8 +115,8 @@ describe('service account tokens', () => {
       assert.throws(
         () => tokensWith(key),
         (error: unknown) => {
-          assert.ok(error instanceof ServiceAccountTokenError);
-          assert.equal(error.code, 'bad-key');
+          assert.ok(error instanceof ApiServerError);
+          assert.equal(error.code, 'bad-service-account-key');
           assert.doesNotMatch(error.message, /hunter2/);
           return true;
         },

@@ -20,6 +20,8 @@ export const DEFAULT_WATCH_LIMITS: WatchLimits = {
   stallTimeoutMs: 30_000,
 };
 
+/** Events that wait are joined into writes of about this size. */
+const PIECE_BYTES = 256 * 1024;
 /** Below this many unsent bytes a producer may go on. */
 const RESUME_BYTES = 1024 * 1024;
 
@@ -71,15 +73,21 @@ export function createWatchStream(
     response.destroy();
   }
 
+  /** What goes out in one write: until then a frame is only references to its parts. */
+  function nextPiece(): Buffer {
+    let count = 0;
+    let size = 0;
+    while (count < pending.length && size < PIECE_BYTES) size += pending[count++]?.length ?? 0;
+    const piece = Buffer.concat(pending.slice(0, count), size);
+    pending = count === pending.length ? [] : pending.slice(count);
+    pendingBytes -= size;
+    return piece;
+  }
+
   function flush(): void {
     flushScheduled = false;
     if (blocked || response.destroyed) return;
-    if (pendingBytes > 0) {
-      const chunk = Buffer.concat(pending, pendingBytes);
-      pending = [];
-      pendingBytes = 0;
-      blocked = !response.write(chunk);
-    }
+    while (pendingBytes > 0 && !blocked) blocked = !response.write(nextPiece());
     if (blocked) {
       stallTimer ??= setTimeout(() => disconnect('the client stopped reading'), limits.stallTimeoutMs);
     } else {
