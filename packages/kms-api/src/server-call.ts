@@ -43,8 +43,10 @@ export function unary<Request, Response>(
   return (call, callback) => {
     const startMs = performance.now();
     const abort = new AbortController();
+    let answered = false;
+    // Also emitted when the stream of an answered call closes; aborting then would only cost an exception.
     call.on('cancelled', () => {
-      abort.abort();
+      if (!answered) abort.abort();
     });
     const finish = (code: CallReport['code'], grpcStatus: number, error?: unknown): void => {
       report({
@@ -61,7 +63,9 @@ export function unary<Request, Response>(
       let response: Response;
       try {
         response = await serve(call.request, abort.signal);
+        answered = true;
       } catch (error) {
+        answered = true;
         const code = error instanceof KmsApiError ? error.code : 'internal';
         const grpcStatus = grpcStatusOf(code);
         // A stranger's message may hold anything.
