@@ -17,9 +17,9 @@ export interface StoredEntry {
 /** What a removed object leaves to do; see garbage-collector.ts. */
 export interface RemovalListener {
   /** An object is gone: whatever it owned may have to go too. */
-  removed(entry: StoredEntry, namespace: string, uid: string): void;
+  removed(entry: StoredEntry, namespace: string): void;
   /** An object waits for its dependents, under the `orphan` or `foregroundDeletion` finalizer. */
-  waiting(entry: StoredEntry, namespace: string, name: string): void;
+  waiting(entry: StoredEntry, namespace: string): void;
 }
 
 export interface RestContext {

@@ -4,7 +4,7 @@
  * Source of the rule: k8s.io/apiserver `registry/generic/registry/store.go` (Create) and `registry/rest/create.go`.
  */
 import { admitGrant } from '../admission/rbac-escalation.js';
-import type { KubeObject } from '../object.js';
+import type { KubeObject, ObjectMeta } from '../object.js';
 import type { ObjectRef } from '../objects/storage-key.js';
 import { decodeStored, encodeServed, encodeStored, serveStored } from '../objects/stored-object.js';
 import { ApiError } from '../errors.js';
@@ -71,8 +71,10 @@ function complete(context: RestContext, target: CreateTarget, given: KubeObject)
     deletionTimestamp: _deletionTimestamp,
     deletionGracePeriodSeconds: _deletionGracePeriodSeconds,
     resourceVersion = '',
-    ...metadata
+    ...rest
   } = object.metadata;
+  const metadata: ObjectMeta & { selfLink?: unknown } = rest;
+  delete metadata.selfLink;
   if (resourceVersion !== '' && resourceVersion !== '0') {
     throw badRequest('resourceVersion should not be set on objects to be created');
   }

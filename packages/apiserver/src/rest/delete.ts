@@ -86,7 +86,7 @@ async function attemptDelete(
     if (options.dryRun) return { kind: 'removed', object: current, bytes };
     const outcome = await context.objects.remove(ref, stored.revision);
     if (outcome.kind !== 'written') return undefined;
-    context.removals.removed(entry, ref.namespace, current.metadata.uid ?? '');
+    context.removals.removed(entry, ref.namespace);
     return { kind: 'removed', object: current, bytes };
   }
 
@@ -102,7 +102,7 @@ async function attemptDelete(
     revision = outcome.revision;
   }
   if (finalizers.includes(ORPHAN_FINALIZER) || finalizers.includes(FOREGROUND_FINALIZER)) {
-    context.removals.waiting(entry, ref.namespace, ref.name);
+    context.removals.waiting(entry, ref.namespace);
   }
   return { kind: 'waiting', object: marked, bytes: serveStored(definition, encoded, revision) };
 }

@@ -11,7 +11,7 @@ import { badRequest, notFound, unreadable } from './status-errors.js';
 export function checkName(name: string): void {
   const errors = pathSegmentErrors(name);
   if (errors.length > 0) {
-    throw badRequest(`name parameter invalid: ${JSON.stringify(name)}: ${errors.join(';')}`);
+    throw badRequest(`Name parameter invalid: ${JSON.stringify(name)}: ${errors.join(';')}`);
   }
 }
 

@@ -34,6 +34,7 @@ import type { RestContext, StoredEntry } from './context.js';
 import type { CreateRequest, RestHandler, RestRequest, RestResponse } from './contract.js';
 import { create } from './create.js';
 import { remove, removeCollection } from './delete.js';
+import { dropNulls } from './drop-nulls.js';
 import { createGarbageCollector } from './garbage-collector.js';
 import { get } from './get.js';
 import { list } from './list.js';
@@ -127,14 +128,14 @@ export async function createRestHandler(options: RestHandlerOptions): Promise<Ru
     auth: options.auth(rbac),
     namespaces: createNamespaceLifecycle(objects, namespaces.definition, namespaceMirror),
     removals: {
-      removed(entry, namespace, uid) {
-        collector.removed(entry, namespace, uid);
+      removed(entry, namespace) {
+        collector.removed(entry, namespace);
         if (!entry.definition.namespaced) return;
         const state = namespaceMirror.get('', namespace);
         if (state?.value.terminating === true) namespaceController.removedFrom(namespace);
         else if (entry === serviceAccounts) namespaceController.changed(namespace, false);
       },
-      waiting: (entry, namespace, name) => collector.waiting(entry, namespace, name),
+      waiting: (entry, namespace) => collector.waiting(entry, namespace),
     },
     hubOf(entry) {
       let hub = hubs.get(entry);
@@ -248,7 +249,7 @@ async function answerReview(context: RestContext, request: RestRequest): Promise
   if (!isReview(reviews, kind)) throw notFound(request.resource, '');
   if (request.verb !== 'create') return refuse(request);
   const { object, user, namespace }: CreateRequest = request;
-  const answer = await reviews[kind](object, user, namespace);
+  const answer = await reviews[kind](dropNulls(object), user, namespace);
   return { kind: 'object', code: 201, object: Buffer.from(JSON.stringify(answer)), warnings: [] };
 }
 

@@ -149,6 +149,10 @@ class Parser {
       this.#nextValue();
       return [''];
     }
+    const first = this.#peekValue();
+    if (first.kind !== 'identifier' && first.kind !== ',') {
+      throw new SelectorError(`found '${first.text}', expected: ',', ')' or identifier`);
+    }
     // An empty place between commas is the empty value.
     let expectValue = true;
     for (;;) {

@@ -12,6 +12,7 @@ import type { UpdateStrategy } from '../registry/strategy.js';
 import { decodeJsonObject } from '../schema/json-decode.js';
 import { findType, type ObjectType } from '../schema/types.js';
 import { ApiError } from '../errors.js';
+import { apiVersionOf } from '../objects/stored-object.js';
 import type { RestContext, StoredEntry } from './context.js';
 import type { PatchRequest, RestResponse } from './contract.js';
 import { checkName } from './get.js';
@@ -78,6 +79,7 @@ function finish(
   if (typeof patched !== 'object' || patched === null || Array.isArray(patched)) {
     throw badRequest(`the patch leaves no ${kind}, it must leave an object`);
   }
+  checkKind(entry, patched);
   let object: JsonObject = patched;
   if (type !== undefined) {
     const decoded = decodeJsonObject(type, patched);
@@ -96,6 +98,18 @@ function finish(
     throw badRequest(`the patch leaves a ${kind} without metadata`);
   }
   return { ...object, kind, metadata } as unknown as KubeObject;
+}
+
+/** A patch changes an object, it does not make another kind of it. */
+function checkKind(entry: StoredEntry, patched: JsonObject): void {
+  const { kind, apiVersion } = patched;
+  const expected = apiVersionOf(entry.definition);
+  if (kind === undefined && apiVersion === undefined) return;
+  if ((kind ?? entry.definition.kind) !== entry.definition.kind || (apiVersion ?? expected) !== expected) {
+    throw invalidPatch(
+      `no kind ${JSON.stringify(kind ?? '')} is registered for version ${JSON.stringify(apiVersion ?? '')} here; a patch cannot change kind or apiVersion`,
+    );
+  }
 }
 
 /** The reference quotes the patch here; it may hold a secret, so we do not. */

@@ -9,6 +9,7 @@ import { invalidValue, notSupported, tooLong, type FieldError } from '../registr
 import { badRequest, conflict, invalid, methodNotSupported, notFound } from './status-errors.js';
 import type { RestContext, StoredEntry } from './context.js';
 import type { CreateRequest, RestResponse } from './contract.js';
+import { dropNulls } from './drop-nulls.js';
 import { decode } from './get.js';
 import { timestamp } from './system-fields.js';
 
@@ -40,7 +41,8 @@ export async function requestToken(
   if (tokens === undefined) {
     throw methodNotSupported({ group: '', resource: 'serviceaccounts/token' }, 'create');
   }
-  const { namespace, name = '', object } = request;
+  const { namespace, name = '' } = request;
+  const object = dropNulls(request.object);
   checkIdentity(object, namespace, name);
   const spec = (object['spec'] ?? {}) as TokenRequestSpec;
   const expirationSeconds = spec.expirationSeconds ?? DEFAULT_SECONDS;

@@ -52,10 +52,7 @@ export async function update(
 ): Promise<RestResponse> {
   const { namespace, name, object, options, user, signal } = request;
   checkName(name);
-  const bodyName = object.metadata.name ?? '';
-  if (bodyName !== '' && bodyName !== name) {
-    throw badRequest(`the name of the object (${bodyName}) does not match the name on the URL (${name})`);
-  }
+  checkBodyName(object.metadata.name ?? '', name);
   const target: UpdateTarget = { entry, namespace, name, user, dryRun: options.dryRun, signal, strategy };
   const precondition = object.metadata.uid ?? '';
   try {
@@ -120,7 +117,7 @@ async function attemptUpdate(
     if (dryRun) return { bytes, object: next, removed: true };
     const removal = await context.objects.remove(ref, stored.revision);
     if (removal.kind !== 'written') return undefined;
-    context.removals.removed(entry, ref.namespace, current.metadata.uid ?? '');
+    context.removals.removed(entry, ref.namespace);
     return { bytes, object: next, removed: true };
   }
 
@@ -147,6 +144,7 @@ function prepare(target: UpdateTarget, given: KubeObject, current: KubeObject): 
   }
   const metadata = { ...given.metadata };
   metadata.name ??= name;
+  checkBodyName(metadata.name, name);
   if (definition.namespaced) {
     const bodyNamespace = metadata.namespace ?? '';
     if (bodyNamespace !== '' && bodyNamespace !== namespace) {
@@ -166,6 +164,12 @@ function prepare(target: UpdateTarget, given: KubeObject, current: KubeObject): 
   if (metadata.deletionGracePeriodSeconds === undefined) delete metadata.deletionGracePeriodSeconds;
   setOrDelete(metadata, 'resourceVersion', old.resourceVersion);
   return target.strategy.prepareForUpdate({ ...given, metadata }, current);
+}
+
+function checkBodyName(bodyName: string, name: string): void {
+  if (bodyName !== '' && bodyName !== name) {
+    throw badRequest(`the name of the object (${bodyName}) does not match the name on the URL (${name})`);
+  }
 }
 
 function setOrDelete<T extends object, K extends keyof T>(target: T, key: K, value: T[K] | undefined): void {

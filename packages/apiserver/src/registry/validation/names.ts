@@ -25,7 +25,7 @@ const NONE: readonly string[] = [];
 const maxLength = (characters: number): string => `must be no more than ${characters} characters`;
 
 function patternMessage(rule: string, pattern: string, ...examples: string[]): string {
-  return `${rule} (e.g. ${examples.map((e) => `'${e}', `).join('or ')}regex used for validation is '${pattern}')`;
+  return `${rule} (e.g. ${examples.map((e) => `'${e}', `).join(' or ')}regex used for validation is '${pattern}')`;
 }
 
 const DNS_LABEL_MESSAGE = patternMessage(

@@ -14,6 +14,7 @@ import { openLmdbStore, type Store } from '@waxseal/storage';
 import { pino } from 'pino';
 import { Registry } from 'prom-client';
 import { createAuthHooks } from '../../auth/hooks.js';
+import type { ServiceAccountTokens } from '../../auth/service-account-tokens.js';
 import { apiServerUser } from '../../auth/users.js';
 import type { KubeObject } from '../../object.js';
 import type { ResourceDefinition } from '../../registry/resource.js';
@@ -104,6 +105,8 @@ export interface CallOptions {
   readonly user?: UserInfo;
   readonly dryRun?: boolean;
   readonly subresource?: string;
+  /** Of the object a subresource belongs to. */
+  readonly name?: string;
 }
 
 export interface ListAnswer {
@@ -136,6 +139,7 @@ export async function createHarness(
     readonly transformer?: Transformer;
     readonly now?: () => Date;
     readonly bookmarkIntervalMs?: number;
+    readonly serviceAccountTokens?: ServiceAccountTokens;
   } = {},
 ): Promise<Harness> {
   const path = options.path ?? (await mkdtemp(join(tmpdir(), 'waxseal-rest-')));
@@ -148,7 +152,7 @@ export async function createHarness(
       createAuthHooks({
         source,
         authenticateToken: async () => ({ kind: 'unknown' }),
-        serviceAccountTokens: undefined,
+        serviceAccountTokens: options.serviceAccountTokens,
       }),
     now: options.now ?? (() => new Date()),
     randomBytes,
@@ -215,7 +219,9 @@ export async function createHarness(
         metadata: {},
         ...object,
       };
-      return objectOf(await raw({ verb: 'create', object: whole, ...target(name, namespace, call) }));
+      return objectOf(
+        await raw({ verb: 'create', name: call?.name, object: whole, ...target(name, namespace, call) }),
+      );
     },
     get: async (name, namespace, objectName) =>
       objectOf(await raw({ verb: 'get', name: objectName, ...target(name, namespace) })),
