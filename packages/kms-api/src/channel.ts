@@ -18,7 +18,7 @@ export interface ConnectKmsOptions {
 }
 
 /** How a message goes over the wire; the generated service definitions have this shape. */
-export interface UnaryMethod<Request, Response> {
+interface UnaryMethod<Request, Response> {
   readonly path: string;
   readonly requestSerialize: (value: Request) => Buffer;
   readonly responseDeserialize: (bytes: Buffer) => Response;

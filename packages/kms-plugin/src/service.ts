@@ -5,11 +5,11 @@ import { toProviderError } from './errors.js';
 import type { KeyHealth } from './key-health.js';
 
 /** How the plugin introduces itself to KMS v1. */
-export const runtimeName = 'waxseal';
-export const runtimeVersion = '0.1.0';
+const runtimeName = 'waxseal';
+const runtimeVersion = '0.1.0';
 
 /** What a call on the socket fails with; the provider's own error stays behind as its cause, for the log. */
-export function toKmsApiError(method: string, error: unknown): KmsApiError {
+function toKmsApiError(method: string, error: unknown): KmsApiError {
   const failed = toProviderError(error);
   return new KmsApiError(failed.failure.code, failed.message, { cause: failed, method });
 }

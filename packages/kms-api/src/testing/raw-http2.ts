@@ -10,12 +10,7 @@ const frameTypes = { data: 0, headers: 1, rstStream: 3, settings: 4, goaway: 7 }
 const endStream = 1;
 const endHeaders = 4;
 
-export function frame(
-  type: keyof typeof frameTypes,
-  flags: number,
-  streamId: number,
-  payload: Buffer,
-): Buffer {
+function frame(type: keyof typeof frameTypes, flags: number, streamId: number, payload: Buffer): Buffer {
   const header = Buffer.alloc(9);
   header.writeUIntBE(payload.length, 0, 3);
   header.writeUInt8(frameTypes[type], 3);

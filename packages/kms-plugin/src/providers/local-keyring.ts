@@ -18,8 +18,8 @@ export interface KeyringKey {
   readonly key: Buffer;
 }
 
-export const keyringApiVersion = 'waxseal.dev/v1';
-export const keyBytes = 32;
+const keyringApiVersion = 'waxseal.dev/v1';
+const keyBytes = 32;
 const fileMaxBytes = 1024 * 1024;
 const keysMax = 1000;
 const namePattern = /^[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?$/;

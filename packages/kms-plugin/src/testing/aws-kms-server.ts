@@ -13,17 +13,13 @@ export const testCredentials = { accessKeyId: 'AKIDTEST', secretAccessKey: 'test
 export const testRegion = 'eu-test-1';
 export const testKeyArn = 'arn:aws:kms:eu-test-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab';
 
-export interface ReceivedCall {
+interface ReceivedCall {
   readonly action: string;
   readonly fields: Readonly<Record<string, unknown>>;
 }
 
 /** Answers the request itself and returns true, or leaves it to the server. */
-export type Interference = (
-  call: ReceivedCall,
-  response: ServerResponse,
-  request: IncomingMessage,
-) => boolean;
+type Interference = (call: ReceivedCall, response: ServerResponse, request: IncomingMessage) => boolean;
 
 export interface TestKms {
   readonly endpoint: string;
