@@ -106,7 +106,11 @@ try {
   await create(store, created++);
   const listPeer = (): Promise<Measured> =>
     inTurn(LISTS, async () => [...peer.getRange({ start: list.key, end: list.rangeEnd })]);
-  await compare(`list ${LIST_KEYS} × ${VALUE_BYTES} B`, () => inTurn(LISTS, () => store.range(list)), listPeer);
+  await compare(
+    `list ${LIST_KEYS} × ${VALUE_BYTES} B`,
+    () => inTurn(LISTS, () => store.range(list)),
+    listPeer,
+  );
   await compare(
     '  at a past revision',
     () => inTurn(LISTS, () => store.range({ ...list, revision })),
@@ -148,7 +152,7 @@ async function writers(write: () => Promise<unknown>, count = WRITERS): Promise<
   const end = start + WRITE_SECONDS * 1000;
   await Promise.all(
     Array.from({ length: count }, async () => {
-      for (let at = performance.now(); at < end; ) {
+      for (let at = performance.now(); at < end;) {
         await write();
         const answered = performance.now();
         latencies.push(answered - at);

@@ -24,6 +24,7 @@ import { closedError, toStoreError } from './errors.js';
 import { LeaseTable } from './lease-table.js';
 import { Lessor } from './lessor.js';
 import { recordAt, recordsAt } from './past.js';
+import { countAt } from './past-count.js';
 import { isEmptyRange, isSingleKey, rangeLimit, successor } from './ranges.js';
 import { parseRecord, toKeyValue } from './record.js';
 import { DiskState } from './state.js';
@@ -128,7 +129,9 @@ export class LmdbStore implements Store {
       checkRevision(revision, present, this.#compactor.compactRevision);
       if (revision > 0 && revision !== present) {
         const { tables, snapshot } = this.#environment;
-        return collect(request, recordsAt(tables, snapshot, request, revision), present);
+        const records = recordsAt(tables, snapshot, request, revision);
+        const countAll = (): number | undefined => countAt(tables, snapshot, request, revision, present);
+        return collect(request, records, present, countAll);
       }
       return this.#rangeNow(request, present);
     } catch (error) {

@@ -10,13 +10,9 @@ import {
   parseRecord,
   recordCreateRevision,
   recordModRevision,
+  type KeyRecord,
   type Record,
 } from './record.js';
-
-export interface KeyRecord {
-  readonly key: Buffer;
-  readonly record: Record;
-}
 
 /** The version of `key` that was current at `revision`; undefined when there was none. */
 export function recordAt(
@@ -65,26 +61,46 @@ export function* recordsAt(
     if (record) yield { key: range.key, record };
     return;
   }
-  const end = rangeLimit(range);
   const replaced = replacedVersions(tables, transaction, range, revision);
+  try {
+    yield* merged(tables, transaction, range, revision, replaced);
+  } finally {
+    // Closes its cursor when the caller has seen enough.
+    replaced.return(undefined);
+  }
+}
+
+interface Replaced {
+  readonly key: Buffer;
+  /** Its place in `history`. */
+  readonly at: Buffer;
+}
+
+function* merged(
+  tables: Tables,
+  transaction: Transaction,
+  range: KeyRange,
+  revision: number,
+  replaced: Iterator<Replaced>,
+): Generator<KeyRecord> {
   let old = replaced.next();
-  for (const { key, value } of tables.current.entries(transaction, { start: range.key, end })) {
+  const bounds = { start: range.key, end: rangeLimit(range) };
+  for (const { key, value } of tables.current.entries(transaction, bounds)) {
     while (!old.done && old.value.key.compare(key) < 0) {
       const record = replacedRecord(tables, transaction, old.value.key, old.value.at);
       if (record) yield { key: old.value.key, record };
       old = replaced.next();
     }
     const record = parseRecord(key, value);
-    const sameKey = !old.done && old.value.key.equals(key);
+    const mine = !old.done && old.value.key.equals(key) ? old.value : undefined;
     if (recordModRevision(record) <= revision) {
       yield { key, record };
     } else {
-      const before =
-        sameKey && !old.done ? replacedRecord(tables, transaction, key, old.value.at) : undefined;
+      const before = mine && replacedRecord(tables, transaction, key, mine.at);
       if (before) yield { key, record: before };
       else mustBeNewer(key, record, revision);
     }
-    if (sameKey) old = replaced.next();
+    if (mine) old = replaced.next();
   }
   while (!old.done) {
     const record = replacedRecord(tables, transaction, old.value.key, old.value.at);
@@ -99,7 +115,7 @@ function* replacedVersions(
   transaction: Transaction,
   range: KeyRange,
   revision: number,
-): Generator<{ readonly key: Buffer; readonly at: Buffer }> {
+): Generator<Replaced> {
   const end = rangeLimit(range);
   const bounds = { start: historyBound(range.key), end: end && historyBound(end) };
   let owner: Buffer | undefined;

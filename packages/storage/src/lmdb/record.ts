@@ -25,6 +25,11 @@ const KIND_TOMBSTONE = 2;
 /** Bytes whose checksum was found right. */
 export type Record = Buffer & { readonly __record: unique symbol };
 
+export interface KeyRecord {
+  readonly key: Buffer;
+  readonly record: Record;
+}
+
 export interface RecordFields {
   readonly value: Buffer;
   readonly createRevision: number;

@@ -6,9 +6,8 @@
 import type { Transaction } from 'lmdb';
 import type { KeyRange } from '../store.js';
 import type { Tables } from './environment.js';
-import type { KeyRecord } from './past.js';
 import { isEmptyRange, isSingleKey, rangeContains, rangeLimit } from './ranges.js';
-import { parseRecord, type Record } from './record.js';
+import { parseRecord, type KeyRecord, type Record } from './record.js';
 
 /** Present key-values. */
 export interface State {

@@ -28,6 +28,7 @@ import {
   recordValue,
   recordVersion,
   toKeyValue,
+  type KeyRecord,
   type Record as StoredRecord,
 } from './record.js';
 import { Layer, type State } from './state.js';
@@ -235,18 +236,30 @@ class Run {
   }
 }
 
-/** A whole range as its request wants it, counting to the end. */
+/**
+ * A range as its request wants it. What is beyond the limit is counted one by one, unless `countAll` knows how many keys
+ * the range has.
+ */
 export function collect(
   request: RangeRequest,
-  records: Iterable<{ readonly key: Buffer; readonly record: StoredRecord }>,
+  records: Iterable<KeyRecord>,
   revision: number,
+  countAll?: () => number | undefined,
 ): RangeResult {
   const limit = request.countOnly ? 0 : request.limit || Infinity;
   const kvs: KeyValue[] = [];
   let count = 0;
   for (const { key, record } of records) {
     count++;
-    if (count <= limit) kvs.push(toKeyValue(key, record, request.keysOnly));
+    if (count <= limit) {
+      kvs.push(toKeyValue(key, record, request.keysOnly));
+    } else if (count === limit + 1) {
+      const all = countAll?.();
+      if (all !== undefined) {
+        count = all;
+        break;
+      }
+    }
   }
   return { revision, kvs, more: !request.countOnly && count > limit, count };
 }

@@ -3,7 +3,7 @@ import type { Watch, WatchRequest, WatchSink } from '../store.js';
 import type { RevisionChanges } from './commit.js';
 import { isSingleKey, rangeContains } from './ranges.js';
 import { keyText } from './state.js';
-import { Watcher, type WatchedStore } from './watcher.js';
+import { CommitEvents, Watcher, type WatchedStore } from './watcher.js';
 
 export class WatchHub {
   readonly #store: WatchedStore;
@@ -40,18 +40,22 @@ export class WatchHub {
   /** Tells the live watches what a commit changed. Those behind will read it. */
   report(revisions: readonly RevisionChanges[], revision: number): void {
     if (this.#ofKey.size === 0 && this.#ofRange.size === 0) return;
-    const touched = new Set<Watcher>();
+    const touched = new Set<Set<Watcher>>();
     for (const { changes } of revisions) {
       for (const { key } of changes) {
-        for (const watcher of this.#ofKey.get(keyText(key)) ?? []) touched.add(watcher);
+        const ofKey = this.#ofKey.get(keyText(key));
+        if (ofKey) touched.add(ofKey);
         for (const group of this.#ofRange.values()) {
           const [first] = group;
-          if (!first || touched.has(first) || !rangeContains(first.range, key)) continue;
-          for (const watcher of group) touched.add(watcher);
+          if (first && !touched.has(group) && rangeContains(first.range, key)) touched.add(group);
         }
       }
     }
-    for (const watcher of touched) if (watcher.isLive) watcher.report(revisions, revision);
+    for (const group of touched) {
+      const [first] = group;
+      const events = first && new CommitEvents(first.range, revisions);
+      for (const watcher of group) if (events && watcher.isLive) watcher.report(events, revision);
+    }
   }
 
   close(): void {

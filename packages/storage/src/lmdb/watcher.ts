@@ -71,15 +71,11 @@ export class Watcher {
     this.#end(() => this.#sink.onEnd({ kind }));
   }
 
-  /** Reports a commit to a live watch: the events of its range, every revision whole. */
-  report(revisions: readonly RevisionChanges[], revision: number): void {
-    const events: WatchEvent[] = [];
-    for (const { revision: at, changes } of revisions) {
-      if (at < this.#next) continue;
-      for (const change of changes) {
-        if (rangeContains(this.range, change.key)) events.push(this.#event(at, change));
-      }
-    }
+  /** Reports a commit to a live watch. */
+  report(commit: CommitEvents, revision: number): void {
+    const all = commit.events(this.#prevKv);
+    const first = all[0]?.kv.modRevision ?? Infinity;
+    const events = first >= this.#next ? all : all.filter(({ kv }) => kv.modRevision >= this.#next);
     this.#next = Math.max(this.#next, revision + 1);
     if (events.length > 0) this.#deliver(events, revision);
   }
@@ -175,11 +171,6 @@ export class Watcher {
     return { events, revision: present };
   }
 
-  #event(revision: number, { type, key, record, replaced }: Change): WatchEvent {
-    const kv = record ? toKeyValue(key, record) : deletedKey(key, revision);
-    return this.#prevKv && replaced ? { type, kv, prevKv: toKeyValue(key, replaced) } : { type, kv };
-  }
-
   #pastEvent({ type, key, revision, replaced }: LogEntry): WatchEvent {
     const { environment } = this.#store;
     const kv = type === 'put' ? this.#putAt(key, revision) : deletedKey(key, revision);
@@ -200,6 +191,40 @@ export class Watcher {
     if (!replaced || recordCreateRevision(replaced) === 0) throw corruptRecord(key);
     return toKeyValue(key, replaced);
   }
+}
+
+/** The events of one commit in one range, made once for all the watches of that range. */
+export class CommitEvents {
+  readonly #range: KeyRange;
+  readonly #revisions: readonly RevisionChanges[];
+  #plain: readonly WatchEvent[] | undefined;
+  #withPrevious: readonly WatchEvent[] | undefined;
+
+  constructor(range: KeyRange, revisions: readonly RevisionChanges[]) {
+    this.#range = range;
+    this.#revisions = revisions;
+  }
+
+  /** Every revision whole, in order. */
+  events(prevKv: boolean): readonly WatchEvent[] {
+    if (prevKv) return (this.#withPrevious ??= this.#make(true));
+    return (this.#plain ??= this.#make(false));
+  }
+
+  #make(prevKv: boolean): WatchEvent[] {
+    const events: WatchEvent[] = [];
+    for (const { revision, changes } of this.#revisions) {
+      for (const change of changes) {
+        if (rangeContains(this.#range, change.key)) events.push(toEvent(revision, change, prevKv));
+      }
+    }
+    return events;
+  }
+}
+
+function toEvent(revision: number, { type, key, record, replaced }: Change, prevKv: boolean): WatchEvent {
+  const kv = record ? toKeyValue(key, record) : deletedKey(key, revision);
+  return prevKv && replaced ? { type, kv, prevKv: toKeyValue(key, replaced) } : { type, kv };
 }
 
 function deletedKey(key: Buffer, revision: number): KeyValue {
