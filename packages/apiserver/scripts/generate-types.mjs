@@ -113,8 +113,21 @@ function readIfAny(path) {
   return existsSync(path) ? readFileSync(path, 'utf8') : '';
 }
 
-/** @param {Package} self @param {Package[]} all @returns {string[]} */
+/**
+ * A line equal to that of the group's first version says only so: `Name@ = folder/version`.
+ *
+ * @param {Package} self @param {Package[]} all @returns {string[]}
+ */
 function packageLines(self, all) {
+  const first = all.find((p) => p.fileName === self.fileName) ?? self;
+  const firstLines = first === self ? new Set() : new Set(typeLines(first, all));
+  return typeLines(self, all).map((line) =>
+    firstLines.has(line) && line.includes(' ') ? `${line.slice(0, line.indexOf(' '))} = ${first.id}` : line,
+  );
+}
+
+/** @param {Package} self @param {Package[]} all @returns {string[]} */
+function typeLines(self, all) {
   const lines = [];
   for (const [name, struct] of self.structs) {
     if (!self.proto.messages.has(name) || builtins.has(`${self.protoName}.${name}`)) continue;

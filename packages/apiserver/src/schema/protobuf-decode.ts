@@ -13,7 +13,8 @@ const maxDepth = 100;
 
 export interface DecodeContext {
   readonly reader: WireReader;
-  readonly depth: number;
+  /** Messages entered and not left. */
+  depth: number;
   /** Bytes embedded in a RawExtension: JSON, or a whole protobuf object. */
   readEmbedded(bytes: Buffer, depth: number): JsonValue;
 }
@@ -107,7 +108,9 @@ function ownList(fields: JsonObject, name: string): JsonValue[] {
 function decodeMessage(context: DecodeContext, field: FieldType, target: JsonObject): void {
   if (field.type === undefined) return;
   const outerEnd = context.reader.enter();
-  decodeFields({ ...context, depth: context.depth + 1 }, field.type, target);
+  context.depth++;
+  decodeFields(context, field.type, target);
+  context.depth--;
   context.reader.leave(outerEnd);
 }
 

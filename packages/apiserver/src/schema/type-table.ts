@@ -2,6 +2,7 @@
  * Reads the type tables of schema/data: one line per type, one word per field.
  *
  *   Secret@ metadata#1:meta/v1.ObjectMeta,e data#2:{}bytes,e immutable#5:*bool,e
+ *   Role@ = rbac/v1
  *
  * The format is specified in docs/formats/kubernetes-protobuf.md, "Type tables".
  */
@@ -43,6 +44,8 @@ export interface FieldRow {
 
 export interface TypeRow {
   readonly name: string;
+  /** The package whose type of this name has the same fields; `fields` is empty then. */
+  readonly sameAs: string | undefined;
   /** Has apiVersion and kind of its own. */
   readonly isKind: boolean;
   readonly structType: string | undefined;
@@ -93,7 +96,9 @@ export function parseTypeTable(text: string): ReadonlyMap<string, TypeRow> {
     const [title = '', struct] = head.split(',struct=');
     const isKind = title.endsWith('@');
     const name = isKind ? title.slice(0, -1) : title;
-    rows.set(name, { name, isKind, structType: struct, fields: words.map(parseField) });
+    const sameAs = words[0] === '=' ? words[1] : undefined;
+    const fields = sameAs === undefined ? words.map(parseField) : [];
+    rows.set(name, { name, sameAs, isKind, structType: struct, fields });
   }
   return rows;
 }

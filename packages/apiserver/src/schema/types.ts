@@ -79,7 +79,8 @@ class TypeRegistry {
     const loaded = this.#load(packageId);
     const known = loaded?.types.get(name);
     if (loaded === undefined || known !== undefined) return known;
-    const row = loaded.rows.get(name);
+    const own = loaded.rows.get(name);
+    const row = own?.sameAs === undefined ? own : this.#load(own.sameAs)?.rows.get(name);
     if (row === undefined) return undefined;
     const type = new LazyObjectType(this, loaded.source, row);
     loaded.types.set(name, type);

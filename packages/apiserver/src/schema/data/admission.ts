@@ -6,7 +6,7 @@ AdmissionResponse uid#1:string allowed#2:bool status#3:*meta/v1.Status,e patch#4
 `;
 
 export const admissionV1beta1 = `
-AdmissionReview@ request#1:*AdmissionRequest,e response#2:*AdmissionResponse,e
-AdmissionRequest uid#1:string kind#2:meta/v1.GroupVersionKind resource#3:meta/v1.GroupVersionResource subResource#4:string,e requestKind#13:*meta/v1.GroupVersionKind,e requestResource#14:*meta/v1.GroupVersionResource,e requestSubResource#15:string,e name#5:string,e namespace#6:string,e operation#7:string userInfo#8:authentication/v1.UserInfo object#9:rawExtension,e oldObject#10:rawExtension,e dryRun#11:*bool,e options#12:rawExtension,e
-AdmissionResponse uid#1:string allowed#2:bool status#3:*meta/v1.Status,e patch#4:bytes,e patchType#5:*string,e auditAnnotations#6:{}string,e warnings#7:[]string,e,list=atomic
+AdmissionReview@ = admission/v1
+AdmissionRequest = admission/v1
+AdmissionResponse = admission/v1
 `;

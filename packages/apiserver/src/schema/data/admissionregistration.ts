@@ -39,66 +39,66 @@ MatchCondition name#1:string,r expression#2:string,r
 `;
 
 export const admissionregistrationV1alpha1 = `
-ValidatingAdmissionPolicy@ metadata#1:meta/v1.ObjectMeta,e spec#2:ValidatingAdmissionPolicySpec,e status#3:ValidatingAdmissionPolicyStatus,e
-ValidatingAdmissionPolicyStatus observedGeneration#1:int64,e typeChecking#2:*TypeChecking,e conditions#3:[]meta/v1.Condition,e,list=map,listKeys=type
-TypeChecking expressionWarnings#1:[]ExpressionWarning,e,list=atomic
-ExpressionWarning fieldRef#2:string,r warning#3:string,r
-ValidatingAdmissionPolicyList@ metadata#1:meta/v1.ListMeta,e items#2:[]ValidatingAdmissionPolicy,r
+ValidatingAdmissionPolicy@ = admissionregistration/v1
+ValidatingAdmissionPolicyStatus = admissionregistration/v1
+TypeChecking = admissionregistration/v1
+ExpressionWarning = admissionregistration/v1
+ValidatingAdmissionPolicyList@ = admissionregistration/v1
 ValidatingAdmissionPolicySpec paramKind#1:*ParamKind,e matchConstraints#2:*MatchResources,e validations#3:[]Validation,e,list=atomic failurePolicy#4:*string,e auditAnnotations#5:[]AuditAnnotation,e,list=atomic matchConditions#6:[]admissionregistration/v1.MatchCondition,e,patch=merge,key=name,list=map,listKeys=name variables#7:[]Variable,e,patch=merge,key=name,list=map,listKeys=name
-ParamKind,struct=atomic apiVersion#1:string,e kind#2:string,e
-Validation expression#1:string,r message#2:string,e reason#3:*string,e messageExpression#4:string,e
+ParamKind,struct=atomic = admissionregistration/v1
+Validation = admissionregistration/v1
 Variable name#1:string,r expression#2:string,r
-AuditAnnotation key#1:string,r valueExpression#2:string,r
-ValidatingAdmissionPolicyBinding@ metadata#1:meta/v1.ObjectMeta,e spec#2:ValidatingAdmissionPolicyBindingSpec,e
-ValidatingAdmissionPolicyBindingList@ metadata#1:meta/v1.ListMeta,e items#2:[]ValidatingAdmissionPolicyBinding,r
-ValidatingAdmissionPolicyBindingSpec policyName#1:string,e paramRef#2:*ParamRef,e matchResources#3:*MatchResources,e validationActions#4:[]string,e,list=set
-ParamRef,struct=atomic name#1:string,e namespace#2:string,e selector#3:*meta/v1.LabelSelector,e parameterNotFoundAction#4:*string,e
-MatchResources,struct=atomic namespaceSelector#1:*meta/v1.LabelSelector,e objectSelector#2:*meta/v1.LabelSelector,e resourceRules#3:[]NamedRuleWithOperations,e,list=atomic excludeResourceRules#4:[]NamedRuleWithOperations,e,list=atomic matchPolicy#7:*string,e
+AuditAnnotation = admissionregistration/v1
+ValidatingAdmissionPolicyBinding@ = admissionregistration/v1
+ValidatingAdmissionPolicyBindingList@ = admissionregistration/v1
+ValidatingAdmissionPolicyBindingSpec = admissionregistration/v1
+ParamRef,struct=atomic = admissionregistration/v1
+MatchResources,struct=atomic = admissionregistration/v1
 NamedRuleWithOperations,struct=atomic resourceNames#1:[]string,e,list=atomic ruleWithOperations#2:admissionregistration/v1.RuleWithOperations,i
-MutatingAdmissionPolicy@ metadata#1:meta/v1.ObjectMeta,e spec#2:MutatingAdmissionPolicySpec,e
-MutatingAdmissionPolicyList@ metadata#1:meta/v1.ListMeta,e items#2:[]MutatingAdmissionPolicy,r
+MutatingAdmissionPolicy@ = admissionregistration/v1
+MutatingAdmissionPolicyList@ = admissionregistration/v1
 MutatingAdmissionPolicySpec paramKind#1:*ParamKind,e matchConstraints#2:*MatchResources,e variables#3:[]Variable,e,list=atomic mutations#4:[]Mutation,e,list=atomic failurePolicy#5:*string,e matchConditions#6:[]admissionregistration/v1.MatchCondition,e,patch=merge,key=name,list=map,listKeys=name reinvocationPolicy#7:string,e
-Mutation patchType#2:string,r applyConfiguration#3:*ApplyConfiguration,e jsonPatch#4:*JSONPatch,e
-ApplyConfiguration expression#1:string,e
-JSONPatch expression#1:string,e
-MutatingAdmissionPolicyBinding@ metadata#1:meta/v1.ObjectMeta,e spec#2:MutatingAdmissionPolicyBindingSpec,e
-MutatingAdmissionPolicyBindingList@ metadata#1:meta/v1.ListMeta,e items#2:[]MutatingAdmissionPolicyBinding,r
-MutatingAdmissionPolicyBindingSpec policyName#1:string,e paramRef#2:*ParamRef,e matchResources#3:*MatchResources,e
+Mutation = admissionregistration/v1
+ApplyConfiguration = admissionregistration/v1
+JSONPatch = admissionregistration/v1
+MutatingAdmissionPolicyBinding@ = admissionregistration/v1
+MutatingAdmissionPolicyBindingList@ = admissionregistration/v1
+MutatingAdmissionPolicyBindingSpec = admissionregistration/v1
 `;
 
 export const admissionregistrationV1beta1 = `
-ValidatingAdmissionPolicy@ metadata#1:meta/v1.ObjectMeta,e spec#2:ValidatingAdmissionPolicySpec,e status#3:ValidatingAdmissionPolicyStatus,e
-ValidatingAdmissionPolicyStatus observedGeneration#1:int64,e typeChecking#2:*TypeChecking,e conditions#3:[]meta/v1.Condition,e,list=map,listKeys=type
-TypeChecking expressionWarnings#1:[]ExpressionWarning,e,list=atomic
-ExpressionWarning fieldRef#2:string,r warning#3:string,r
-ValidatingAdmissionPolicyList@ metadata#1:meta/v1.ListMeta,e items#2:[]ValidatingAdmissionPolicy,r
-ValidatingAdmissionPolicySpec paramKind#1:*ParamKind,e matchConstraints#2:*MatchResources,e validations#3:[]Validation,e,list=atomic failurePolicy#4:*string,e auditAnnotations#5:[]AuditAnnotation,e,list=atomic matchConditions#6:[]MatchCondition,e,patch=merge,key=name,list=map,listKeys=name variables#7:[]Variable,e,patch=merge,key=name,list=map,listKeys=name
-ParamKind,struct=atomic apiVersion#1:string,e kind#2:string,e
-Validation expression#1:string,r message#2:string,e reason#3:*string,e messageExpression#4:string,e
-Variable,struct=atomic name#1:string,r expression#2:string,r
-AuditAnnotation key#1:string,r valueExpression#2:string,r
-ValidatingAdmissionPolicyBinding@ metadata#1:meta/v1.ObjectMeta,e spec#2:ValidatingAdmissionPolicyBindingSpec,e
-ValidatingAdmissionPolicyBindingList@ metadata#1:meta/v1.ListMeta,e items#2:[]ValidatingAdmissionPolicyBinding,r
-ValidatingAdmissionPolicyBindingSpec policyName#1:string,e paramRef#2:*ParamRef,e matchResources#3:*MatchResources,e validationActions#4:[]string,e,list=set
-ParamRef,struct=atomic name#1:string,e namespace#2:string,e selector#3:*meta/v1.LabelSelector,e parameterNotFoundAction#4:*string,e
-MatchResources,struct=atomic namespaceSelector#1:*meta/v1.LabelSelector,e objectSelector#2:*meta/v1.LabelSelector,e resourceRules#3:[]NamedRuleWithOperations,e,list=atomic excludeResourceRules#4:[]NamedRuleWithOperations,e,list=atomic matchPolicy#7:*string,e
+ValidatingAdmissionPolicy@ = admissionregistration/v1
+ValidatingAdmissionPolicyStatus = admissionregistration/v1
+TypeChecking = admissionregistration/v1
+ExpressionWarning = admissionregistration/v1
+ValidatingAdmissionPolicyList@ = admissionregistration/v1
+ValidatingAdmissionPolicySpec = admissionregistration/v1
+ParamKind,struct=atomic = admissionregistration/v1
+Validation = admissionregistration/v1
+Variable,struct=atomic = admissionregistration/v1
+AuditAnnotation = admissionregistration/v1
+ValidatingAdmissionPolicyBinding@ = admissionregistration/v1
+ValidatingAdmissionPolicyBindingList@ = admissionregistration/v1
+ValidatingAdmissionPolicyBindingSpec = admissionregistration/v1
+ParamRef,struct=atomic = admissionregistration/v1
+MatchResources,struct=atomic = admissionregistration/v1
 NamedRuleWithOperations,struct=atomic resourceNames#1:[]string,e,list=atomic ruleWithOperations#2:admissionregistration/v1.RuleWithOperations,i
-ValidatingWebhookConfiguration@ metadata#1:meta/v1.ObjectMeta,e webhooks#2:[]ValidatingWebhook,e,patch=merge,key=name,list=map,listKeys=name
-ValidatingWebhookConfigurationList@ metadata#1:meta/v1.ListMeta,e items#2:[]ValidatingWebhookConfiguration,r
-MutatingWebhookConfiguration@ metadata#1:meta/v1.ObjectMeta,e webhooks#2:[]MutatingWebhook,e,patch=merge,key=name,list=map,listKeys=name
-MutatingWebhookConfigurationList@ metadata#1:meta/v1.ListMeta,e items#2:[]MutatingWebhookConfiguration,r
+ValidatingWebhookConfiguration@ = admissionregistration/v1
+ValidatingWebhookConfigurationList@ = admissionregistration/v1
+MutatingWebhookConfiguration@ = admissionregistration/v1
+MutatingWebhookConfigurationList@ = admissionregistration/v1
 ValidatingWebhook name#1:string,r clientConfig#2:WebhookClientConfig,r rules#3:[]admissionregistration/v1.RuleWithOperations,e,list=atomic failurePolicy#4:*string,e matchPolicy#9:*string,e namespaceSelector#5:*meta/v1.LabelSelector,e objectSelector#10:*meta/v1.LabelSelector,e sideEffects#6:*string,e,list=atomic timeoutSeconds#7:*int32,e admissionReviewVersions#8:[]string,e,list=atomic matchConditions#11:[]MatchCondition,e,patch=merge,key=name,list=map,listKeys=name
 MutatingWebhook name#1:string,r clientConfig#2:WebhookClientConfig,r rules#3:[]admissionregistration/v1.RuleWithOperations,e,list=atomic failurePolicy#4:*string,e matchPolicy#9:*string,e namespaceSelector#5:*meta/v1.LabelSelector,e objectSelector#11:*meta/v1.LabelSelector,e sideEffects#6:*string,e timeoutSeconds#7:*int32,e admissionReviewVersions#8:[]string,e,list=atomic reinvocationPolicy#10:*string,e matchConditions#12:[]MatchCondition,e,patch=merge,key=name,list=map,listKeys=name
-WebhookClientConfig url#3:*string,e service#1:*ServiceReference,e caBundle#2:bytes,e
-ServiceReference namespace#1:string,r name#2:string,r path#3:*string,e port#4:*int32,e
-MatchCondition name#1:string,r expression#2:string,r
-MutatingAdmissionPolicy@ metadata#1:meta/v1.ObjectMeta,e spec#2:MutatingAdmissionPolicySpec,e
-MutatingAdmissionPolicyList@ metadata#1:meta/v1.ListMeta,e items#2:[]MutatingAdmissionPolicy,r
-MutatingAdmissionPolicySpec paramKind#1:*ParamKind,e matchConstraints#2:*MatchResources,e variables#3:[]Variable,e,list=atomic mutations#4:[]Mutation,e,list=atomic failurePolicy#5:*string,e matchConditions#6:[]MatchCondition,e,patch=merge,key=name,list=map,listKeys=name reinvocationPolicy#7:string,e
-Mutation patchType#2:string,r applyConfiguration#3:*ApplyConfiguration,e jsonPatch#4:*JSONPatch,e
-ApplyConfiguration expression#1:string,e
-JSONPatch expression#1:string,e
-MutatingAdmissionPolicyBinding@ metadata#1:meta/v1.ObjectMeta,e spec#2:MutatingAdmissionPolicyBindingSpec,e
-MutatingAdmissionPolicyBindingList@ metadata#1:meta/v1.ListMeta,e items#2:[]MutatingAdmissionPolicyBinding,r
-MutatingAdmissionPolicyBindingSpec policyName#1:string,e paramRef#2:*ParamRef,e matchResources#3:*MatchResources,e
+WebhookClientConfig = admissionregistration/v1
+ServiceReference = admissionregistration/v1
+MatchCondition = admissionregistration/v1
+MutatingAdmissionPolicy@ = admissionregistration/v1
+MutatingAdmissionPolicyList@ = admissionregistration/v1
+MutatingAdmissionPolicySpec = admissionregistration/v1
+Mutation = admissionregistration/v1
+ApplyConfiguration = admissionregistration/v1
+JSONPatch = admissionregistration/v1
+MutatingAdmissionPolicyBinding@ = admissionregistration/v1
+MutatingAdmissionPolicyBindingList@ = admissionregistration/v1
+MutatingAdmissionPolicyBindingSpec = admissionregistration/v1
 `;

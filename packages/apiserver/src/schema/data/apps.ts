@@ -36,60 +36,60 @@ export const appsV1beta1 = `
 ScaleSpec replicas#1:int32,e,default=0
 ScaleStatus replicas#1:int32,r selector#2:{}string,e targetSelector#3:string,e
 Scale@ metadata#1:meta/v1.ObjectMeta,e spec#2:ScaleSpec,e status#3:ScaleStatus,e
-StatefulSet@ metadata#1:meta/v1.ObjectMeta,e spec#2:StatefulSetSpec,e status#3:StatefulSetStatus,e
-StatefulSetUpdateStrategy type#1:string,e rollingUpdate#2:*RollingUpdateStatefulSetStrategy,e
-RollingUpdateStatefulSetStrategy partition#1:*int32,e maxUnavailable#2:*intOrString,e
-StatefulSetPersistentVolumeClaimRetentionPolicy whenDeleted#1:string,e whenScaled#2:string,e
-StatefulSetOrdinals start#1:int32
+StatefulSet@ = apps/v1
+StatefulSetUpdateStrategy = apps/v1
+RollingUpdateStatefulSetStrategy = apps/v1
+StatefulSetPersistentVolumeClaimRetentionPolicy = apps/v1
+StatefulSetOrdinals = apps/v1
 StatefulSetSpec replicas#1:*int32,e selector#2:*meta/v1.LabelSelector,e template#3:core/v1.PodTemplateSpec,r volumeClaimTemplates#4:[]core/v1.PersistentVolumeClaim,e,list=atomic serviceName#5:string podManagementPolicy#6:string,e updateStrategy#7:StatefulSetUpdateStrategy,e revisionHistoryLimit#8:*int32,e minReadySeconds#9:int32,e persistentVolumeClaimRetentionPolicy#10:*StatefulSetPersistentVolumeClaimRetentionPolicy,e ordinals#11:*StatefulSetOrdinals,e
 StatefulSetStatus observedGeneration#1:*int64,e replicas#2:int32,r readyReplicas#3:int32,e currentReplicas#4:int32,e updatedReplicas#5:int32,e currentRevision#6:string,e updateRevision#7:string,e collisionCount#9:*int32,e conditions#10:[]StatefulSetCondition,e,patch=merge,key=type,list=map,listKeys=type availableReplicas#11:int32
-StatefulSetCondition type#1:string,r status#2:string,r lastTransitionTime#3:time,e reason#4:string,e message#5:string,e
-StatefulSetList@ metadata#1:meta/v1.ListMeta,e items#2:[]StatefulSet,r
-Deployment@ metadata#1:meta/v1.ObjectMeta,e spec#2:DeploymentSpec,e status#3:DeploymentStatus,e
+StatefulSetCondition = apps/v1
+StatefulSetList@ = apps/v1
+Deployment@ = apps/v1
 DeploymentSpec replicas#1:*int32,e selector#2:*meta/v1.LabelSelector,e template#3:core/v1.PodTemplateSpec,r strategy#4:DeploymentStrategy,e,patch=retainKeys minReadySeconds#5:int32,e revisionHistoryLimit#6:*int32,e paused#7:bool,e rollbackTo#8:*RollbackConfig,e progressDeadlineSeconds#9:*int32,e
 DeploymentRollback@ name#1:string,r updatedAnnotations#2:{}string,e rollbackTo#3:RollbackConfig,r
 RollbackConfig revision#1:int64,e
-DeploymentStrategy type#1:string,e rollingUpdate#2:*RollingUpdateDeployment,e
-RollingUpdateDeployment maxUnavailable#1:*intOrString,e maxSurge#2:*intOrString,e
-DeploymentStatus observedGeneration#1:int64,e replicas#2:int32,e updatedReplicas#3:int32,e readyReplicas#7:int32,e availableReplicas#4:int32,e unavailableReplicas#5:int32,e terminatingReplicas#9:*int32,e conditions#6:[]DeploymentCondition,e,patch=merge,key=type,list=map,listKeys=type collisionCount#8:*int32,e
-DeploymentCondition type#1:string,r status#2:string,r lastUpdateTime#6:time,e lastTransitionTime#7:time,e reason#4:string,e message#5:string,e
-DeploymentList@ metadata#1:meta/v1.ListMeta,e items#2:[]Deployment,r
-ControllerRevision@ metadata#1:meta/v1.ObjectMeta,e data#2:rawExtension,e revision#3:int64,r
-ControllerRevisionList@ metadata#1:meta/v1.ListMeta,e items#2:[]ControllerRevision,r
+DeploymentStrategy = apps/v1
+RollingUpdateDeployment = apps/v1
+DeploymentStatus = apps/v1
+DeploymentCondition = apps/v1
+DeploymentList@ = apps/v1
+ControllerRevision@ = apps/v1
+ControllerRevisionList@ = apps/v1
 `;
 
 export const appsV1beta2 = `
 ScaleSpec replicas#1:int32,e,default=0
 ScaleStatus replicas#1:int32,r selector#2:{}string,e,map=atomic targetSelector#3:string,e
 Scale@ metadata#1:meta/v1.ObjectMeta,e spec#2:ScaleSpec,e status#3:ScaleStatus,e
-StatefulSet@ metadata#1:meta/v1.ObjectMeta,e spec#2:StatefulSetSpec,e status#3:StatefulSetStatus,e
-StatefulSetUpdateStrategy type#1:string,e rollingUpdate#2:*RollingUpdateStatefulSetStrategy,e
-RollingUpdateStatefulSetStrategy partition#1:*int32,e maxUnavailable#2:*intOrString,e
-StatefulSetPersistentVolumeClaimRetentionPolicy whenDeleted#1:string,e whenScaled#2:string,e
-StatefulSetOrdinals start#1:int32
-StatefulSetSpec replicas#1:*int32,e selector#2:*meta/v1.LabelSelector,r template#3:core/v1.PodTemplateSpec,r volumeClaimTemplates#4:[]core/v1.PersistentVolumeClaim,e,list=atomic serviceName#5:string podManagementPolicy#6:string,e updateStrategy#7:StatefulSetUpdateStrategy,e revisionHistoryLimit#8:*int32,e minReadySeconds#9:int32,e persistentVolumeClaimRetentionPolicy#10:*StatefulSetPersistentVolumeClaimRetentionPolicy,e ordinals#11:*StatefulSetOrdinals,e
-StatefulSetStatus observedGeneration#1:int64,e replicas#2:int32,r readyReplicas#3:int32,e currentReplicas#4:int32,e updatedReplicas#5:int32,e currentRevision#6:string,e updateRevision#7:string,e collisionCount#9:*int32,e conditions#10:[]StatefulSetCondition,e,patch=merge,key=type,list=map,listKeys=type availableReplicas#11:int32
-StatefulSetCondition type#1:string,r status#2:string,r lastTransitionTime#3:time,e reason#4:string,e message#5:string,e
-StatefulSetList@ metadata#1:meta/v1.ListMeta,e items#2:[]StatefulSet,r
-Deployment@ metadata#1:meta/v1.ObjectMeta,e spec#2:DeploymentSpec,e status#3:DeploymentStatus,e
-DeploymentSpec replicas#1:*int32,e selector#2:*meta/v1.LabelSelector,r template#3:core/v1.PodTemplateSpec,r strategy#4:DeploymentStrategy,e,patch=retainKeys minReadySeconds#5:int32,e revisionHistoryLimit#6:*int32,e paused#7:bool,e progressDeadlineSeconds#9:*int32,e
-DeploymentStrategy type#1:string,e rollingUpdate#2:*RollingUpdateDeployment,e
-RollingUpdateDeployment maxUnavailable#1:*intOrString,e maxSurge#2:*intOrString,e
-DeploymentStatus observedGeneration#1:int64,e replicas#2:int32,e updatedReplicas#3:int32,e readyReplicas#7:int32,e availableReplicas#4:int32,e unavailableReplicas#5:int32,e terminatingReplicas#9:*int32,e conditions#6:[]DeploymentCondition,e,patch=merge,key=type,list=map,listKeys=type collisionCount#8:*int32,e
-DeploymentCondition type#1:string,r status#2:string,r lastUpdateTime#6:time,e lastTransitionTime#7:time,e reason#4:string,e message#5:string,e
-DeploymentList@ metadata#1:meta/v1.ListMeta,e items#2:[]Deployment,r
-DaemonSetUpdateStrategy type#1:string,e rollingUpdate#2:*RollingUpdateDaemonSet,e
-RollingUpdateDaemonSet maxUnavailable#1:*intOrString,e maxSurge#2:*intOrString,e
-DaemonSetSpec selector#1:*meta/v1.LabelSelector,r template#2:core/v1.PodTemplateSpec,r updateStrategy#3:DaemonSetUpdateStrategy,e minReadySeconds#4:int32,e revisionHistoryLimit#6:*int32,e
-DaemonSetStatus currentNumberScheduled#1:int32,r numberMisscheduled#2:int32,r desiredNumberScheduled#3:int32,r numberReady#4:int32,r observedGeneration#5:int64,e updatedNumberScheduled#6:int32,e numberAvailable#7:int32,e numberUnavailable#8:int32,e collisionCount#9:*int32,e conditions#10:[]DaemonSetCondition,e,patch=merge,key=type,list=map,listKeys=type
-DaemonSetCondition type#1:string,r status#2:string,r lastTransitionTime#3:time,e reason#4:string,e message#5:string,e
-DaemonSet@ metadata#1:meta/v1.ObjectMeta,e spec#2:DaemonSetSpec,e status#3:DaemonSetStatus,e
-DaemonSetList@ metadata#1:meta/v1.ListMeta,e items#2:[]DaemonSet,r
-ReplicaSet@ metadata#1:meta/v1.ObjectMeta,e spec#2:ReplicaSetSpec,e status#3:ReplicaSetStatus,e
-ReplicaSetList@ metadata#1:meta/v1.ListMeta,e items#2:[]ReplicaSet,r
-ReplicaSetSpec replicas#1:*int32,e minReadySeconds#4:int32,e selector#2:*meta/v1.LabelSelector,r template#3:core/v1.PodTemplateSpec,e
-ReplicaSetStatus replicas#1:int32,r fullyLabeledReplicas#2:int32,e readyReplicas#4:int32,e availableReplicas#5:int32,e terminatingReplicas#7:*int32,e observedGeneration#3:int64,e conditions#6:[]ReplicaSetCondition,e,patch=merge,key=type,list=map,listKeys=type
-ReplicaSetCondition type#1:string,r status#2:string,r lastTransitionTime#3:time,e reason#4:string,e message#5:string,e
-ControllerRevision@ metadata#1:meta/v1.ObjectMeta,e data#2:rawExtension,e revision#3:int64,r
-ControllerRevisionList@ metadata#1:meta/v1.ListMeta,e items#2:[]ControllerRevision,r
+StatefulSet@ = apps/v1
+StatefulSetUpdateStrategy = apps/v1
+RollingUpdateStatefulSetStrategy = apps/v1
+StatefulSetPersistentVolumeClaimRetentionPolicy = apps/v1
+StatefulSetOrdinals = apps/v1
+StatefulSetSpec = apps/v1
+StatefulSetStatus = apps/v1
+StatefulSetCondition = apps/v1
+StatefulSetList@ = apps/v1
+Deployment@ = apps/v1
+DeploymentSpec = apps/v1
+DeploymentStrategy = apps/v1
+RollingUpdateDeployment = apps/v1
+DeploymentStatus = apps/v1
+DeploymentCondition = apps/v1
+DeploymentList@ = apps/v1
+DaemonSetUpdateStrategy = apps/v1
+RollingUpdateDaemonSet = apps/v1
+DaemonSetSpec = apps/v1
+DaemonSetStatus = apps/v1
+DaemonSetCondition = apps/v1
+DaemonSet@ = apps/v1
+DaemonSetList@ = apps/v1
+ReplicaSet@ = apps/v1
+ReplicaSetList@ = apps/v1
+ReplicaSetSpec = apps/v1
+ReplicaSetStatus = apps/v1
+ReplicaSetCondition = apps/v1
+ControllerRevision@ = apps/v1
+ControllerRevisionList@ = apps/v1
 `;

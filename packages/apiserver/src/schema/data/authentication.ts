@@ -13,15 +13,15 @@ SelfSubjectReviewStatus userInfo#1:UserInfo,e
 `;
 
 export const authenticationV1alpha1 = `
-SelfSubjectReview@ metadata#1:meta/v1.ObjectMeta,e status#2:SelfSubjectReviewStatus,e
+SelfSubjectReview@ = authentication/v1
 SelfSubjectReviewStatus userInfo#1:authentication/v1.UserInfo,e
 `;
 
 export const authenticationV1beta1 = `
-TokenReview@ metadata#1:meta/v1.ObjectMeta,e spec#2:TokenReviewSpec,r status#3:TokenReviewStatus,e
-TokenReviewSpec token#1:string,e audiences#2:[]string,e,list=atomic
-TokenReviewStatus authenticated#1:bool,e user#2:UserInfo,e audiences#4:[]string,e,list=atomic error#3:string,e
-UserInfo username#1:string,e uid#2:string,e groups#3:[]string,e,list=atomic extra#4:{}strings,e
-SelfSubjectReview@ metadata#1:meta/v1.ObjectMeta,e status#2:SelfSubjectReviewStatus,e
+TokenReview@ = authentication/v1
+TokenReviewSpec = authentication/v1
+TokenReviewStatus = authentication/v1
+UserInfo = authentication/v1
+SelfSubjectReview@ = authentication/v1
 SelfSubjectReviewStatus userInfo#1:authentication/v1.UserInfo,e
 `;

@@ -18,17 +18,17 @@ NonResourceRule verbs#1:[]string,r,list=atomic nonResourceURLs#2:[]string,e,list
 `;
 
 export const authorizationV1beta1 = `
-SubjectAccessReview@ metadata#1:meta/v1.ObjectMeta,e spec#2:SubjectAccessReviewSpec,r status#3:SubjectAccessReviewStatus,e
-SelfSubjectAccessReview@ metadata#1:meta/v1.ObjectMeta,e spec#2:SelfSubjectAccessReviewSpec,r status#3:SubjectAccessReviewStatus,e
-LocalSubjectAccessReview@ metadata#1:meta/v1.ObjectMeta,e spec#2:SubjectAccessReviewSpec,r status#3:SubjectAccessReviewStatus,e
+SubjectAccessReview@ = authorization/v1
+SelfSubjectAccessReview@ = authorization/v1
+LocalSubjectAccessReview@ = authorization/v1
 ResourceAttributes namespace#1:string,e verb#2:string,e group#3:string,e version#4:string,e resource#5:string,e subresource#6:string,e name#7:string,e fieldSelector#8:*authorization/v1.FieldSelectorAttributes,e labelSelector#9:*authorization/v1.LabelSelectorAttributes,e
-NonResourceAttributes path#1:string,e verb#2:string,e
+NonResourceAttributes = authorization/v1
 SubjectAccessReviewSpec resourceAttributes#1:*ResourceAttributes,e nonResourceAttributes#2:*NonResourceAttributes,e user#3:string,e group#4:[]string,e,list=atomic extra#5:{}strings,e uid#6:string,e
-SelfSubjectAccessReviewSpec resourceAttributes#1:*ResourceAttributes,e nonResourceAttributes#2:*NonResourceAttributes,e
-SubjectAccessReviewStatus allowed#1:bool,r denied#4:bool,e reason#2:string,e evaluationError#3:string,e
-SelfSubjectRulesReview@ metadata#1:meta/v1.ObjectMeta,e spec#2:SelfSubjectRulesReviewSpec,r status#3:SubjectRulesReviewStatus,e
-SelfSubjectRulesReviewSpec namespace#1:string,e
-SubjectRulesReviewStatus resourceRules#1:[]ResourceRule,r,list=atomic nonResourceRules#2:[]NonResourceRule,r,list=atomic incomplete#3:bool,r evaluationError#4:string,e
-ResourceRule verbs#1:[]string,r,list=atomic apiGroups#2:[]string,e,list=atomic resources#3:[]string,e,list=atomic resourceNames#4:[]string,e,list=atomic
-NonResourceRule verbs#1:[]string,r,list=atomic nonResourceURLs#2:[]string,e,list=atomic
+SelfSubjectAccessReviewSpec = authorization/v1
+SubjectAccessReviewStatus = authorization/v1
+SelfSubjectRulesReview@ = authorization/v1
+SelfSubjectRulesReviewSpec = authorization/v1
+SubjectRulesReviewStatus = authorization/v1
+ResourceRule = authorization/v1
+NonResourceRule = authorization/v1
 `;

@@ -21,8 +21,8 @@ CronJobStatus active#1:[]core/v1.ObjectReference,e,list=atomic lastScheduleTime#
 
 export const batchV1beta1 = `
 JobTemplateSpec metadata#1:meta/v1.ObjectMeta,e spec#2:batch/v1.JobSpec,e
-CronJob@ metadata#1:meta/v1.ObjectMeta,e spec#2:CronJobSpec,e status#3:CronJobStatus,e
-CronJobList@ metadata#1:meta/v1.ListMeta,e items#2:[]CronJob,r
-CronJobSpec schedule#1:string,r timeZone#8:*string,e startingDeadlineSeconds#2:*int64,e concurrencyPolicy#3:string,e suspend#4:*bool,e jobTemplate#5:JobTemplateSpec,r successfulJobsHistoryLimit#6:*int32,e failedJobsHistoryLimit#7:*int32,e
-CronJobStatus active#1:[]core/v1.ObjectReference,e,list=atomic lastScheduleTime#4:*time,e lastSuccessfulTime#5:*time,e
+CronJob@ = batch/v1
+CronJobList@ = batch/v1
+CronJobSpec = batch/v1
+CronJobStatus = batch/v1
 `;

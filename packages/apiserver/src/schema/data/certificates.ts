@@ -14,11 +14,11 @@ ClusterTrustBundleList@ metadata#1:meta/v1.ListMeta,e items#2:[]ClusterTrustBund
 `;
 
 export const certificatesV1beta1 = `
-CertificateSigningRequest@ metadata#1:meta/v1.ObjectMeta,e spec#2:CertificateSigningRequestSpec,r status#3:CertificateSigningRequestStatus,e
+CertificateSigningRequest@ = certificates/v1
 CertificateSigningRequestSpec request#1:bytes,r signerName#7:*string,e expirationSeconds#8:*int32,e usages#5:[]string,e,list=atomic username#2:string,e uid#3:string,e groups#4:[]string,e,list=atomic extra#6:{}strings,e
-CertificateSigningRequestStatus conditions#1:[]CertificateSigningRequestCondition,e,list=map,listKeys=type certificate#2:bytes,e
+CertificateSigningRequestStatus = certificates/v1
 CertificateSigningRequestCondition type#1:string,r status#6:string reason#2:string,e message#3:string,e lastUpdateTime#4:time,e lastTransitionTime#5:time,e
-CertificateSigningRequestList@ metadata#1:meta/v1.ListMeta,e items#2:[]CertificateSigningRequest,r
+CertificateSigningRequestList@ = certificates/v1
 ClusterTrustBundle@ metadata#1:meta/v1.ObjectMeta,e spec#2:ClusterTrustBundleSpec,r
 ClusterTrustBundleSpec signerName#1:string,e trustBundle#2:string,r
 ClusterTrustBundleList@ metadata#1:meta/v1.ListMeta,e items#2:[]ClusterTrustBundle,r

@@ -12,9 +12,9 @@ LeaseCandidateList@ metadata#1:meta/v1.ListMeta,e items#2:[]LeaseCandidate,r
 `;
 
 export const coordinationV1beta1 = `
-Lease@ metadata#1:meta/v1.ObjectMeta,e spec#2:LeaseSpec,e
-LeaseSpec holderIdentity#1:*string,e leaseDurationSeconds#2:*int32,e acquireTime#3:*microTime,e renewTime#4:*microTime,e leaseTransitions#5:*int32,e strategy#6:*string,e preferredHolder#7:*string,e
-LeaseList@ metadata#1:meta/v1.ListMeta,e items#2:[]Lease,r
+Lease@ = coordination/v1
+LeaseSpec = coordination/v1
+LeaseList@ = coordination/v1
 LeaseCandidate@ metadata#1:meta/v1.ObjectMeta,e spec#2:LeaseCandidateSpec,e
 LeaseCandidateSpec leaseName#1:string,r pingTime#2:*microTime,e renewTime#3:*microTime,e binaryVersion#4:string,r emulationVersion#5:string,e strategy#6:string,e
 LeaseCandidateList@ metadata#1:meta/v1.ListMeta,e items#2:[]LeaseCandidate,r

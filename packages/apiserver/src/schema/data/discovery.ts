@@ -13,10 +13,10 @@ EndpointSliceList@ metadata#1:meta/v1.ListMeta,e items#2:[]EndpointSlice,r
 export const discoveryV1beta1 = `
 EndpointSlice@ metadata#1:meta/v1.ObjectMeta,e addressType#4:string,r endpoints#2:[]Endpoint,r,list=atomic ports#3:[]EndpointPort,list=atomic
 Endpoint addresses#1:[]string,r,list=set conditions#2:EndpointConditions,e hostname#3:*string,e targetRef#4:*core/v1.ObjectReference,e topology#5:{}string,e nodeName#6:*string,e hints#7:*EndpointHints,e
-EndpointConditions ready#1:*bool,e serving#2:*bool,e terminating#3:*bool,e
-EndpointHints forZones#1:[]ForZone,e,list=atomic forNodes#2:[]ForNode,e,list=atomic
-ForZone name#1:string,r
-ForNode name#1:string,r
+EndpointConditions = discovery/v1
+EndpointHints = discovery/v1
+ForZone = discovery/v1
+ForNode = discovery/v1
 EndpointPort name#1:*string,e protocol#2:*string,e port#3:*int32,e appProtocol#4:*string,e
-EndpointSliceList@ metadata#1:meta/v1.ListMeta,e items#2:[]EndpointSlice,r
+EndpointSliceList@ = discovery/v1
 `;

@@ -6,7 +6,7 @@ EventList@ metadata#1:meta/v1.ListMeta,e items#2:[]Event,r
 `;
 
 export const eventsV1beta1 = `
-Event@ metadata#1:meta/v1.ObjectMeta eventTime#2:microTime,r series#3:*EventSeries,e reportingController#4:string,e reportingInstance#5:string,e action#6:string,e reason#7:string,e regarding#8:core/v1.ObjectReference,e related#9:*core/v1.ObjectReference,e note#10:string,e type#11:string,e deprecatedSource#12:core/v1.EventSource,e deprecatedFirstTimestamp#13:time,e deprecatedLastTimestamp#14:time,e deprecatedCount#15:int32,e
-EventSeries count#1:int32,r lastObservedTime#2:microTime,r
-EventList@ metadata#1:meta/v1.ListMeta,e items#2:[]Event,r
+Event@ = events/v1
+EventSeries = events/v1
+EventList@ = events/v1
 `;

@@ -26,79 +26,79 @@ PriorityLevelConfigurationCondition type#1:string,e status#2:string,e lastTransi
 `;
 
 export const flowcontrolV1beta1 = `
-FlowSchema@ metadata#1:meta/v1.ObjectMeta,e spec#2:FlowSchemaSpec,e status#3:FlowSchemaStatus,e
-FlowSchemaList@ metadata#1:meta/v1.ListMeta,e items#2:[]FlowSchema,r
-FlowSchemaSpec priorityLevelConfiguration#1:PriorityLevelConfigurationReference,r matchingPrecedence#2:int32 distinguisherMethod#3:*FlowDistinguisherMethod,e rules#4:[]PolicyRulesWithSubjects,e,list=atomic
-FlowDistinguisherMethod type#1:string,r
-PriorityLevelConfigurationReference name#1:string,r
-PolicyRulesWithSubjects subjects#1:[]Subject,r,list=atomic resourceRules#2:[]ResourcePolicyRule,e,list=atomic nonResourceRules#3:[]NonResourcePolicyRule,e,list=atomic
-Subject kind#1:string,r user#2:*UserSubject,e group#3:*GroupSubject,e serviceAccount#4:*ServiceAccountSubject,e
-UserSubject name#1:string,r
-GroupSubject name#1:string,r
-ServiceAccountSubject namespace#1:string,r name#2:string,r
-ResourcePolicyRule verbs#1:[]string,r,list=set apiGroups#2:[]string,r,list=set resources#3:[]string,r,list=set clusterScope#4:bool,e namespaces#5:[]string,list=set
-NonResourcePolicyRule verbs#1:[]string,r,list=set nonResourceURLs#6:[]string,r,list=set
+FlowSchema@ = flowcontrol/v1
+FlowSchemaList@ = flowcontrol/v1
+FlowSchemaSpec = flowcontrol/v1
+FlowDistinguisherMethod = flowcontrol/v1
+PriorityLevelConfigurationReference = flowcontrol/v1
+PolicyRulesWithSubjects = flowcontrol/v1
+Subject = flowcontrol/v1
+UserSubject = flowcontrol/v1
+GroupSubject = flowcontrol/v1
+ServiceAccountSubject = flowcontrol/v1
+ResourcePolicyRule = flowcontrol/v1
+NonResourcePolicyRule = flowcontrol/v1
 FlowSchemaStatus conditions#1:[]FlowSchemaCondition,e,list=map,listKeys=type
-FlowSchemaCondition type#1:string,e status#2:string,e lastTransitionTime#3:time,e reason#4:string,e message#5:string,e
-PriorityLevelConfiguration@ metadata#1:meta/v1.ObjectMeta,e spec#2:PriorityLevelConfigurationSpec,e status#3:PriorityLevelConfigurationStatus,e
-PriorityLevelConfigurationList@ metadata#1:meta/v1.ListMeta,e items#2:[]PriorityLevelConfiguration,r
-PriorityLevelConfigurationSpec type#1:string,r limited#2:*LimitedPriorityLevelConfiguration,e exempt#3:*ExemptPriorityLevelConfiguration,e
+FlowSchemaCondition = flowcontrol/v1
+PriorityLevelConfiguration@ = flowcontrol/v1
+PriorityLevelConfigurationList@ = flowcontrol/v1
+PriorityLevelConfigurationSpec = flowcontrol/v1
 LimitedPriorityLevelConfiguration assuredConcurrencyShares#1:int32 limitResponse#2:LimitResponse,e lendablePercent#3:*int32,e borrowingLimitPercent#4:*int32,e
-ExemptPriorityLevelConfiguration nominalConcurrencyShares#1:*int32,e lendablePercent#2:*int32,e
-LimitResponse type#1:string,r queuing#2:*QueuingConfiguration,e
-QueuingConfiguration queues#1:int32 handSize#2:int32 queueLengthLimit#3:int32
+ExemptPriorityLevelConfiguration = flowcontrol/v1
+LimitResponse = flowcontrol/v1
+QueuingConfiguration = flowcontrol/v1
 PriorityLevelConfigurationStatus conditions#1:[]PriorityLevelConfigurationCondition,e,list=map,listKeys=type
-PriorityLevelConfigurationCondition type#1:string,e status#2:string,e lastTransitionTime#3:time,e reason#4:string,e message#5:string,e
+PriorityLevelConfigurationCondition = flowcontrol/v1
 `;
 
 export const flowcontrolV1beta2 = `
-FlowSchema@ metadata#1:meta/v1.ObjectMeta,e spec#2:FlowSchemaSpec,e status#3:FlowSchemaStatus,e
-FlowSchemaList@ metadata#1:meta/v1.ListMeta,e items#2:[]FlowSchema,r
-FlowSchemaSpec priorityLevelConfiguration#1:PriorityLevelConfigurationReference,r matchingPrecedence#2:int32 distinguisherMethod#3:*FlowDistinguisherMethod,e rules#4:[]PolicyRulesWithSubjects,e,list=atomic
-FlowDistinguisherMethod type#1:string,r
-PriorityLevelConfigurationReference name#1:string,r
-PolicyRulesWithSubjects subjects#1:[]Subject,r,list=atomic resourceRules#2:[]ResourcePolicyRule,e,list=atomic nonResourceRules#3:[]NonResourcePolicyRule,e,list=atomic
-Subject kind#1:string,r user#2:*UserSubject,e group#3:*GroupSubject,e serviceAccount#4:*ServiceAccountSubject,e
-UserSubject name#1:string,r
-GroupSubject name#1:string,r
-ServiceAccountSubject namespace#1:string,r name#2:string,r
-ResourcePolicyRule verbs#1:[]string,r,list=set apiGroups#2:[]string,r,list=set resources#3:[]string,r,list=set clusterScope#4:bool,e namespaces#5:[]string,list=set
-NonResourcePolicyRule verbs#1:[]string,r,list=set nonResourceURLs#6:[]string,r,list=set
+FlowSchema@ = flowcontrol/v1
+FlowSchemaList@ = flowcontrol/v1
+FlowSchemaSpec = flowcontrol/v1
+FlowDistinguisherMethod = flowcontrol/v1
+PriorityLevelConfigurationReference = flowcontrol/v1
+PolicyRulesWithSubjects = flowcontrol/v1
+Subject = flowcontrol/v1
+UserSubject = flowcontrol/v1
+GroupSubject = flowcontrol/v1
+ServiceAccountSubject = flowcontrol/v1
+ResourcePolicyRule = flowcontrol/v1
+NonResourcePolicyRule = flowcontrol/v1
 FlowSchemaStatus conditions#1:[]FlowSchemaCondition,e,list=map,listKeys=type
-FlowSchemaCondition type#1:string,e status#2:string,e lastTransitionTime#3:time,e reason#4:string,e message#5:string,e
-PriorityLevelConfiguration@ metadata#1:meta/v1.ObjectMeta,e spec#2:PriorityLevelConfigurationSpec,e status#3:PriorityLevelConfigurationStatus,e
-PriorityLevelConfigurationList@ metadata#1:meta/v1.ListMeta,e items#2:[]PriorityLevelConfiguration,r
-PriorityLevelConfigurationSpec type#1:string,r limited#2:*LimitedPriorityLevelConfiguration,e exempt#3:*ExemptPriorityLevelConfiguration,e
+FlowSchemaCondition = flowcontrol/v1
+PriorityLevelConfiguration@ = flowcontrol/v1
+PriorityLevelConfigurationList@ = flowcontrol/v1
+PriorityLevelConfigurationSpec = flowcontrol/v1
 LimitedPriorityLevelConfiguration assuredConcurrencyShares#1:int32 limitResponse#2:LimitResponse,e lendablePercent#3:*int32,e borrowingLimitPercent#4:*int32,e
-ExemptPriorityLevelConfiguration nominalConcurrencyShares#1:*int32,e lendablePercent#2:*int32,e
-LimitResponse type#1:string,r queuing#2:*QueuingConfiguration,e
-QueuingConfiguration queues#1:int32 handSize#2:int32 queueLengthLimit#3:int32
+ExemptPriorityLevelConfiguration = flowcontrol/v1
+LimitResponse = flowcontrol/v1
+QueuingConfiguration = flowcontrol/v1
 PriorityLevelConfigurationStatus conditions#1:[]PriorityLevelConfigurationCondition,e,list=map,listKeys=type
-PriorityLevelConfigurationCondition type#1:string,e status#2:string,e lastTransitionTime#3:time,e reason#4:string,e message#5:string,e
+PriorityLevelConfigurationCondition = flowcontrol/v1
 `;
 
 export const flowcontrolV1beta3 = `
-FlowSchema@ metadata#1:meta/v1.ObjectMeta,e spec#2:FlowSchemaSpec,e status#3:FlowSchemaStatus,e
-FlowSchemaList@ metadata#1:meta/v1.ListMeta,e items#2:[]FlowSchema,r
-FlowSchemaSpec priorityLevelConfiguration#1:PriorityLevelConfigurationReference,r matchingPrecedence#2:int32 distinguisherMethod#3:*FlowDistinguisherMethod,e rules#4:[]PolicyRulesWithSubjects,e,list=atomic
-FlowDistinguisherMethod type#1:string,r
-PriorityLevelConfigurationReference name#1:string,r
-PolicyRulesWithSubjects subjects#1:[]Subject,r,list=atomic resourceRules#2:[]ResourcePolicyRule,e,list=atomic nonResourceRules#3:[]NonResourcePolicyRule,e,list=atomic
-Subject kind#1:string,r user#2:*UserSubject,e group#3:*GroupSubject,e serviceAccount#4:*ServiceAccountSubject,e
-UserSubject name#1:string,r
-GroupSubject name#1:string,r
-ServiceAccountSubject namespace#1:string,r name#2:string,r
-ResourcePolicyRule verbs#1:[]string,r,list=set apiGroups#2:[]string,r,list=set resources#3:[]string,r,list=set clusterScope#4:bool,e namespaces#5:[]string,list=set
-NonResourcePolicyRule verbs#1:[]string,r,list=set nonResourceURLs#6:[]string,r,list=set
-FlowSchemaStatus conditions#1:[]FlowSchemaCondition,e,patch=merge,key=type,list=map,listKeys=type
-FlowSchemaCondition type#1:string,e status#2:string,e lastTransitionTime#3:time,e reason#4:string,e message#5:string,e
-PriorityLevelConfiguration@ metadata#1:meta/v1.ObjectMeta,e spec#2:PriorityLevelConfigurationSpec,e status#3:PriorityLevelConfigurationStatus,e
-PriorityLevelConfigurationList@ metadata#1:meta/v1.ListMeta,e items#2:[]PriorityLevelConfiguration,r
-PriorityLevelConfigurationSpec type#1:string,r limited#2:*LimitedPriorityLevelConfiguration,e exempt#3:*ExemptPriorityLevelConfiguration,e
+FlowSchema@ = flowcontrol/v1
+FlowSchemaList@ = flowcontrol/v1
+FlowSchemaSpec = flowcontrol/v1
+FlowDistinguisherMethod = flowcontrol/v1
+PriorityLevelConfigurationReference = flowcontrol/v1
+PolicyRulesWithSubjects = flowcontrol/v1
+Subject = flowcontrol/v1
+UserSubject = flowcontrol/v1
+GroupSubject = flowcontrol/v1
+ServiceAccountSubject = flowcontrol/v1
+ResourcePolicyRule = flowcontrol/v1
+NonResourcePolicyRule = flowcontrol/v1
+FlowSchemaStatus = flowcontrol/v1
+FlowSchemaCondition = flowcontrol/v1
+PriorityLevelConfiguration@ = flowcontrol/v1
+PriorityLevelConfigurationList@ = flowcontrol/v1
+PriorityLevelConfigurationSpec = flowcontrol/v1
 LimitedPriorityLevelConfiguration nominalConcurrencyShares#1:int32 limitResponse#2:LimitResponse,e lendablePercent#3:*int32,e borrowingLimitPercent#4:*int32,e
-ExemptPriorityLevelConfiguration nominalConcurrencyShares#1:*int32,e lendablePercent#2:*int32,e
-LimitResponse type#1:string,r queuing#2:*QueuingConfiguration,e
-QueuingConfiguration queues#1:int32 handSize#2:int32 queueLengthLimit#3:int32
-PriorityLevelConfigurationStatus conditions#1:[]PriorityLevelConfigurationCondition,e,patch=merge,key=type,list=map,listKeys=type
-PriorityLevelConfigurationCondition type#1:string,e status#2:string,e lastTransitionTime#3:time,e reason#4:string,e message#5:string,e
+ExemptPriorityLevelConfiguration = flowcontrol/v1
+LimitResponse = flowcontrol/v1
+QueuingConfiguration = flowcontrol/v1
+PriorityLevelConfigurationStatus = flowcontrol/v1
+PriorityLevelConfigurationCondition = flowcontrol/v1
 `;

@@ -38,29 +38,29 @@ ServiceCIDRList@ metadata#1:meta/v1.ListMeta,e items#2:[]ServiceCIDR,r
 `;
 
 export const networkingV1beta1 = `
-Ingress@ metadata#1:meta/v1.ObjectMeta,e spec#2:IngressSpec,e status#3:IngressStatus,e
-IngressList@ metadata#1:meta/v1.ListMeta,e items#2:[]Ingress,r
+Ingress@ = networking/v1
+IngressList@ = networking/v1
 IngressSpec ingressClassName#4:*string,e backend#1:*IngressBackend,e tls#2:[]IngressTLS,e,list=atomic rules#3:[]IngressRule,e,list=atomic
-IngressTLS hosts#1:[]string,e,list=atomic secretName#2:string,e
-IngressStatus loadBalancer#1:IngressLoadBalancerStatus,e
-IngressLoadBalancerStatus ingress#1:[]IngressLoadBalancerIngress,e,list=atomic
-IngressLoadBalancerIngress ip#1:string,e hostname#2:string,e ports#4:[]IngressPortStatus,e,list=atomic
-IngressPortStatus port#1:int32,r protocol#2:string,r error#3:*string,e
-IngressRule host#1:string,e ingressRuleValue#2:IngressRuleValue,i
-IngressRuleValue http#1:*HTTPIngressRuleValue,e
-HTTPIngressRuleValue paths#1:[]HTTPIngressPath,r,list=atomic
+IngressTLS = networking/v1
+IngressStatus = networking/v1
+IngressLoadBalancerStatus = networking/v1
+IngressLoadBalancerIngress = networking/v1
+IngressPortStatus = networking/v1
+IngressRule = networking/v1
+IngressRuleValue = networking/v1
+HTTPIngressRuleValue = networking/v1
 HTTPIngressPath path#1:string,e pathType#3:*string,e backend#2:IngressBackend,r
 IngressBackend serviceName#1:string,e servicePort#2:intOrString,e resource#3:*core/v1.TypedLocalObjectReference,e
-IngressClass@ metadata#1:meta/v1.ObjectMeta,e spec#2:IngressClassSpec,e
-IngressClassSpec controller#1:string,e parameters#2:*IngressClassParametersReference,e
+IngressClass@ = networking/v1
+IngressClassSpec = networking/v1
 IngressClassParametersReference apiGroup#1:*string,e kind#2:string,r name#3:string,r scope#4:*string,r namespace#5:*string,e
-IngressClassList@ metadata#1:meta/v1.ListMeta,e items#2:[]IngressClass,r
-IPAddress@ metadata#1:meta/v1.ObjectMeta,e spec#2:IPAddressSpec,e
-IPAddressSpec parentRef#1:*ParentReference,e
-ParentReference group#1:string,e resource#2:string,e namespace#3:string,e name#4:string,e
-IPAddressList@ metadata#1:meta/v1.ListMeta,e items#2:[]IPAddress,r
-ServiceCIDR@ metadata#1:meta/v1.ObjectMeta,e spec#2:ServiceCIDRSpec,e status#3:ServiceCIDRStatus,e
-ServiceCIDRSpec cidrs#1:[]string,e,list=atomic
-ServiceCIDRStatus conditions#1:[]meta/v1.Condition,e,patch=merge,key=type,list=map,listKeys=type
-ServiceCIDRList@ metadata#1:meta/v1.ListMeta,e items#2:[]ServiceCIDR,r
+IngressClassList@ = networking/v1
+IPAddress@ = networking/v1
+IPAddressSpec = networking/v1
+ParentReference = networking/v1
+IPAddressList@ = networking/v1
+ServiceCIDR@ = networking/v1
+ServiceCIDRSpec = networking/v1
+ServiceCIDRStatus = networking/v1
+ServiceCIDRList@ = networking/v1
 `;

@@ -9,14 +9,14 @@ RuntimeClassList@ metadata#1:meta/v1.ListMeta,e items#2:[]RuntimeClass,r
 export const nodeV1alpha1 = `
 RuntimeClass@ metadata#1:meta/v1.ObjectMeta,e spec#2:RuntimeClassSpec,r
 RuntimeClassSpec runtimeHandler#1:string,r overhead#2:*Overhead,e scheduling#3:*Scheduling,e
-Overhead podFixed#1:{}quantity,e
-Scheduling nodeSelector#1:{}string,e,map=atomic tolerations#2:[]core/v1.Toleration,e,list=atomic
-RuntimeClassList@ metadata#1:meta/v1.ListMeta,e items#2:[]RuntimeClass,r
+Overhead = node/v1
+Scheduling = node/v1
+RuntimeClassList@ = node/v1
 `;
 
 export const nodeV1beta1 = `
-RuntimeClass@ metadata#1:meta/v1.ObjectMeta,e handler#2:string,r overhead#3:*Overhead,e scheduling#4:*Scheduling,e
-Overhead podFixed#1:{}quantity,e
-Scheduling nodeSelector#1:{}string,e,map=atomic tolerations#2:[]core/v1.Toleration,e,list=atomic
-RuntimeClassList@ metadata#1:meta/v1.ListMeta,e items#2:[]RuntimeClass,r
+RuntimeClass@ = node/v1
+Overhead = node/v1
+Scheduling = node/v1
+RuntimeClassList@ = node/v1
 `;

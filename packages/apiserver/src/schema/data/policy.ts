@@ -9,8 +9,8 @@ Eviction@ metadata#1:meta/v1.ObjectMeta,e deleteOptions#2:*meta/v1.DeleteOptions
 
 export const policyV1beta1 = `
 PodDisruptionBudgetSpec minAvailable#1:*intOrString,e selector#2:*meta/v1.LabelSelector,e maxUnavailable#3:*intOrString,e unhealthyPodEvictionPolicy#4:*string,e
-PodDisruptionBudgetStatus observedGeneration#1:int64,e disruptedPods#2:{}time,e disruptionsAllowed#3:int32 currentHealthy#4:int32 desiredHealthy#5:int32 expectedPods#6:int32 conditions#7:[]meta/v1.Condition,e,patch=merge,key=type,list=map,listKeys=type
-PodDisruptionBudget@ metadata#1:meta/v1.ObjectMeta,e spec#2:PodDisruptionBudgetSpec,e status#3:PodDisruptionBudgetStatus,e
-PodDisruptionBudgetList@ metadata#1:meta/v1.ListMeta,e items#2:[]PodDisruptionBudget,r
-Eviction@ metadata#1:meta/v1.ObjectMeta,e deleteOptions#2:*meta/v1.DeleteOptions,e
+PodDisruptionBudgetStatus = policy/v1
+PodDisruptionBudget@ = policy/v1
+PodDisruptionBudgetList@ = policy/v1
+Eviction@ = policy/v1
 `;

@@ -18,28 +18,28 @@ export const rbacV1alpha1 = `
 PolicyRule verbs#1:[]string,r,list=atomic apiGroups#3:[]string,e,list=atomic resources#4:[]string,e,list=atomic resourceNames#5:[]string,e,list=atomic nonResourceURLs#6:[]string,e,list=atomic
 Subject kind#1:string,r apiVersion#2:string,e name#3:string,r namespace#4:string,e
 RoleRef apiGroup#1:string kind#2:string,r name#3:string,r
-Role@ metadata#1:meta/v1.ObjectMeta,e rules#2:[]PolicyRule,list=atomic
-RoleBinding@ metadata#1:meta/v1.ObjectMeta,e subjects#2:[]Subject,e,list=atomic roleRef#3:RoleRef,r
-RoleBindingList@ metadata#1:meta/v1.ListMeta,e items#2:[]RoleBinding,r
-RoleList@ metadata#1:meta/v1.ListMeta,e items#2:[]Role,r
-ClusterRole@ metadata#1:meta/v1.ObjectMeta,e rules#2:[]PolicyRule,list=atomic aggregationRule#3:*AggregationRule,e
-AggregationRule clusterRoleSelectors#1:[]meta/v1.LabelSelector,e,list=atomic
-ClusterRoleBinding@ metadata#1:meta/v1.ObjectMeta,e subjects#2:[]Subject,e,list=atomic roleRef#3:RoleRef,r
-ClusterRoleBindingList@ metadata#1:meta/v1.ListMeta,e items#2:[]ClusterRoleBinding,r
-ClusterRoleList@ metadata#1:meta/v1.ListMeta,e items#2:[]ClusterRole,r
+Role@ = rbac/v1
+RoleBinding@ = rbac/v1
+RoleBindingList@ = rbac/v1
+RoleList@ = rbac/v1
+ClusterRole@ = rbac/v1
+AggregationRule = rbac/v1
+ClusterRoleBinding@ = rbac/v1
+ClusterRoleBindingList@ = rbac/v1
+ClusterRoleList@ = rbac/v1
 `;
 
 export const rbacV1beta1 = `
-PolicyRule verbs#1:[]string,r,list=atomic apiGroups#2:[]string,e,list=atomic resources#3:[]string,e,list=atomic resourceNames#4:[]string,e,list=atomic nonResourceURLs#5:[]string,e,list=atomic
+PolicyRule = rbac/v1
 Subject kind#1:string,r apiGroup#2:string,e name#3:string,r namespace#4:string,e
 RoleRef apiGroup#1:string kind#2:string,r name#3:string,r
-Role@ metadata#1:meta/v1.ObjectMeta,e rules#2:[]PolicyRule,list=atomic
-RoleBinding@ metadata#1:meta/v1.ObjectMeta,e subjects#2:[]Subject,e,list=atomic roleRef#3:RoleRef,r
-RoleBindingList@ metadata#1:meta/v1.ListMeta,e items#2:[]RoleBinding,r
-RoleList@ metadata#1:meta/v1.ListMeta,e items#2:[]Role,r
-ClusterRole@ metadata#1:meta/v1.ObjectMeta,e rules#2:[]PolicyRule,list=atomic aggregationRule#3:*AggregationRule,e
-AggregationRule clusterRoleSelectors#1:[]meta/v1.LabelSelector,e,list=atomic
-ClusterRoleBinding@ metadata#1:meta/v1.ObjectMeta,e subjects#2:[]Subject,e,list=atomic roleRef#3:RoleRef,r
-ClusterRoleBindingList@ metadata#1:meta/v1.ListMeta,e items#2:[]ClusterRoleBinding,r
-ClusterRoleList@ metadata#1:meta/v1.ListMeta,e items#2:[]ClusterRole,r
+Role@ = rbac/v1
+RoleBinding@ = rbac/v1
+RoleBindingList@ = rbac/v1
+RoleList@ = rbac/v1
+ClusterRole@ = rbac/v1
+AggregationRule = rbac/v1
+ClusterRoleBinding@ = rbac/v1
+ClusterRoleBindingList@ = rbac/v1
+ClusterRoleList@ = rbac/v1
 `;

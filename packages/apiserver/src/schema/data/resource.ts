@@ -47,9 +47,9 @@ NetworkDeviceData interfaceName#1:string,e ips#2:[]string,e,list=atomic hardware
 `;
 
 export const resourceV1alpha3 = `
-DeviceSelector cel#1:*CELDeviceSelector,e
-CELDeviceSelector expression#1:string,r
-DeviceTaint key#1:string,r value#2:string,e effect#3:string,r timeAdded#4:*time,e
+DeviceSelector = resource/v1
+CELDeviceSelector = resource/v1
+DeviceTaint = resource/v1
 DeviceTaintRule@ metadata#1:meta/v1.ObjectMeta,e spec#2:DeviceTaintRuleSpec,r status#3:DeviceTaintRuleStatus,e
 DeviceTaintRuleSpec deviceSelector#1:*DeviceTaintSelector,e taint#2:DeviceTaint,e
 DeviceTaintSelector driver#2:*string,e pool#3:*string,e device#4:*string,e
@@ -63,100 +63,100 @@ ResourcePoolStatusRequestList@ metadata#1:meta/v1.ListMeta,e items#2:[]ResourceP
 `;
 
 export const resourceV1beta1 = `
-ResourceSlice@ metadata#1:meta/v1.ObjectMeta,e spec#2:ResourceSliceSpec,r
+ResourceSlice@ = resource/v1
 ResourceSliceSpec driver#1:string,r pool#2:ResourcePool,r nodeName#3:string,e nodeSelector#4:*core/v1.NodeSelector,e allNodes#5:bool,e devices#6:[]Device,e,list=atomic perDeviceNodeSelection#7:*bool,e sharedCounters#8:[]CounterSet,e,list=atomic
-CounterSet name#1:string,r counters#2:{}Counter,e
-Counter value#1:quantity,r
-ResourcePool name#1:string,r generation#2:int64,r resourceSliceCount#3:int64,r
+CounterSet = resource/v1
+Counter = resource/v1
+ResourcePool = resource/v1
 Device name#1:string,r basic#2:*BasicDevice,e
 BasicDevice attributes#1:{}DeviceAttribute,e capacity#2:{}DeviceCapacity,e consumesCounters#3:[]DeviceCounterConsumption,e,list=atomic nodeName#4:*string,e nodeSelector#5:*core/v1.NodeSelector,e allNodes#6:*bool,e taints#7:[]DeviceTaint,e,list=atomic bindsToNode#8:*bool,e bindingConditions#9:[]string,e,list=atomic bindingFailureConditions#10:[]string,e,list=atomic allowMultipleAllocations#11:*bool,e nodeAllocatableResourceMappings#12:{}NodeAllocatableResourceMapping,e
-NodeAllocatableResourceMapping capacityKey#1:*string,e allocationMultiplier#2:*quantity,e
-DeviceCounterConsumption counterSet#1:string,r counters#2:{}Counter,e
-DeviceCapacity value#1:quantity,r requestPolicy#2:*CapacityRequestPolicy,e
-CapacityRequestPolicy default#1:*quantity validValues#3:[]quantity,e,list=atomic validRange#4:*CapacityRequestPolicyRange,e
-CapacityRequestPolicyRange min#1:*quantity,e max#2:*quantity,e step#3:*quantity,e
-DeviceAttribute int#2:*int64,e bool#3:*bool,e string#4:*string,e version#5:*string,e ints#6:[]int64,e,list=atomic bools#7:[]bool,e,list=atomic strings#8:[]string,e,list=atomic versions#9:[]string,e,list=atomic
-DeviceTaint key#1:string,r value#2:string,e effect#3:string,r timeAdded#4:*time,e
-ResourceSliceList@ metadata#1:meta/v1.ListMeta,e items#2:[]ResourceSlice,r
-ResourceClaim@ metadata#1:meta/v1.ObjectMeta,e spec#2:ResourceClaimSpec,r status#3:ResourceClaimStatus,e
-ResourceClaimSpec devices#1:DeviceClaim
-DeviceClaim requests#1:[]DeviceRequest,list=atomic constraints#2:[]DeviceConstraint,e,list=atomic config#3:[]DeviceClaimConfiguration,e,list=atomic
+NodeAllocatableResourceMapping = resource/v1
+DeviceCounterConsumption = resource/v1
+DeviceCapacity = resource/v1
+CapacityRequestPolicy = resource/v1
+CapacityRequestPolicyRange = resource/v1
+DeviceAttribute = resource/v1
+DeviceTaint = resource/v1
+ResourceSliceList@ = resource/v1
+ResourceClaim@ = resource/v1
+ResourceClaimSpec = resource/v1
+DeviceClaim = resource/v1
 DeviceRequest name#1:string,r deviceClassName#2:string selectors#3:[]DeviceSelector,e,list=atomic allocationMode#4:string,e count#5:int64,e adminAccess#6:*bool,e firstAvailable#7:[]DeviceSubRequest,e,list=atomic tolerations#8:[]DeviceToleration,e,list=atomic capacity#9:*CapacityRequirements,e
 DeviceSubRequest name#1:string,r deviceClassName#2:string,r selectors#3:[]DeviceSelector,e,list=atomic allocationMode#4:string,e count#5:int64,e tolerations#7:[]DeviceToleration,e,list=atomic capacity#8:*CapacityRequirements,e
-CapacityRequirements requests#1:{}quantity,e
-DeviceSelector cel#1:*CELDeviceSelector,e
-CELDeviceSelector expression#1:string,r
-DeviceConstraint requests#1:[]string,e,list=atomic matchAttribute#2:*string,e distinctAttribute#3:*string,e
-DeviceClaimConfiguration requests#1:[]string,e,list=atomic deviceConfiguration#2:DeviceConfiguration,i
-DeviceConfiguration opaque#1:*OpaqueDeviceConfiguration,e
-OpaqueDeviceConfiguration driver#1:string,r parameters#2:rawExtension,r
-DeviceToleration key#1:string,e operator#2:string,e,default=%22Equal%22 value#3:string,e effect#4:string,e tolerationSeconds#5:*int64,e
-ResourceClaimStatus allocation#1:*AllocationResult,e reservedFor#2:[]ResourceClaimConsumerReference,e,patch=merge,key=uid,list=map,listKeys=uid devices#4:[]AllocatedDeviceStatus,e,list=map,listKeys=driver|device|pool|shareID
-ResourceClaimConsumerReference apiGroup#1:string,e resource#3:string,r name#4:string,r uid#5:string,r
-AllocationResult devices#1:DeviceAllocationResult,e nodeSelector#3:*core/v1.NodeSelector,e allocationTimestamp#5:*time,e
-DeviceAllocationResult results#1:[]DeviceRequestAllocationResult,e,list=atomic config#2:[]DeviceAllocationConfiguration,e,list=atomic
-DeviceRequestAllocationResult request#1:string,r driver#2:string,r pool#3:string,r device#4:string,r adminAccess#5:*bool,e tolerations#6:[]DeviceToleration,e,list=atomic bindingConditions#7:[]string,e,list=atomic bindingFailureConditions#8:[]string,e,list=atomic shareID#9:*string,e consumedCapacity#10:{}quantity,e
-DeviceAllocationConfiguration source#1:string,r requests#2:[]string,e,list=atomic deviceConfiguration#3:DeviceConfiguration,i
-ResourceClaimList@ metadata#1:meta/v1.ListMeta,e items#2:[]ResourceClaim,r
-DeviceClass@ metadata#1:meta/v1.ObjectMeta,e spec#2:DeviceClassSpec,r
-DeviceClassSpec selectors#1:[]DeviceSelector,e,list=atomic config#2:[]DeviceClassConfiguration,e,list=atomic extendedResourceName#4:*string,e
-DeviceClassConfiguration deviceConfiguration#1:DeviceConfiguration,i
-DeviceClassList@ metadata#1:meta/v1.ListMeta,e items#2:[]DeviceClass,r
-ResourceClaimTemplate@ metadata#1:meta/v1.ObjectMeta,e spec#2:ResourceClaimTemplateSpec,r
-ResourceClaimTemplateSpec metadata#1:meta/v1.ObjectMeta,e spec#2:ResourceClaimSpec,r
-ResourceClaimTemplateList@ metadata#1:meta/v1.ListMeta,e items#2:[]ResourceClaimTemplate,r
-AllocatedDeviceStatus driver#1:string,r pool#2:string,r device#3:string,r shareID#7:*string,e conditions#4:[]meta/v1.Condition,list=map,listKeys=type data#5:*rawExtension,e networkData#6:*NetworkDeviceData,e
-NetworkDeviceData interfaceName#1:string,e ips#2:[]string,e,list=atomic hardwareAddress#3:string,e
+CapacityRequirements = resource/v1
+DeviceSelector = resource/v1
+CELDeviceSelector = resource/v1
+DeviceConstraint = resource/v1
+DeviceClaimConfiguration = resource/v1
+DeviceConfiguration = resource/v1
+OpaqueDeviceConfiguration = resource/v1
+DeviceToleration = resource/v1
+ResourceClaimStatus = resource/v1
+ResourceClaimConsumerReference = resource/v1
+AllocationResult = resource/v1
+DeviceAllocationResult = resource/v1
+DeviceRequestAllocationResult = resource/v1
+DeviceAllocationConfiguration = resource/v1
+ResourceClaimList@ = resource/v1
+DeviceClass@ = resource/v1
+DeviceClassSpec = resource/v1
+DeviceClassConfiguration = resource/v1
+DeviceClassList@ = resource/v1
+ResourceClaimTemplate@ = resource/v1
+ResourceClaimTemplateSpec = resource/v1
+ResourceClaimTemplateList@ = resource/v1
+AllocatedDeviceStatus = resource/v1
+NetworkDeviceData = resource/v1
 `;
 
 export const resourceV1beta2 = `
-ResourceSlice@ metadata#1:meta/v1.ObjectMeta,e spec#2:ResourceSliceSpec,r
-ResourceSliceSpec driver#1:string,r pool#2:ResourcePool,r nodeName#3:*string,e nodeSelector#4:*core/v1.NodeSelector,e allNodes#5:*bool,e devices#6:[]Device,e,list=atomic perDeviceNodeSelection#7:*bool,e sharedCounters#8:[]CounterSet,e,list=atomic
-CounterSet name#1:string,r counters#2:{}Counter,e
-ResourcePool name#1:string,r generation#2:int64,r resourceSliceCount#3:int64,r
-Device name#1:string,r attributes#2:{}DeviceAttribute,e capacity#3:{}DeviceCapacity,e consumesCounters#4:[]DeviceCounterConsumption,e,list=atomic nodeName#5:*string,e nodeSelector#6:*core/v1.NodeSelector,e allNodes#7:*bool,e taints#8:[]DeviceTaint,e,list=atomic bindsToNode#9:*bool,e bindingConditions#10:[]string,e,list=atomic bindingFailureConditions#11:[]string,e,list=atomic allowMultipleAllocations#12:*bool,e nodeAllocatableResourceMappings#13:{}NodeAllocatableResourceMapping,e
-NodeAllocatableResourceMapping capacityKey#1:*string,e allocationMultiplier#2:*quantity,e
-DeviceCounterConsumption counterSet#1:string,r counters#2:{}Counter,e
-DeviceCapacity value#1:quantity,r requestPolicy#2:*CapacityRequestPolicy,e
-Counter value#1:quantity,r
-CapacityRequestPolicy default#1:*quantity validValues#3:[]quantity,e,list=atomic validRange#4:*CapacityRequestPolicyRange,e
-CapacityRequestPolicyRange min#1:*quantity,e max#2:*quantity,e step#3:*quantity,e
-DeviceAttribute int#2:*int64,e bool#3:*bool,e string#4:*string,e version#5:*string,e ints#6:[]int64,e,list=atomic bools#7:[]bool,e,list=atomic strings#8:[]string,e,list=atomic versions#9:[]string,e,list=atomic
-DeviceTaint key#1:string,r value#2:string,e effect#3:string,r timeAdded#4:*time,e
+ResourceSlice@ = resource/v1
+ResourceSliceSpec = resource/v1
+CounterSet = resource/v1
+ResourcePool = resource/v1
+Device = resource/v1
+NodeAllocatableResourceMapping = resource/v1
+DeviceCounterConsumption = resource/v1
+DeviceCapacity = resource/v1
+Counter = resource/v1
+CapacityRequestPolicy = resource/v1
+CapacityRequestPolicyRange = resource/v1
+DeviceAttribute = resource/v1
+DeviceTaint = resource/v1
 DeviceTaintRule@ metadata#1:meta/v1.ObjectMeta,e spec#2:DeviceTaintRuleSpec,r status#3:DeviceTaintRuleStatus,e
 DeviceTaintRuleSpec deviceSelector#1:*DeviceTaintSelector,e taint#2:DeviceTaint,e
 DeviceTaintSelector driver#2:*string,e pool#3:*string,e device#4:*string,e
 DeviceTaintRuleStatus conditions#1:[]meta/v1.Condition,e,patch=merge,key=type,list=map,listKeys=type
 DeviceTaintRuleList@ metadata#1:meta/v1.ListMeta,e items#2:[]DeviceTaintRule,r
-ResourceSliceList@ metadata#1:meta/v1.ListMeta,e items#2:[]ResourceSlice,r
-ResourceClaim@ metadata#1:meta/v1.ObjectMeta,e spec#2:ResourceClaimSpec,r status#3:ResourceClaimStatus,e
-ResourceClaimSpec devices#1:DeviceClaim
-DeviceClaim requests#1:[]DeviceRequest,list=atomic constraints#2:[]DeviceConstraint,e,list=atomic config#3:[]DeviceClaimConfiguration,e,list=atomic
-DeviceRequest name#1:string,r exactly#2:*ExactDeviceRequest,e firstAvailable#3:[]DeviceSubRequest,e,list=atomic
-ExactDeviceRequest deviceClassName#1:string,r selectors#2:[]DeviceSelector,e,list=atomic allocationMode#3:string,e count#4:int64,e adminAccess#5:*bool,e tolerations#6:[]DeviceToleration,e,list=atomic capacity#7:*CapacityRequirements,e
-DeviceSubRequest name#1:string,r deviceClassName#2:string,r selectors#3:[]DeviceSelector,e,list=atomic allocationMode#4:string,e count#5:int64,e tolerations#6:[]DeviceToleration,e,list=atomic capacity#7:*CapacityRequirements,e
-CapacityRequirements requests#1:{}quantity,e
-DeviceSelector cel#1:*CELDeviceSelector,e
-CELDeviceSelector expression#1:string,r
-DeviceConstraint requests#1:[]string,e,list=atomic matchAttribute#2:*string,e distinctAttribute#3:*string,e
-DeviceClaimConfiguration requests#1:[]string,e,list=atomic deviceConfiguration#2:DeviceConfiguration,i
-DeviceConfiguration opaque#1:*OpaqueDeviceConfiguration,e
-OpaqueDeviceConfiguration driver#1:string,r parameters#2:rawExtension,r
-DeviceToleration key#1:string,e operator#2:string,e,default=%22Equal%22 value#3:string,e effect#4:string,e tolerationSeconds#5:*int64,e
-ResourceClaimStatus allocation#1:*AllocationResult,e reservedFor#2:[]ResourceClaimConsumerReference,e,patch=merge,key=uid,list=map,listKeys=uid devices#4:[]AllocatedDeviceStatus,e,list=map,listKeys=driver|device|pool|shareID
-ResourceClaimConsumerReference apiGroup#1:string,e resource#3:string,r name#4:string,r uid#5:string,r
-AllocationResult devices#1:DeviceAllocationResult,e nodeSelector#3:*core/v1.NodeSelector,e allocationTimestamp#5:*time,e
-DeviceAllocationResult results#1:[]DeviceRequestAllocationResult,e,list=atomic config#2:[]DeviceAllocationConfiguration,e,list=atomic
-DeviceRequestAllocationResult request#1:string,r driver#2:string,r pool#3:string,r device#4:string,r adminAccess#5:*bool,e tolerations#6:[]DeviceToleration,e,list=atomic bindingConditions#7:[]string,e,list=atomic bindingFailureConditions#8:[]string,e,list=atomic shareID#9:*string,e consumedCapacity#10:{}quantity,e
-DeviceAllocationConfiguration source#1:string,r requests#2:[]string,e,list=atomic deviceConfiguration#3:DeviceConfiguration,i
-ResourceClaimList@ metadata#1:meta/v1.ListMeta,e items#2:[]ResourceClaim,r
-DeviceClass@ metadata#1:meta/v1.ObjectMeta,e spec#2:DeviceClassSpec,r
-DeviceClassSpec selectors#1:[]DeviceSelector,e,list=atomic config#2:[]DeviceClassConfiguration,e,list=atomic extendedResourceName#4:*string,e
-DeviceClassConfiguration deviceConfiguration#1:DeviceConfiguration,i
-DeviceClassList@ metadata#1:meta/v1.ListMeta,e items#2:[]DeviceClass,r
-ResourceClaimTemplate@ metadata#1:meta/v1.ObjectMeta,e spec#2:ResourceClaimTemplateSpec,r
-ResourceClaimTemplateSpec metadata#1:meta/v1.ObjectMeta,e spec#2:ResourceClaimSpec,r
-ResourceClaimTemplateList@ metadata#1:meta/v1.ListMeta,e items#2:[]ResourceClaimTemplate,r
-AllocatedDeviceStatus driver#1:string,r pool#2:string,r device#3:string,r shareID#7:*string,e conditions#4:[]meta/v1.Condition,list=map,listKeys=type data#5:*rawExtension,e networkData#6:*NetworkDeviceData,e
-NetworkDeviceData interfaceName#1:string,e ips#2:[]string,e,list=atomic hardwareAddress#3:string,e
+ResourceSliceList@ = resource/v1
+ResourceClaim@ = resource/v1
+ResourceClaimSpec = resource/v1
+DeviceClaim = resource/v1
+DeviceRequest = resource/v1
+ExactDeviceRequest = resource/v1
+DeviceSubRequest = resource/v1
+CapacityRequirements = resource/v1
+DeviceSelector = resource/v1
+CELDeviceSelector = resource/v1
+DeviceConstraint = resource/v1
+DeviceClaimConfiguration = resource/v1
+DeviceConfiguration = resource/v1
+OpaqueDeviceConfiguration = resource/v1
+DeviceToleration = resource/v1
+ResourceClaimStatus = resource/v1
+ResourceClaimConsumerReference = resource/v1
+AllocationResult = resource/v1
+DeviceAllocationResult = resource/v1
+DeviceRequestAllocationResult = resource/v1
+DeviceAllocationConfiguration = resource/v1
+ResourceClaimList@ = resource/v1
+DeviceClass@ = resource/v1
+DeviceClassSpec = resource/v1
+DeviceClassConfiguration = resource/v1
+DeviceClassList@ = resource/v1
+ResourceClaimTemplate@ = resource/v1
+ResourceClaimTemplateSpec = resource/v1
+ResourceClaimTemplateList@ = resource/v1
+AllocatedDeviceStatus = resource/v1
+NetworkDeviceData = resource/v1
 `;

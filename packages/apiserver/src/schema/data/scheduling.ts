@@ -26,6 +26,6 @@ TopologyConstraint key#1:string,r
 `;
 
 export const schedulingV1beta1 = `
-PriorityClass@ metadata#1:meta/v1.ObjectMeta,e value#2:int32 globalDefault#3:bool,e description#4:string,e preemptionPolicy#5:*string,e
-PriorityClassList@ metadata#1:meta/v1.ListMeta,e items#2:[]PriorityClass,r
+PriorityClass@ = scheduling/v1
+PriorityClassList@ = scheduling/v1
 `;

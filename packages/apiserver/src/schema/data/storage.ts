@@ -24,38 +24,38 @@ VolumeAttributesClassList@ metadata#1:meta/v1.ListMeta,e items#2:[]VolumeAttribu
 `;
 
 export const storageV1alpha1 = `
-VolumeAttachment@ metadata#1:meta/v1.ObjectMeta,e spec#2:VolumeAttachmentSpec,r status#3:VolumeAttachmentStatus,e
-VolumeAttachmentList@ metadata#1:meta/v1.ListMeta,e items#2:[]VolumeAttachment,r
-VolumeAttachmentSpec attacher#1:string,r source#2:VolumeAttachmentSource,r nodeName#3:string,r
-VolumeAttachmentSource persistentVolumeName#1:*string,e inlineVolumeSpec#2:*core/v1.PersistentVolumeSpec,e
-VolumeAttachmentStatus attached#1:bool,r attachmentMetadata#2:{}string,e attachError#3:*VolumeError,e detachError#4:*VolumeError,e
-VolumeError time#1:time,e message#2:string,e errorCode#3:*int32,e
-CSIStorageCapacity@ metadata#1:meta/v1.ObjectMeta,e nodeTopology#2:*meta/v1.LabelSelector,e storageClassName#3:string,r capacity#4:*quantity,e maximumVolumeSize#5:*quantity,e
-CSIStorageCapacityList@ metadata#1:meta/v1.ListMeta,e items#2:[]CSIStorageCapacity,r
-VolumeAttributesClass@ metadata#1:meta/v1.ObjectMeta,e driverName#2:string,r parameters#3:{}string,e
-VolumeAttributesClassList@ metadata#1:meta/v1.ListMeta,e items#2:[]VolumeAttributesClass,r
+VolumeAttachment@ = storage/v1
+VolumeAttachmentList@ = storage/v1
+VolumeAttachmentSpec = storage/v1
+VolumeAttachmentSource = storage/v1
+VolumeAttachmentStatus = storage/v1
+VolumeError = storage/v1
+CSIStorageCapacity@ = storage/v1
+CSIStorageCapacityList@ = storage/v1
+VolumeAttributesClass@ = storage/v1
+VolumeAttributesClassList@ = storage/v1
 `;
 
 export const storageV1beta1 = `
-StorageClass@ metadata#1:meta/v1.ObjectMeta,e provisioner#2:string,r parameters#3:{}string,e reclaimPolicy#4:*string,e mountOptions#5:[]string,e,list=atomic allowVolumeExpansion#6:*bool,e volumeBindingMode#7:*string,e allowedTopologies#8:[]core/v1.TopologySelectorTerm,e,list=atomic
-StorageClassList@ metadata#1:meta/v1.ListMeta,e items#2:[]StorageClass,r
-VolumeAttachment@ metadata#1:meta/v1.ObjectMeta,e spec#2:VolumeAttachmentSpec,r status#3:VolumeAttachmentStatus,e
-VolumeAttachmentList@ metadata#1:meta/v1.ListMeta,e items#2:[]VolumeAttachment,r
-VolumeAttachmentSpec attacher#1:string,r source#2:VolumeAttachmentSource,r nodeName#3:string,r
-VolumeAttachmentSource persistentVolumeName#1:*string,e inlineVolumeSpec#2:*core/v1.PersistentVolumeSpec,e
-VolumeAttachmentStatus attached#1:bool,r attachmentMetadata#2:{}string,e attachError#3:*VolumeError,e detachError#4:*VolumeError,e
-VolumeError time#1:time,e message#2:string,e errorCode#3:*int32,e
-CSIDriver@ metadata#1:meta/v1.ObjectMeta,e spec#2:CSIDriverSpec,r
-CSIDriverList@ metadata#1:meta/v1.ListMeta,e items#2:[]CSIDriver,r
+StorageClass@ = storage/v1
+StorageClassList@ = storage/v1
+VolumeAttachment@ = storage/v1
+VolumeAttachmentList@ = storage/v1
+VolumeAttachmentSpec = storage/v1
+VolumeAttachmentSource = storage/v1
+VolumeAttachmentStatus = storage/v1
+VolumeError = storage/v1
+CSIDriver@ = storage/v1
+CSIDriverList@ = storage/v1
 CSIDriverSpec attachRequired#1:*bool,e podInfoOnMount#2:*bool,e volumeLifecycleModes#3:[]string,e,list=atomic storageCapacity#4:*bool,e fsGroupPolicy#5:*string,e tokenRequests#6:[]TokenRequest,e,list=atomic requiresRepublish#7:*bool,e seLinuxMount#8:*bool,e nodeAllocatableUpdatePeriodSeconds#9:*int64,e serviceAccountTokenInSecrets#10:*bool,e preventPodSchedulingIfMissing#11:*bool,e
-TokenRequest audience#1:string,r expirationSeconds#2:*int64,e
-CSINode@ metadata#1:meta/v1.ObjectMeta,e spec#2:CSINodeSpec,r
-CSINodeSpec drivers#1:[]CSINodeDriver,r,patch=merge,key=name,list=map,listKeys=name
-CSINodeDriver name#1:string,r nodeID#2:string,r topologyKeys#3:[]string,list=atomic allocatable#4:*VolumeNodeResources,e
-VolumeNodeResources count#1:*int32,e
-CSINodeList@ metadata#1:meta/v1.ListMeta,e items#2:[]CSINode,r
-CSIStorageCapacity@ metadata#1:meta/v1.ObjectMeta,e nodeTopology#2:*meta/v1.LabelSelector,e storageClassName#3:string,r capacity#4:*quantity,e maximumVolumeSize#5:*quantity,e
-CSIStorageCapacityList@ metadata#1:meta/v1.ListMeta,e items#2:[]CSIStorageCapacity,r
-VolumeAttributesClass@ metadata#1:meta/v1.ObjectMeta,e driverName#2:string,r parameters#3:{}string,e
-VolumeAttributesClassList@ metadata#1:meta/v1.ListMeta,e items#2:[]VolumeAttributesClass,r
+TokenRequest = storage/v1
+CSINode@ = storage/v1
+CSINodeSpec = storage/v1
+CSINodeDriver = storage/v1
+VolumeNodeResources = storage/v1
+CSINodeList@ = storage/v1
+CSIStorageCapacity@ = storage/v1
+CSIStorageCapacityList@ = storage/v1
+VolumeAttributesClass@ = storage/v1
+VolumeAttributesClassList@ = storage/v1
 `;
