@@ -9,7 +9,7 @@ import { after, before, describe } from 'node:test';
 import { storeContract, type StoreTraits } from '../contract/suite.js';
 import { openEtcdStore } from '../etcd/etcd-store.js';
 import { createTestAuthority, type KeyPairPem, type TestAuthority } from '../testing/certificates.js';
-import { MAX_LMDB_KEY_BYTES } from './table.js';
+import { MAX_LMDB_KEY_BYTES } from '../lmdb/table.js';
 import { openLmdbStore } from '../lmdb/open.js';
 import type { Store } from '../store.js';
 import { startEtcdFront, type EtcdFront } from './server.js';
