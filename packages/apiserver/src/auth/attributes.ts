@@ -21,7 +21,7 @@ export interface ResourceAttributes {
   readonly name: string;
 }
 
-export interface NonResourceAttributes {
+interface NonResourceAttributes {
   readonly kind: 'path';
   readonly user: UserInfo;
   /** Lower-case HTTP method. */

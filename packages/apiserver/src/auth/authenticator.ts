@@ -10,7 +10,7 @@ import type { ServiceAccountTokens, VerifiedToken } from './service-account-toke
 import type { StaticTokens } from './static-tokens.js';
 import { authenticatedGroups } from './users.js';
 
-export type TokenOutcome =
+type TokenOutcome =
   | { readonly kind: 'authenticated'; readonly user: UserInfo; readonly audiences: readonly string[] }
   /** It is one of ours and it is not good; `message` is safe to show. */
   | { readonly kind: 'refused'; readonly message: string }

@@ -35,7 +35,7 @@ export interface Role {
   readonly rules: readonly PolicyRule[];
 }
 
-export interface LabelRequirement {
+interface LabelRequirement {
   readonly key: string;
   readonly operator: string;
   readonly values: readonly string[];

@@ -23,7 +23,7 @@ import type {
 import { RBAC_GROUP } from './rbac-source.js';
 import { SYSTEM_MASTERS, serviceAccountUserName } from './users.js';
 
-export interface UserRules {
+interface UserRules {
   readonly rules: readonly PolicyRule[];
   /** Bindings that could not be resolved, worded for `evaluationError`. */
   readonly errors: readonly string[];
@@ -188,7 +188,7 @@ function pathMatches(pattern: string, path: string): boolean {
 }
 
 /** Does this one rule allow the request? */
-export function ruleAllows(rule: PolicyRule, attributes: Attributes): boolean {
+function ruleAllows(rule: PolicyRule, attributes: Attributes): boolean {
   if (!has(rule.verbs, attributes.verb)) return false;
   if (attributes.kind === 'path') {
     return rule.nonResourceURLs.some((pattern) => pathMatches(pattern, attributes.path));

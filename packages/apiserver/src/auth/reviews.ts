@@ -11,7 +11,7 @@ import type { Authorizer } from './rbac.js';
 import type { AuthenticateToken } from './authenticator.js';
 
 /** Answers a review: the object as it was sent, with its status. */
-export type Review = (object: KubeObject, asker: UserInfo, namespace: string) => Promise<KubeObject>;
+type Review = (object: KubeObject, asker: UserInfo, namespace: string) => Promise<KubeObject>;
 
 /** One Review per kind, for the registry's review resources. */
 export interface Reviews {

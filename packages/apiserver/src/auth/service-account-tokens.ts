@@ -20,13 +20,13 @@ export interface ServiceAccountKeys {
 }
 
 /** An object a token dies with. */
-export interface BoundObject {
+interface BoundObject {
   readonly kind: 'Secret' | 'Pod' | 'Node';
   readonly name: string;
   readonly uid: string;
 }
 
-export interface TokenSpec {
+interface TokenSpec {
   readonly namespace: string;
   readonly name: string;
   readonly uid: string;
@@ -36,7 +36,7 @@ export interface TokenSpec {
   readonly boundObject?: BoundObject | undefined;
 }
 
-export interface IssuedToken {
+interface IssuedToken {
   readonly token: string;
   readonly expires: Date;
 }

@@ -10,7 +10,7 @@ export const ALL_AUTHENTICATED = 'system:authenticated';
 export const ALL_UNAUTHENTICATED = 'system:unauthenticated';
 export const ALL_SERVICE_ACCOUNTS = 'system:serviceaccounts';
 export const ANONYMOUS_USER = 'system:anonymous';
-export const APISERVER_USER = 'system:apiserver';
+const APISERVER_USER = 'system:apiserver';
 /** Key of a user's `extra` that names the credential, e.g. `JTI=…` or `X509SHA256=…`. */
 export const CREDENTIAL_ID_EXTRA = 'authentication.kubernetes.io/credential-id';
 

@@ -96,7 +96,7 @@ function choose(header: string, isWatch: boolean): Representation | undefined {
   return undefined;
 }
 
-export function notAcceptable(accepted: string): ApiError {
+function notAcceptable(accepted: string): ApiError {
   return new ApiError(406, 'NotAcceptable', `only the following media types are accepted: ${accepted}`);
 }
 

@@ -1,7 +1,7 @@
 /** What is served at a path that is no object: discovery, OpenAPI, version, health, metrics. */
 import type { RawHeaders } from './respond.js';
 
-export interface PathRequest {
+interface PathRequest {
   readonly path: string;
   readonly query: URLSearchParams | undefined;
   readonly accept: string;

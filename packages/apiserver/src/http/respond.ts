@@ -32,7 +32,7 @@ function warningHeader(text: string): string {
 }
 
 /** One header per warning, as many as stay under 4 KiB: longer header blocks are refused by proxies. */
-export function pushWarnings(headers: RawHeaders, warnings: readonly string[]): void {
+function pushWarnings(headers: RawHeaders, warnings: readonly string[]): void {
   let left = WARNINGS_MAX_BYTES;
   for (const warning of new Set(warnings)) {
     const header = warningHeader(warning);

@@ -46,7 +46,7 @@ export interface RestEndpointOptions extends ServeWatchOptions {
   readonly watchTimeoutMs: () => number;
 }
 
-export interface Route {
+interface Route {
   readonly resource: ResourceDefinition;
   readonly subresource: SubresourceDefinition | undefined;
 }

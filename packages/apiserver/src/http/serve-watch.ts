@@ -51,7 +51,7 @@ export function serveWatch(
 ): Promise<void> {
   const { response } = exchange;
   // A wrong includeObject is refused while a status can still be sent.
-  void context.includeObject;
+  if (representation.convert?.kind === 'Table') void context.includeObject;
   const contentType =
     representation.format === 'json'
       ? MEDIA_TYPES.json

@@ -16,7 +16,7 @@ import { notFound } from '../../rest/status-errors.js';
 
 const ALL = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch'] as const;
 
-export const fakeResources: readonly ResourceDefinition[] = [
+const fakeResources: readonly ResourceDefinition[] = [
   {
     group: '',
     version: 'v1',

@@ -7,7 +7,7 @@ const DAY_MS = 86_400_000;
 const SERVER_AUTH = '1.3.6.1.5.5.7.3.1';
 const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2';
 
-export interface TestKeyPair {
+interface TestKeyPair {
   readonly cert: string;
   readonly key: string;
 }

@@ -36,7 +36,7 @@ const readerBinding: RoleBinding = {
   roleRef: { apiGroup: '', kind: 'ClusterRole', name: 'view' },
 };
 
-export interface TestAnswer {
+interface TestAnswer {
   readonly code: number;
   readonly headers: IncomingHttpHeaders;
   readonly body: Buffer;
