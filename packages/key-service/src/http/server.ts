@@ -20,6 +20,7 @@ const MAX_BODY_BYTES = 1024 * 1024;
 const MAX_HEADER_BYTES = 16 * 1024;
 const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 30_000;
+const HANDSHAKE_TIMEOUT_MS = 10_000;
 /** Longer than the idle time of AWS SDK connections, so that the client is the one to close. */
 const KEEP_ALIVE_TIMEOUT_MS = 75_000;
 const MAX_CONNECTIONS = 10_000;
@@ -61,6 +62,7 @@ export async function listen(
       ? createHttpsServer(
           {
             ...limits,
+            handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
             cert: transport.cert,
             key: transport.key,
             minVersion: 'TLSv1.2',

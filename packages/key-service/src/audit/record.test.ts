@@ -1,0 +1,129 @@
+// Goal: one CloudTrail record for every call, allowed or denied, with what CloudTrail says and without what it must not say.
+import assert from 'node:assert/strict';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { CreateKeyCommand, EncryptCommand, ListKeysCommand, TagResourceCommand } from '@aws-sdk/client-kms';
+import { gunzipSync } from 'node:zlib';
+import { ACCOUNT, REGION, startTestService, type TestService } from '../testing/harness.js';
+import { rawCall } from '../testing/raw-call.js';
+
+interface AuditRecord {
+  readonly [member: string]: unknown;
+  readonly eventName: string;
+  readonly requestID: string;
+  readonly errorCode?: string;
+  readonly errorMessage?: string;
+}
+
+/** Restarts the service, which delivers the journal, and reads all records of an account. */
+async function recordsOf(kms: TestService, accountId: string): Promise<AuditRecord[]> {
+  await kms.restart();
+  const folder = join(kms.dataDir, 'audit', 'AWSLogs', accountId);
+  const files = (await readdir(folder, { recursive: true })).filter((path) => path.endsWith('.gz'));
+  const read = files.map(async (path) => {
+    const { Records } = JSON.parse(gunzipSync(await readFile(join(folder, path))).toString()) as {
+      Records: AuditRecord[];
+    };
+    return Records;
+  });
+  return (await Promise.all(read)).flat();
+}
+
+test('calls leave records', async (t) => {
+  const kms = await startTestService();
+  t.after(() => kms.close());
+  const client = kms.client();
+  const host = new URL(kms.service.endpoint).host;
+  const created = await client.send(new CreateKeyCommand({ Description: 'audited' }));
+  const KeyId = created.KeyMetadata?.KeyId ?? '';
+  const arn = created.KeyMetadata?.Arn ?? '';
+  const encrypted = await client.send(
+    new EncryptCommand({
+      KeyId,
+      Plaintext: Buffer.from('x'),
+      EncryptionContext: { App: 'A' },
+      GrantTokens: ['token'],
+    }),
+  );
+  await client.send(new TagResourceCommand({ KeyId, Tags: [{ TagKey: 'K', TagValue: 'V' }] }));
+  await kms
+    .client('nobody')
+    .send(new ListKeysCommand({}))
+    .catch(() => undefined);
+  await rawCall(kms, { body: '{}', signed: false });
+
+  const records = await recordsOf(kms, ACCOUNT);
+  assert.deepEqual(
+    records.map(({ eventName }) => eventName),
+    ['CreateKey', 'Encrypt', 'TagResource', 'ListKeys'],
+  );
+  const [create, encrypt, tag, denied] = records as [AuditRecord, AuditRecord, AuditRecord, AuditRecord];
+
+  const { eventTime, eventID, userAgent, tlsDetails, additionalEventData, waxsealChain, ...rest } = encrypt;
+  assert.match(String(eventTime), /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/);
+  assert.match(String(eventID), /^[0-9a-f-]{36}$/);
+  assert.match(String(userAgent), /aws-sdk-js/);
+  assert.deepEqual(tlsDetails, {
+    tlsVersion: 'TLSv1.3',
+    cipherSuite: 'TLS_AES_256_GCM_SHA384',
+    clientProvidedHostHeader: host,
+  });
+  assert.deepEqual(additionalEventData, { keyMaterialId: created.KeyMetadata?.CurrentKeyMaterialId });
+  assert.ok(waxsealChain);
+  assert.deepEqual(rest, {
+    eventVersion: '1.11',
+    userIdentity: {
+      type: 'IAMUser',
+      principalId: (rest['userIdentity'] as { principalId: string }).principalId,
+      arn: `arn:aws:iam::${ACCOUNT}:user/admin`,
+      accountId: ACCOUNT,
+      accessKeyId: 'admin',
+      userName: 'admin',
+    },
+    eventSource: 'kms.amazonaws.com',
+    eventName: 'Encrypt',
+    awsRegion: REGION,
+    sourceIPAddress: '127.0.0.1',
+    requestParameters: { keyId: KeyId, encryptionContext: { App: 'A' } },
+    responseElements: null,
+    requestID: encrypted.$metadata.requestId,
+    readOnly: true,
+    resources: [{ accountId: ACCOUNT, type: 'AWS::KMS::Key', ARN: arn }],
+    eventType: 'AwsApiCall',
+    managementEvent: true,
+    recipientAccountId: ACCOUNT,
+    eventCategory: 'Management',
+  });
+  assert.equal((create['responseElements'] as { keyMetadata: { arn: string } }).keyMetadata.arn, arn);
+  assert.deepEqual(tag['requestParameters'], { keyId: KeyId, tags: [{ tagKey: 'K', tagValue: 'V' }] });
+  assert.equal(denied.errorCode, 'AccessDenied');
+  assert.match(denied.errorMessage ?? '', /is not authorized to perform: kms:ListKeys/);
+
+  const [unknown] = await recordsOf(kms, '000000000000');
+  assert.equal(unknown?.errorCode, 'MissingAuthenticationTokenException');
+  assert.deepEqual(unknown?.['userIdentity'], { type: 'Unknown' });
+});
+
+test('a key made in the process is recorded as the root of its account', async (t) => {
+  const kms = await startTestService();
+  t.after(() => kms.close());
+  const request = { accountId: ACCOUNT, region: REGION, aliasName: 'alias/waxseal', description: 'first' };
+  const made = await kms.service.ensureKey(request);
+  assert.equal(made.created, true);
+  assert.deepEqual(await kms.service.ensureKey(request), { ...made, created: false });
+  await kms.restart();
+  assert.deepEqual(await kms.service.ensureKey(request), { ...made, created: false });
+  const records = await recordsOf(kms, ACCOUNT);
+  assert.deepEqual(
+    records.map(({ eventName }) => eventName),
+    ['CreateKey', 'CreateAlias'],
+  );
+  assert.deepEqual(records[0]?.['userIdentity'], {
+    type: 'Root',
+    principalId: ACCOUNT,
+    arn: `arn:aws:iam::${ACCOUNT}:root`,
+    accountId: ACCOUNT,
+    invokedBy: 'waxseal.internal',
+  });
+});
