@@ -6,9 +6,9 @@
  */
 import type { ResourceDefinition, SubresourceDefinition, Verb } from '../registry/resource.js';
 
-export type HttpMethod = 'get' | 'put' | 'post' | 'delete' | 'patch';
+type HttpMethod = 'get' | 'put' | 'post' | 'delete' | 'patch';
 
-export interface Parameter {
+interface Parameter {
   readonly name: string;
   readonly in: 'query' | 'path';
   readonly type: 'string' | 'boolean' | 'integer';

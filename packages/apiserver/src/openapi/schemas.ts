@@ -21,7 +21,7 @@ export const openApi2: Dialect = { refPrefix: '#/definitions/', wrapsRefs: false
 export const openApi3: Dialect = { refPrefix: '#/components/schemas/', wrapsRefs: true };
 
 const metaV1 = 'io.k8s.apimachinery.pkg.apis.meta.v1';
-export const patchDefinition = `${metaV1}.Patch`;
+const patchDefinition = `${metaV1}.Patch`;
 
 /** Types that are messages in protobuf and one value in JSON: where they are defined. */
 const builtinDefinitions: Partial<Record<BuiltinType, string>> = {

@@ -12,7 +12,7 @@ import { PatchError } from './errors.js';
 /** kube-apiserver's `maxJSONPatchOperations`. */
 export const maxOperations = 10_000;
 /** kube-apiserver's limit of what `copy` may add: a short patch must not make a huge object. */
-export const maxCopiedBytes = 3 * 1024 * 1024;
+const maxCopiedBytes = 3 * 1024 * 1024;
 
 interface Operation {
   readonly op: 'add' | 'remove' | 'replace' | 'move' | 'copy' | 'test';

@@ -53,7 +53,7 @@ const canBeEmpty: ReadonlySet<string> = new Set([
  *   that prints as null
  * @returns a new object; `fields` is not changed
  */
-export function completeObject(type: ObjectType, fields: JsonObject): JsonObject {
+function completeObject(type: ObjectType, fields: JsonObject): JsonObject {
   const result: JsonObject = {};
   completeInto(result, type, fields);
   return result;

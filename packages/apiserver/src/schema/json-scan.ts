@@ -4,7 +4,7 @@
  * Iterative, so no nesting exhausts the stack. Grammar: RFC 8259.
  */
 
-export interface JsonFault {
+interface JsonFault {
   /** Byte offset of the first byte that cannot continue a JSON text. */
   readonly offset: number;
   readonly message: string;

@@ -9,7 +9,7 @@ import { DecodeError } from './errors.js';
 import { scanJson } from './json-scan.js';
 
 /** Go's decoder stops at 10,000; V8 would first, and no API type nests so. */
-export const maxJsonDepth = 1000;
+const maxJsonDepth = 1000;
 
 export interface ParsedBody {
   readonly value: JsonValue;

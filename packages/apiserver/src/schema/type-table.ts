@@ -27,7 +27,7 @@ const builtinTypes = [
 
 export type BuiltinType = (typeof builtinTypes)[number];
 
-export interface FieldRow {
+interface FieldRow {
   readonly name: string;
   readonly number: number;
   readonly shape: 'single' | 'list' | 'map';

@@ -12,7 +12,7 @@ export const wireFixed64 = 1;
 export const wireBytes = 2;
 export const wireStartGroup = 3;
 export const wireEndGroup = 4;
-export const wireFixed32 = 5;
+const wireFixed32 = 5;
 
 function malformed(what: string, offset: number): DecodeError {
   return new DecodeError('malformed-protobuf', `the protobuf is malformed at byte ${offset}: ${what}`);

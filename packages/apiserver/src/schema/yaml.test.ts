@@ -53,6 +53,21 @@ describe('YAML bodies', () => {
     });
   }
 
+  it('takes the last anchor before the alias', () => {
+    assert.deepEqual(parse('[&a 1, *a, &a 2, *a]').value, [1, 1, 2, 2]);
+    assert.throws(() => parse('[*a, &a 1]'), { problem: 'malformed-yaml', message: /unresolved alias/ });
+    assert.throws(() => parse('&a [*a]'), { problem: 'too-deep' });
+  });
+
+  it('bounds what a body may cost before it is built', () => {
+    assert.throws(() => parse(`[${'1,'.repeat(1_000_000)}1]`), {
+      message: /tokens; send so large a body as JSON/,
+    });
+    assert.throws(() => parse('{'.repeat(1_000_000)), { problem: 'too-deep' });
+    const aliases = Array.from({ length: 9_000 }, (_, i) => `- &a${i} x\n- *a${i}`).join('\n');
+    assert.deepEqual((parse(aliases).value as string[]).length, 18_000);
+  });
+
   it('bounds alias bombs and nesting', () => {
     const bomb = Array.from(
       { length: 40 },

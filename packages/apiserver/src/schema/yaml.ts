@@ -7,12 +7,16 @@
 import {
   isAlias,
   isMap,
+  isNode,
   isPair,
   isScalar,
   isSeq,
+  Lexer,
   LineCounter,
   parseDocument,
+  type Alias,
   type Document,
+  type Node,
   type ScalarTag,
   type Tags,
 } from 'yaml';
@@ -24,6 +28,8 @@ import type { ParsedBody, ParseOptions } from './json.js';
 /** Aliases may stand for this many nodes in all: `&a [*b, *b…]` doubles at every line otherwise. */
 const maxAliasNodes = 10_000;
 const maxDepth = 200;
+/** A parsed node costs microseconds: a body of commas alone would hold the server up for many seconds. */
+const maxTokens = 400_000;
 
 /** As `parseJson`; a faulty document's text is never quoted. @throws DecodeError `malformed-yaml` or `too-deep` */
 export function parseYaml(bytes: Buffer, options: ParseOptions = {}): ParsedBody {
@@ -35,13 +41,15 @@ export function parseYaml(bytes: Buffer, options: ParseOptions = {}): ParsedBody
     const what = fault.code.toLowerCase().replaceAll('_', ' ');
     throw new DecodeError('malformed-yaml', `invalid YAML at line ${at.line}, column ${at.col}: ${what}`);
   }
-  const reader = new YamlReader(document, lines, options.findDuplicates === true);
+  const reader = new YamlReader(lines, options.findDuplicates === true);
   return { value: reader.read(document.contents, ''), duplicates: [...reader.duplicates] };
 }
 
 function parse(bytes: Buffer, lines: LineCounter): Document.Parsed {
+  const text = bytes.toString('utf8');
+  checkSize(text);
   try {
-    return parseDocument(bytes.toString('utf8'), {
+    return parseDocument(text, {
       version: '1.1',
       customTags: withoutTimes,
       uniqueKeys: false,
@@ -55,6 +63,20 @@ function parse(bytes: Buffer, lines: LineCounter): Document.Parsed {
   }
 }
 
+/** Before anything is built. */
+function checkSize(text: string): void {
+  let tokens = 0;
+  let flowDepth = 0;
+  for (const token of new Lexer().lex(text)) {
+    if (++tokens > maxTokens) {
+      throw new DecodeError('malformed-yaml', `invalid YAML: more than ${maxTokens} tokens; send so large a body as JSON`);
+    }
+    if (token === '[' || token === '{') flowDepth++;
+    else if (token === ']' || token === '}') flowDepth--;
+    if (flowDepth > maxDepth) throw new DecodeError('too-deep', `invalid YAML: more than ${maxDepth} levels`);
+  }
+}
+
 /** Go's reader gives dates as strings and has no base-60 numbers. */
 function withoutTimes(tags: Tags): Tags {
   return tags.filter(
@@ -65,15 +87,14 @@ function withoutTimes(tags: Tags): Tags {
 
 class YamlReader {
   readonly duplicates = new Set<string>();
-  readonly #document: Document.Parsed;
+  readonly #anchors = new Map<string, Node>();
   readonly #lines: LineCounter;
   readonly #wantDuplicates: boolean;
   #aliasDepth = 0;
   #aliasNodes = 0;
   #depth = 0;
 
-  constructor(document: Document.Parsed, lines: LineCounter, wantDuplicates: boolean) {
-    this.#document = document;
+  constructor(lines: LineCounter, wantDuplicates: boolean) {
     this.#lines = lines;
     this.#wantDuplicates = wantDuplicates;
   }
@@ -90,18 +111,25 @@ class YamlReader {
 
   #readNode(node: unknown, path: string): JsonValue {
     if (isAlias(node)) {
-      const target = node.resolve(this.#document);
-      if (target === undefined) throw this.#fault(node, 'malformed-yaml', 'unresolved alias');
+      const target = this.#target(node);
       this.#aliasDepth++;
       const value = this.read(target, path);
       this.#aliasDepth--;
       return value;
     }
+    if (isNode(node) && node.anchor !== undefined) this.#anchors.set(node.anchor, node);
     if (isMap(node)) return this.#readMap(node.items, path);
     if (isSeq(node)) return node.items.map((item, index) => this.read(item, `${path}[${index}]`));
     if (isScalar(node)) return this.#readScalar(node, node.value);
     if (node === null || node === undefined) return null;
     throw this.#fault(node, 'malformed-yaml', 'a node that JSON cannot express');
+  }
+
+  /** The last node of that anchor read so far: the library would search the whole document for every alias. */
+  #target(alias: Alias): Node {
+    const target = this.#anchors.get(alias.source);
+    if (target === undefined) throw this.#fault(alias, 'malformed-yaml', 'unresolved alias');
+    return target;
   }
 
   #readMap(items: readonly unknown[], path: string): JsonObject {
@@ -137,7 +165,8 @@ class YamlReader {
   }
 
   #readKey(node: unknown): string {
-    const resolved = isAlias(node) ? node.resolve(this.#document) : node;
+    const resolved = isAlias(node) ? this.#target(node) : node;
+    if (isScalar(resolved) && resolved.anchor !== undefined) this.#anchors.set(resolved.anchor, resolved);
     if (isScalar(resolved)) {
       const { value } = resolved;
       if (typeof value === 'string') return value;
