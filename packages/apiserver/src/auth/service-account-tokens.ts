@@ -6,7 +6,7 @@
  */
 import { createHash, createPrivateKey, createPublicKey } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
-import { SignJWT, errors, exportJWK, jwtVerify } from 'jose';
+import type * as Jose from 'jose';
 import type { JWK, JWTPayload } from 'jose';
 import { ApiServerError } from '../errors.js';
 import type { UserInfo } from '../rest/contract.js';
@@ -94,6 +94,11 @@ function verifyKey(key: KeyObject): VerifyKey {
     'bad-service-account-key',
     'service account keys must be RSA of at least 2048 bits or EC P-256; make one with `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256`',
   );
+}
+
+/** On the first token: a start without one does not pay for it. */
+function loadJose(): Promise<typeof Jose> {
+  return import('jose');
 }
 
 function parseKey<T>(what: string, parse: () => T): T {
@@ -217,6 +222,7 @@ export function createServiceAccountTokens(options: {
         ...(bound === undefined ? {} : { [bound.kind.toLowerCase()]: { name: bound.name, uid: bound.uid } }),
         serviceaccount: { name: spec.name, uid: spec.uid },
       };
+      const { SignJWT } = await loadJose();
       const token = await new SignJWT({ [CLAIM]: claim })
         .setProtectedHeader({ alg: signer.algorithm, kid: signer.keyId })
         .setIssuer(issuer)
@@ -234,6 +240,7 @@ export function createServiceAccountTokens(options: {
       if (token.length > MAX_TOKEN_CHARACTERS) {
         throw new ApiServerError('service-account-token-invalid', 'the token is too long');
       }
+      const { errors, jwtVerify } = await loadJose();
       try {
         const { payload } = await jwtVerify(
           token,
@@ -285,6 +292,7 @@ export function createServiceAccountTokens(options: {
     },
 
     async jwks() {
+      const { exportJWK } = await loadJose();
       return {
         keys: await Promise.all(
           verifyKeys.map(async ({ keyId, key, algorithm }) => ({

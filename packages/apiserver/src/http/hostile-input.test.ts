@@ -78,7 +78,7 @@ describe('hostile input over a raw TLS socket', () => {
 
   test('a body over the limit is 413 and ends the connection', async () => {
     const head = `POST /api/v1/namespaces/default/secrets HTTP/1.1\r\nHost: x\r\n${AUTH}`;
-    const body = 'a'.repeat(20_000);
+    const body = 'a'.repeat(80_000);
     const declared = await exchange(`${head}Content-Length: ${body.length}\r\n\r\n${body}`);
     assert.equal(statusCode(declared), 413);
     assert.match(declared, /Connection: close/);
@@ -86,6 +86,12 @@ describe('hostile input over a raw TLS socket', () => {
       `${head}Transfer-Encoding: chunked\r\n\r\n${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`,
     );
     assert.equal(statusCode(chunked), 413);
+  });
+
+  test('a small refused body is discarded and the connection goes on', async () => {
+    const post = `POST /api/v1/namespaces/default/secrets HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n`;
+    const both = await exchange(`${post}helloGET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
+    assert.deepEqual(both.match(/^HTTP\/1\.1 \d+/gm), ['HTTP/1.1 403', 'HTTP/1.1 200']);
   });
 
   test('paths that are no percent-encoding are 400, odd ones 404', async () => {

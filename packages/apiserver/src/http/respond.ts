@@ -140,6 +140,17 @@ export async function sendJsonList(
 /** How long a client that is still sending may go on before the connection is closed under it. */
 const LINGER_MS = 2_000;
 
+/** A body up to this size is read to its end to keep the connection; a larger one is not worth it. */
+const DISCARD_MAX_BYTES = 64 * 1024;
+
+function endsConnection(request: IncomingMessage, code: number): boolean {
+  if (request.complete) return false;
+  const { 'content-length': declared, 'transfer-encoding': chunked } = request.headers;
+  if (declared === undefined && chunked === undefined) return false;
+  // A client that was too slow once is not waited for again.
+  return code === 504 || chunked !== undefined || Number(declared) > DISCARD_MAX_BYTES;
+}
+
 /** A failure. */
 export function sendStatus(request: IncomingMessage, response: ServerResponse, status: Status): void {
   const body = Buffer.from(`${JSON.stringify(status)}\n`);
@@ -149,15 +160,16 @@ export function sendStatus(request: IncomingMessage, response: ServerResponse, s
     headers.push('Retry-After', retryAfterSeconds);
   // Paths and names are echoed in messages: no browser may sniff them into something else.
   headers.push('X-Content-Type-Options', 'nosniff', 'Content-Length', body.length);
-  if (request.complete) {
-    response.writeHead(status.code ?? 500, headers);
+  const code = status.code ?? 500;
+  if (!endsConnection(request, code)) {
+    response.writeHead(code, headers);
     response.end(body);
     return;
   }
   // An unread body would be taken for the next request, so the connection must end. Closing it at once would reset
   // it, and the answer with it: what still comes is thrown away for a moment instead.
   headers.push('Connection', 'close');
-  response.writeHead(status.code ?? 500, headers);
+  response.writeHead(code, headers);
   response.write(body);
   const timer = setTimeout(() => response.end(), LINGER_MS);
   request.on('end', () => response.end());
