@@ -11,7 +11,7 @@ import { connect, createServer, type Server } from 'node:net';
 import { StoreError } from '../store.js';
 
 /** Long enough for a busy process to answer who it is. */
-const HOLDER_TIMEOUT_MS = 500;
+const HOLDER_TIMEOUT_MS = 2000;
 
 export interface DirectoryLock {
   release(): Promise<void>;

@@ -78,7 +78,13 @@ test('a directory in use is refused and the holder named; killed, it leaves no l
   const path = await temporaryDirectory(t);
   const child = spawn(process.execPath, [WRITER, path, '1', '0'], { stdio: ['ignore', 'pipe', 'inherit'] });
   const ended = once(child, 'exit');
-  await once(child.stdout, 'data');
+  // The first line says that the store is open, the second that a write is acknowledged.
+  let output = '';
+  while (output.split('\n').length < 3) {
+    const [chunk] = (await once(child.stdout, 'data')) as [Buffer];
+    output += chunk.toString();
+  }
+  child.stdout.resume();
   await assert.rejects(openLmdbStore({ path }), (error) => {
     assert.ok(error instanceof StoreError);
     assert.equal(error.code, 'in-use');
