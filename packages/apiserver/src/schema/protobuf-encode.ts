@@ -182,10 +182,9 @@ function text(field: FieldType, value: JsonValue): string {
 
 function integer(field: FieldType, value: JsonValue): number {
   if (typeof value !== 'number' || !Number.isInteger(value)) throw wrongType(field, 'a whole number');
-  const limit = field.value === 'int32' ? 0x8000_0000 : 2 ** 63;
-  if (value < -limit || value > limit || (value === limit && field.value === 'int32')) {
-    throw wrongType(field, `a whole number of ${field.value === 'int32' ? 32 : 64} bits`);
-  }
+  const bits = field.value === 'int32' ? 32 : 64;
+  const limit = 2 ** (bits - 1);
+  if (value < -limit || value >= limit) throw wrongType(field, `a whole number of ${bits} bits`);
   return value;
 }
 

@@ -66,6 +66,32 @@ describe('Kubernetes protobuf', () => {
     });
   }
 
+  it('decodes the objects kube-apiserver stored to their JSON and encodes them to their bytes', () => {
+    const stored: { storedProtobufBase64: string; json: KubeObject }[] = JSON.parse(
+      readFileSync(new URL('stored-protobuf.json', vectorsFolder), 'utf8'),
+    );
+    assert.ok(stored.length > 0);
+    for (const { storedProtobufBase64, json } of stored) {
+      assert.deepEqual(decodeKubeProtobuf(Buffer.from(storedProtobufBase64, 'base64')), json);
+      assert.equal(encodeKubeProtobuf(json).toString('base64'), storedProtobufBase64);
+    }
+  });
+
+  it('carries numbers of 64 bits, up to what a double holds, and refuses more', () => {
+    const options = (seconds: number): KubeObject => ({
+      kind: 'DeleteOptions',
+      apiVersion: 'v1',
+      metadata: {},
+      gracePeriodSeconds: seconds,
+    });
+    for (const seconds of [0, 1, -1, 2 ** 31, 2 ** 32, -(2 ** 33), Number.MAX_SAFE_INTEGER, -(2 ** 63)]) {
+      assert.equal(decodeKubeProtobuf(encodeKubeProtobuf(options(seconds)))['gracePeriodSeconds'], seconds);
+    }
+    for (const seconds of [2 ** 63, 0.5, Infinity]) {
+      assert.throws(() => encodeKubeProtobuf(options(seconds)), { problem: 'wrong-type' });
+    }
+  });
+
   it('prints fields in the order Go does', () => {
     const secret = vectors.find(({ kind, json }) => kind === 'Secret' && 'data' in json);
     assert.ok(secret);
