@@ -73,7 +73,7 @@ export async function startKeyService(options: KeyServiceOptions): Promise<KeySe
   const vault = new MaterialVault(await openRootKey(store, protector, randomBytes), randomBytes);
   const closers: (() => void | Promise<void>)[] = [() => vault.close()];
   const closeAll = async (): Promise<void> => {
-    for (const close of closers.reverse()) await close();
+    for (const close of closers.toReversed()) await close();
     closers.length = 0;
   };
   try {

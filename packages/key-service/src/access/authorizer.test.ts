@@ -2,7 +2,7 @@
 // never allow.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { decideAccess, type AccessDecision } from './authorizer.js';
 import { compileGlob } from './glob.js';
 import {

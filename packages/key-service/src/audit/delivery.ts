@@ -9,11 +9,13 @@
 import { createHash } from 'node:crypto';
 import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { parseLine } from './chain.js';
 
 const compress = promisify(gzip);
+const LINES_PER_TURN = 256;
 
 /** @param beforeRemoval runs when the files are safe and before the segment goes: the chain's heads are kept there */
 export async function deliverSegment(
@@ -22,7 +24,7 @@ export async function deliverSegment(
   beforeRemoval: () => void,
 ): Promise<void> {
   const text = await readFile(segmentPath, 'utf8');
-  for (const [name, lines] of groupByLogFile(text)) {
+  for (const [name, lines] of await groupByLogFile(text)) {
     const unique = createHash('sha256').update(lines.join('\n')).digest('hex').slice(0, 16);
     // Records stay byte for byte as they were hashed.
     const content = await compress(`{"Records":[${lines.join(',')}]}`);
@@ -33,9 +35,12 @@ export async function deliverSegment(
 }
 
 /** Lines by the file they belong to, in their order. A file is named after the last minute in it. */
-function groupByLogFile(text: string): ReadonlyMap<string, readonly string[]> {
+async function groupByLogFile(text: string): Promise<ReadonlyMap<string, readonly string[]>> {
   const groups = new Map<string, { lines: string[]; minute: string; stem: string }>();
+  let count = 0;
   for (const line of text.split('\n')) {
+    // Calls are being answered meanwhile: no long turns of the event loop.
+    if (++count % LINES_PER_TURN === 0) await setImmediate();
     const parsed = line === '' ? undefined : parseLine(line);
     if (parsed === undefined) continue;
     const { accountId, region, eventTime } = parsed;

@@ -37,7 +37,7 @@ interface DeliveredRecord {
 
 async function deliveredFiles(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { recursive: true });
-  return entries.filter((path) => path.endsWith('.json.gz')).sort();
+  return entries.filter((path) => path.endsWith('.json.gz')).toSorted();
 }
 
 /** Records of one region in the order of their chain, each checked against the one before. */

@@ -27,7 +27,7 @@ import { type ChainHead, type ChainHeads, parseLine, readHeads, trailName, write
 
 /** CloudTrail delivers about every five minutes. */
 const SEGMENT_AGE_MS = 5 * 60_000;
-const SEGMENT_BYTES = 32 * 1024 * 1024;
+const SEGMENT_BYTES = 16 * 1024 * 1024;
 
 export interface AuditJournalOptions {
   /** Made with mode 0700 when absent. */
@@ -101,7 +101,7 @@ export class AuditJournal {
       .map((name) => /^(\d{12})\.jsonl$/.exec(name)?.[1])
       .filter((digits) => digits !== undefined)
       .map(Number)
-      .sort((a, b) => a - b);
+      .toSorted((a, b) => a - b);
     let next = nextSegment;
     for (const number of left) {
       recoverSegment(folder, number, heads);

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { MIN_BLOB_BYTES, openBlob, readBlobHeader, sealBlob } from './ciphertext-blob.js';
 import { encodeEncryptionContext } from './encryption-context.js';
 

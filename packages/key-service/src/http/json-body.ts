@@ -41,7 +41,7 @@ export function depth(json: Buffer): number {
   let deepest = 0;
   let level = 0;
   for (let i = 0; i < json.length; i++) {
-    switch (json[i]) {
+    switch (json[i] as number) {
       case QUOTE:
         i = endOfString(json, i);
         break;

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { createKeyId, formatKeyId, isKeyId, packKeyId, parseKeyReference, unpackKeyId } from './key-id.js';
 
 const UUID = '1234abcd-12ab-34cd-56ef-1234567890ab';

@@ -61,7 +61,7 @@ export function canonicalQuery(query: string): string {
       const value = equals < 0 ? '' : pair.slice(equals + 1);
       return [encode(decode(name)), encode(decode(value))] as const;
     })
-    .sort(([nameA, valueA], [nameB, valueB]) => compare(nameA, nameB) || compare(valueA, valueB))
+    .toSorted(([nameA, valueA], [nameB, valueB]) => compare(nameA, nameB) || compare(valueA, valueB))
     .map(([name, value]) => `${name}=${value}`)
     .join('&');
 }

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { createHash, createHmac } from 'node:crypto';
 import { test } from 'node:test';
 import { SignatureV4 } from '@smithy/signature-v4';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { createPrincipalDirectory } from '../access/principals-file.js';
 import type { AccessKey, PrincipalDirectory } from '../access/principals.js';
 import { AwsError } from '../aws-error.js';

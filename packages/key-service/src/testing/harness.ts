@@ -1,7 +1,6 @@
 /**
  * A whole key service on a free port over TLS, and real AWS SDK clients for it.
  */
-import 'reflect-metadata';
 import { randomBytes, webcrypto } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { Agent } from 'node:https';
@@ -10,11 +9,6 @@ import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { KMSClient } from '@aws-sdk/client-kms';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
-import {
-  BasicConstraintsExtension,
-  SubjectAlternativeNameExtension,
-  X509CertificateGenerator,
-} from '@peculiar/x509';
 import type { Store } from '@waxseal/storage';
 import { pino } from 'pino';
 import { Registry } from 'prom-client';
@@ -152,6 +146,10 @@ export async function startTestService({
 
 /** A certificate for 127.0.0.1 that lasts an hour. */
 async function createCertificate(): Promise<{ readonly cert: string; readonly key: string }> {
+  // @peculiar/x509 wants the reflect-metadata polyfill loaded before it.
+  await import('reflect-metadata');
+  const { BasicConstraintsExtension, SubjectAlternativeNameExtension, X509CertificateGenerator } =
+    await import('@peculiar/x509');
   const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
   const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
   const certificate = await X509CertificateGenerator.createSelfSigned(

@@ -39,7 +39,7 @@ export function createMemoryStore(): MemoryStore {
   const select = (request: RangeRequest): readonly KeyValue[] =>
     [...state.values()]
       .filter(({ key }) => inRange(key, request))
-      .sort((a, b) => Buffer.compare(a.key, b.key));
+      .toSorted((a, b) => Buffer.compare(a.key, b.key));
 
   const holds = (compare: Compare): boolean => {
     if (compare.target === 'value' || compare.target === 'lease') throw unused();
@@ -53,6 +53,8 @@ export function createMemoryStore(): MemoryStore {
         return actual < compare.number;
       case 'greater':
         return actual > compare.number;
+      default:
+        throw unused();
     }
   };
 

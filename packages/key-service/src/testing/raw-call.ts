@@ -65,7 +65,7 @@ function authorization(
   body: string | Buffer,
 ): string {
   const sha256 = (data: string | Buffer): string => createHash('sha256').update(data).digest('hex');
-  const names = Object.keys(headers).sort();
+  const names = Object.keys(headers).toSorted();
   const timestamp = headers['x-amz-date'] ?? '';
   const day = timestamp.slice(0, 8);
   const scope = `${day}/${REGION}/${service}/aws4_request`;

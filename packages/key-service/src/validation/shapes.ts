@@ -41,10 +41,13 @@ export const marker = string({
 });
 
 export const description = string({ max: 8192 });
+// The model allows tab, line feed and carriage return: a policy is a text of lines.
+// oxlint-disable-next-line no-control-regex
+const POLICY_PATTERN = /^[\u0009\u000A\u000D\u0020-\u00FF]+$/;
 export const policy = string({
   min: 1,
   max: 131_072,
-  pattern: /^[\u0009\u000A\u000D\u0020-\u00FF]+$/,
+  pattern: POLICY_PATTERN,
   patternText: '[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+',
 });
 export const policyName = string({ min: 1, max: 128, pattern: /^\w+$/, patternText: '[\\w]+' });
