@@ -67,7 +67,7 @@ for (const version of kubectlVersions) {
       );
       assert.match(await kubectl(['create', 'configmap', 'c', '--from-literal=x=1']), /created/);
       assert.match(await kubectl(['create', 'serviceaccount', 'robot']), /created/);
-      assert.match(await kubectl(['create', 'token', 'robot']), /^ey[\w-]+\.[\w-]+\.[\w-]+\n$/);
+      assert.match(await kubectl(['create', 'token', 'robot']), /^ey[\w-]+\.[\w-]+\.[\w-]+\n?$/);
       assert.match(
         await kubectl(['create', 'role', 'reader', '--verb=get', '--resource=secrets']),
         /created/,
