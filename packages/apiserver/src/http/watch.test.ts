@@ -9,7 +9,8 @@ import type { TestServer } from './testing/test-server.js';
 import { ADMIN_TOKEN, startTestServer } from './testing/test-server.js';
 
 const WATCH = '/api/v1/namespaces/default/secrets?watch=true';
-const MAX_BUFFERED_BYTES = 4 * 1024 * 1024;
+// Well above what the sockets between server and client hold (some 10 MiB at most).
+const MAX_BUFFERED_BYTES = 48 * 1024 * 1024;
 
 let server: TestServer;
 before(async () => {
@@ -161,7 +162,7 @@ describe('watch', () => {
     const watch = await openWatch();
     watch.answer.pause();
     // More than the sockets between them hold, less than the bound.
-    for (let i = 0; i < 45; i += 1) {
+    for (let i = 0; i < 400; i += 1) {
       watch.sink.onEvent({ type: 'ADDED', object: object('x', 48 * 1024) });
     }
     assert.notEqual(watch.sink.drained?.(), undefined, 'the producer is told to wait');
