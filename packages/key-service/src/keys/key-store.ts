@@ -9,7 +9,13 @@ import type { Logger } from 'pino';
 import { AwsError } from '../aws-error.js';
 import { type AliasRecord, type KeyRecord, serializeRecord } from './key-record.js';
 import { RecordCache, type SortedNames } from './record-cache.js';
-import { aliasRecordKey, keyRecordKey, RECORDS_PREFIX } from './store-keys.js';
+import {
+  aliasRecordKey,
+  aliasRecordName,
+  keyRecordKey,
+  keyRecordName,
+  RECORDS_PREFIX,
+} from './store-keys.js';
 
 /** A change that lost this many races in a row is answered with an error; each loss means another change won. */
 const MAX_ATTEMPTS = 16;
@@ -23,8 +29,6 @@ export class KeyStore {
   readonly #store: Store;
   readonly #logger: Logger;
   readonly #cache: RecordCache;
-  /** Own deletions whose tombstones wait for the watch. */
-  readonly #deleted = new Set<string>();
   #watch: Watch | undefined;
   #closed = false;
 
@@ -47,11 +51,11 @@ export class KeyStore {
   }
 
   findKey(accountId: string, region: string, keyId: string): KeyRecord | undefined {
-    return this.#cache.key(keyRecordKey(accountId, region, keyId).toString())?.record;
+    return this.#cache.key(keyRecordName(accountId, region, keyId))?.record;
   }
 
   findAlias(accountId: string, region: string, aliasName: string): AliasRecord | undefined {
-    return this.#cache.alias(aliasRecordKey(accountId, region, aliasName).toString())?.record;
+    return this.#cache.alias(aliasRecordName(accountId, region, aliasName))?.record;
   }
 
   keyIds(accountId: string, region: string): SortedNames {
@@ -176,9 +180,7 @@ export class KeyStore {
   }
 
   private forget(storeKey: Buffer, revision: number): void {
-    const name = storeKey.toString();
-    this.#cache.delete(name, revision);
-    this.#deleted.add(name);
+    this.#cache.delete(storeKey.toString(), revision);
   }
 
   /** Brings one record up to date after a lost race, without waiting for the watch. */
@@ -216,10 +218,11 @@ export class KeyStore {
           for (const { type, kv } of events) {
             if (type === 'delete') this.#cache.delete(kv.key.toString(), kv.modRevision);
             else this.take(kv);
-            this.#deleted.add(kv.key.toString());
           }
-          this.#cache.forgetTombstones(this.#deleted, seen);
-          this.#deleted.clear();
+          this.#cache.forgetTombstones(
+            events.map(({ kv }) => kv.key.toString()),
+            seen,
+          );
         },
         onEnd: (reason) => {
           if (this.#closed || reason.kind === 'closed' || reason.kind === 'cancelled') return;

@@ -10,13 +10,22 @@ export const KEYS_PREFIX = Buffer.from(`${ROOT}/records/keys/`);
 const KEY = `${ROOT}/records/keys/`;
 const ALIAS = `${ROOT}/records/aliases/`;
 
+export function keyRecordName(accountId: string, region: string, keyId: string): string {
+  return `${KEY}${accountId}/${region}/${keyId}`;
+}
+
 export function keyRecordKey(accountId: string, region: string, keyId: string): Buffer {
-  return Buffer.from(`${KEY}${accountId}/${region}/${keyId}`);
+  return Buffer.from(keyRecordName(accountId, region, keyId));
+}
+
+/** @param aliasName with its `alias/` prefix */
+export function aliasRecordName(accountId: string, region: string, aliasName: string): string {
+  return `${ALIAS}${accountId}/${region}/${aliasName}`;
 }
 
 /** @param aliasName with its `alias/` prefix */
 export function aliasRecordKey(accountId: string, region: string, aliasName: string): Buffer {
-  return Buffer.from(`${ALIAS}${accountId}/${region}/${aliasName}`);
+  return Buffer.from(aliasRecordName(accountId, region, aliasName));
 }
 
 export function recordKind(storeKey: string): 'key' | 'alias' | undefined {
