@@ -370,6 +370,23 @@ describe('objects', () => {
     }
   });
 
+  test('a right in one namespace does not reach another by a nested path', async () => {
+    server.rest.objects.set('namespaces//b', {
+      apiVersion: 'v1',
+      kind: 'Namespace',
+      metadata: { name: 'b' },
+    });
+    assert.equal((await server.fetch('/api/v1/namespaces/b')).code, 200);
+    // The reader may get namespaces in `default`, and asks for another through it.
+    for (const path of ['namespaces/b', 'namespaces/b/status', 'namespaces']) {
+      const answer = await server.fetch(`/api/v1/namespaces/default/${path}`, { token: READER_TOKEN });
+      assert.ok(answer.code === 404 || answer.code === 403, path);
+      assert.equal((await server.fetch(`/api/v1/namespaces/default/${path}`)).code, 404, path);
+    }
+    const post = await server.fetch('/api/v1/namespaces/default/namespaces', { method: 'POST', body: '{}' });
+    assert.equal(post.code, 404);
+  });
+
   test('list options that contradict each other are 422, ones that do not parse 400', async () => {
     const cases: readonly [string, number, RegExp][] = [
       ['resourceVersionMatch=Exact', 422, /forbidden unless resourceVersion is provided/],

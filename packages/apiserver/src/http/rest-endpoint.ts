@@ -265,11 +265,13 @@ export function createRestEndpoint(options: RestEndpointOptions): RestEndpoint {
       if (info.hasMore) return undefined;
       const resource = find(info.group, info.version, info.resource);
       if (resource === undefined) return undefined;
-      if (info.subresource === '') {
-        // `/namespaces/x/clusterroles`: no such place.
-        if (!resource.namespaced && info.namespace !== '' && info.resource !== 'namespaces') return undefined;
-        return { resource, subresource: undefined };
+      // What is not namespaced is not served below a namespace: a right in that namespace would open it. The path of
+      // a namespace itself reads as being in that namespace.
+      if (!resource.namespaced && info.namespace !== '') {
+        if (info.group !== '' || info.resource !== 'namespaces' || info.name !== info.namespace)
+          return undefined;
       }
+      if (info.subresource === '') return { resource, subresource: undefined };
       const subresource = resource.subresources.find(({ name }) => name === info.subresource);
       return subresource === undefined ? undefined : { resource, subresource };
     },
