@@ -58,6 +58,30 @@ test('wherever the reference shows no key material, the message is the same to t
   }
 });
 
+test('edge cases of YAML, durations, endpoints and names are judged as the reference judges them', () => {
+  const cases = JSON.parse(read('../config-edge-cases.json')) as readonly {
+    readonly name: string;
+    readonly text: string;
+    /** `decoding`, whose words need not agree, or the whole message. */
+    readonly error?: string;
+    readonly resources?: readonly string[];
+    readonly healthChecks?: readonly string[] | null;
+  }[];
+  assert.ok(cases.length >= 200);
+  // Messages that differ on purpose or by how Go quotes a control character.
+  const otherWords = ['admission', 'e10', 'twoprov', 'threeprov'];
+  for (const { name, text, error, resources, healthChecks } of cases) {
+    const result = checkEncryptionConfig(text, { fileName: `c/${name}`, kmsV1Enabled: true });
+    assert.equal(result.errors.length > 0, error !== undefined, `${name}: ${result.message ?? 'accepted'}`);
+    // The reference's own name of `*.` is `*`.
+    const names = result.resources.map((resource) => (resource === '*.' ? '*' : resource));
+    assert.deepEqual(names.toSorted(), resources ?? [], name);
+    assert.deepEqual(result.healthChecks, healthChecks ?? [], name);
+    const comparable = error !== 'decoding' && !otherWords.includes(name);
+    assert.equal(comparable ? result.message : error, error, name);
+  }
+});
+
 test('KMS v1 needs the switch', () => {
   const text = withProvider('kms: {name: a, endpoint: "unix:///a"}');
   const refused = checkEncryptionConfig(text, { fileName: 'f.yaml' });

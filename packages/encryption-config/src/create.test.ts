@@ -5,8 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import type { Opened } from '@waxseal/envelope';
+import { serveKms } from '@waxseal/kms-api';
 import { Registry } from 'prom-client';
 import type { EncryptionAtRest, GroupResource } from './at-rest.js';
+import { systemClock } from './clock.js';
 import { createEncryptionAtRest, type EncryptionAtRestOptions } from './create.js';
 import { createFakeClock } from './testing/fake-clock.js';
 import { createFakeKms } from './testing/fake-kms.js';
@@ -161,6 +163,30 @@ test('KMS v1 beside v2: each plugin has its own check; v1 needs the switch', asy
   assert.deepEqual(await transformer.transformFromStorage(stored, storageKey), { data: value, stale: false });
   kms.failure = new Error('gone');
   await assert.rejects(async () => transformer.transformToStorage(value, storageKey), { message: 'gone' });
+});
+
+test('over a real socket: health, writes and a cold read, with both forms of the path', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'waxseal-kms-'));
+  t.after(() => rm(folder, { recursive: true }));
+  const kms = createFakeKms();
+  const server = await serveKms({
+    listen: join(folder, 'kms.sock'),
+    services: { v2: kms.connectors.connectKmsV2({ endpoint: 'unix:///fake' }) },
+  });
+  t.after(() => server.close(0));
+  for (const endpoint of [`unix://${folder}/kms.sock`, `unix:${folder}/kms.sock`]) {
+    const rules = rule("'*.*'", `{kms: {apiVersion: v2, name: p, endpoint: "${endpoint}"}}`);
+    const writer = await create(t, rules, { clock: systemClock });
+    await writer.healthChecks()[0]?.check();
+    const stored = await writer.transformerFor(secrets).transformToStorage(value, storageKey);
+    const reader = await create(t, rules, { clock: systemClock });
+    kms.calls.decrypt = 0;
+    const opened = await reader.transformerFor(secrets).transformFromStorage(stored, storageKey);
+    assert.deepEqual(opened, { data: value, stale: false });
+    assert.equal(kms.calls.decrypt, 1);
+    await writer.close();
+    await reader.close();
+  }
 });
 
 test('a file that is not there or not valid says so', async () => {

@@ -2,10 +2,20 @@
  * The text of a configuration file as plain data: YAML, or JSON when it begins with `{`.
  *
  * kube-apiserver reads it with go-yaml v2 through sigs.k8s.io/yaml, so plain scalars resolve as YAML 1.1 does there
- * (`yes` is a boolean, `0o7` is not a number), only the first document counts, and a repeated key is an error. No
+ * (`yes` is a boolean, a date is a string), only the first document counts, and a repeated key is an error. No
  * message quotes the file: a syntax error may stand in the middle of a key.
  */
-import { isAlias, isMap, isScalar, isSeq, LineCounter, parseAllDocuments, Scalar, type Document } from 'yaml';
+import {
+  isAlias,
+  isMap,
+  isNode,
+  isScalar,
+  isSeq,
+  LineCounter,
+  parseAllDocuments,
+  Scalar,
+  type Document,
+} from 'yaml';
 
 export type Plain = null | boolean | number | string | readonly Plain[] | { readonly [key: string]: Plain };
 
@@ -22,7 +32,8 @@ export function parseDocument(text: string): ParsedDocument {
   if (Buffer.byteLength(text) > MAX_DOCUMENT_BYTES) {
     return { kind: 'syntax-error', message: `the file is larger than ${MAX_DOCUMENT_BYTES} bytes` };
   }
-  if (text.trimStart().startsWith('{') && !isJson(text)) {
+  const json = isJson(text);
+  if (text.trimStart().startsWith('{') && !json) {
     return { kind: 'syntax-error', message: 'the file begins with { but is not valid JSON' };
   }
   const lines = new LineCounter();
@@ -40,7 +51,11 @@ export function parseDocument(text: string): ParsedDocument {
       const { line, col } = lines.linePos(error.pos[0]);
       return { kind: 'syntax-error', message: `yaml: line ${line}, column ${col}: ${error.code}` };
     }
-    const walk = new Walk(document, lines);
+    const { explicit, version } = document.directives.yaml;
+    if (explicit === true && version !== '1.1') {
+      return { kind: 'syntax-error', message: `yaml: the file asks for YAML ${version}, only 1.1 is read` };
+    }
+    const walk = new Walk(document, lines, json);
     const value = walk.plain(document.contents, 0);
     return { kind: 'value', value, duplicateKeys: walk.duplicateKeys };
   } catch (error) {
@@ -65,9 +80,11 @@ class Walk {
   readonly duplicateKeys: string[] = [];
   readonly #document: Document;
   readonly #lines: LineCounter;
+  readonly #json: boolean;
   #nodes = 0;
 
-  constructor(document: Document, lines: LineCounter) {
+  constructor(document: Document, lines: LineCounter, json: boolean) {
+    this.#json = json;
     this.#document = document;
     this.#lines = lines;
   }
@@ -82,41 +99,47 @@ class Walk {
       return this.plain(target, depth + 1);
     }
     if (isSeq(node)) return node.items.map((item) => this.plain(item, depth + 1));
-    if (isScalar(node)) return resolveScalar(node);
+    if (isScalar(node)) {
+      // To Go's JSON decoder 1e2 is no integer; to its YAML decoder it is.
+      return this.#json && /[.eE]/.test(node.source ?? '') && typeof node.value === 'number'
+        ? Number.NaN
+        : resolveScalar(node);
+    }
     if (!isMap(node)) return null;
-    const merged: Record<string, Plain> = Object.create(null);
-    const own: Record<string, Plain> = Object.create(null);
+    const map: Record<string, Plain> = Object.create(null);
+    const set = (name: string, value: Plain): void => {
+      // Strict decoding counts what `<<` brings in as set, too.
+      if (Object.hasOwn(map, name)) {
+        this.duplicateKeys.push(`yaml: ${this.#at(node)}key ${JSON.stringify(name)} already set in map`);
+      }
+      map[name] = value;
+    };
     for (const { key, value } of node.items) {
       if (isScalar(key) && key.type === Scalar.PLAIN && key.source === '<<') {
-        this.#merge(merged, this.plain(value, depth + 1));
+        for (const [name, item] of this.#mergedFields(this.plain(value, depth + 1))) set(name, item);
         continue;
       }
       const name = this.plain(key, depth + 1);
       if (name === null || typeof name === 'object') {
         throw new DocumentProblem(`yaml: ${this.#at(key)}a map key must be a string`);
       }
-      if (Object.hasOwn(own, String(name))) {
-        this.duplicateKeys.push(
-          `yaml: ${this.#at(key)}key ${JSON.stringify(String(name))} already set in map`,
-        );
-      }
-      own[String(name)] = this.plain(value, depth + 1);
+      set(String(name), this.plain(value, depth + 1));
     }
-    return Object.assign(merged, own);
+    return map;
   }
 
-  /** `<<`: what the map itself and earlier maps have wins. */
-  #merge(into: Record<string, Plain>, value: Plain): void {
-    for (const source of Array.isArray(value) ? (value as readonly Plain[]) : [value]) {
+  #mergedFields(value: Plain): readonly (readonly [string, Plain])[] {
+    const sources = Array.isArray(value) ? (value as readonly Plain[]) : [value];
+    return sources.flatMap((source) => {
       if (source === null || typeof source !== 'object' || Array.isArray(source)) {
         throw new DocumentProblem('yaml: map merge requires map or sequence of maps as the value');
       }
-      for (const [key, item] of Object.entries(source)) if (!Object.hasOwn(into, key)) into[key] = item;
-    }
+      return Object.entries(source);
+    });
   }
 
   #at(node: unknown): string {
-    const offset = isScalar(node) || isAlias(node) ? node.range?.[0] : undefined;
+    const offset = isNode(node) ? node.range?.[0] : undefined;
     return offset === undefined ? '' : `line ${this.#lines.linePos(offset).line}: `;
   }
 }
@@ -124,27 +147,44 @@ class Walk {
 const NULLS = /^(?:~|null|Null|NULL|)$/;
 const TRUES = /^(?:y|Y|yes|Yes|YES|true|True|TRUE|on|On|ON)$/;
 const FALSES = /^(?:n|N|no|No|NO|false|False|FALSE|off|Off|OFF)$/;
-const DECIMAL = /^[-+]?[0-9][0-9_]*$/;
-const BASED = /^[-+]?0(?:x[0-9a-fA-F_]+|b[01_]+|[0-7_]+)$/;
+const INTEGER = /^[-+]?(?:0x[0-9a-fA-F]+|0b[01]+|0o[0-7]+|[0-9]+)$/;
 const FLOAT = /^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$/;
+const INFINITE = /^[-+]?\.(?:inf|Inf|INF)$/;
+const NOT_A_NUMBER = /^\.(?:nan|NaN|NAN)$/;
+
+const TAG = 'tag:yaml.org,2002:';
 
 function resolveScalar(node: Scalar): Plain {
-  const text = node.source ?? (typeof node.value === 'string' ? node.value : '');
-  const tag = node.tag;
-  if (tag === 'tag:yaml.org,2002:str') return typeof node.value === 'string' ? node.value : text;
-  if (node.type !== Scalar.PLAIN) return typeof node.value === 'string' ? node.value : text;
+  const text =
+    typeof node.value === 'string' && node.type !== Scalar.PLAIN ? node.value : (node.source ?? '');
+  switch (node.tag) {
+    case `${TAG}str`:
+      return text;
+    case `${TAG}binary`:
+      return Buffer.from(text, 'base64').toString('latin1');
+    case `${TAG}int`:
+    case `${TAG}float`:
+    case `${TAG}bool`:
+    case `${TAG}null`:
+      return resolvePlain(text);
+    default:
+      return node.type === Scalar.PLAIN ? resolvePlain(text) : text;
+  }
+}
+
+function resolvePlain(text: string): Plain {
   if (NULLS.test(text)) return null;
   if (TRUES.test(text)) return true;
   if (FALSES.test(text)) return false;
-  if (BASED.test(text)) return basedInteger(text.replaceAll('_', ''));
-  if (DECIMAL.test(text)) return Number(text.replaceAll('_', ''));
-  if (FLOAT.test(text)) return Number(text);
-  return text;
+  if (INFINITE.test(text)) return Number.POSITIVE_INFINITY;
+  if (NOT_A_NUMBER.test(text)) return Number.NaN;
+  const digits = /^[-+.0-9]/.test(text) ? text.replaceAll('_', '') : text;
+  if (INTEGER.test(digits)) return integer(digits);
+  return FLOAT.test(digits) ? Number(digits) : text;
 }
 
-function basedInteger(text: string): number {
-  const sign = text.startsWith('-') ? -1 : 1;
-  const digits = text.replace(/^[-+]/, '');
-  if (/^0[xb]/.test(digits)) return sign * Number(digits);
-  return sign * Number.parseInt(digits, 8);
+function integer(digits: string): number {
+  const sign = digits.startsWith('-') ? -1 : 1;
+  const unsigned = digits.replace(/^[-+]/, '');
+  return sign * (/^0[0-7]+$/.test(unsigned) ? Number.parseInt(unsigned, 8) : Number(unsigned));
 }

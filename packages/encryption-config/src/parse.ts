@@ -110,7 +110,7 @@ class Decoder {
 
   int32(value: Plain | undefined, path: string): number | undefined {
     if (value === null || value === undefined) return undefined;
-    if (typeof value === 'number' && Number.isInteger(value) && Math.abs(value) <= 0x7fffffff) return value;
+    if (typeof value === 'number' && (value | 0) === value) return value;
     this.#mismatch(path, 'a 32-bit integer', value);
     return undefined;
   }

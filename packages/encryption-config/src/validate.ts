@@ -125,11 +125,12 @@ function oneProvider(provider: ProviderConfiguration, path: string): readonly Fi
   const found = Object.keys(provider);
   if (found.length === 0) {
     return [
-      invalid(
-        path,
-        '',
-        'provider does not contain any of the expected providers: KMS, AESGCM, AESCBC, Secretbox, Identity',
-      ),
+      {
+        field: path,
+        message:
+          'Invalid value: {"AESGCM":null,"AESCBC":null,"Secretbox":null,"Identity":null,"KMS":null}: ' +
+          'provider does not contain any of the expected providers: KMS, AESGCM, AESCBC, Secretbox, Identity',
+      },
     ];
   }
   if (found.length > 1) {
