@@ -37,6 +37,9 @@ export interface RequestHandlerOptions {
   readonly newRequestId: () => string;
 }
 
+/** Counted for requests whose client left before there was an answer. */
+const CLIENT_CLOSED_REQUEST = 499;
+
 export type RequestHandler = (request: IncomingMessage, response: ServerResponse) => void;
 
 function attributesOf(info: RequestInfo, user: UserInfo): Attributes {
@@ -169,7 +172,8 @@ export function createRequestHandler(options: RequestHandlerOptions): RequestHan
       if (counted) inFlight -= 1;
       clearTimeout(timer);
       if (!response.writableFinished) exchange?.abort(new Error('the client went away'));
-      metrics.observe(info, response.statusCode, Number(process.hrtime.bigint() - startedNs) / 1e9);
+      const code = response.headersSent ? response.statusCode : CLIENT_CLOSED_REQUEST;
+      metrics.observe(info, code, Number(process.hrtime.bigint() - startedNs) / 1e9);
     });
     try {
       exchange = createExchange(request, response);
