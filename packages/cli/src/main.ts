@@ -94,7 +94,10 @@ Examples:
 }
 
 function addKms(program: Command): void {
-  const kms = program.command('kms').description("The key service: AWS KMS's API on this machine.");
+  const kms = program
+    .command('kms')
+    .description("The key service: AWS KMS's API on this machine.")
+    .addHelpText('after', '\nExample:\n  $ waxseal kms serve --data-dir ./demo');
   kms
     .command('serve', { isDefault: true })
     .description('Serve the key service alone.')
@@ -123,9 +126,8 @@ function addPlugin(program: Command): void {
     .addHelpText(
       'after',
       `
-Examples:
-  $ waxseal plugin local --keyring ./keyring.json --listen unix:///run/waxseal/kms.sock
-  $ waxseal plugin aws --key alias/cluster --region eu-central-1 --listen /run/waxseal/kms.sock`,
+Example:
+  $ waxseal plugin local --keyring ./keyring.yaml --listen unix:///run/waxseal/kms.sock`,
     );
   const common = (command: Command): Command =>
     command
@@ -152,13 +154,30 @@ Examples:
       .option('--encryption-context <k=v,…>', 'encryption context of every call', parseEncryptionContext);
   common(plugin.command('local').description('Wrap DEKs under a keyring file on this machine.'))
     .requiredOption('--keyring <file>', 'keyring file (0600); made when it is missing')
+    .addHelpText(
+      'after',
+      `
+Example:
+  $ waxseal plugin local --keyring ./keyring.yaml --listen unix:///run/waxseal/kms.sock --health-port 8080`,
+    )
     .action(async (options) => (await import('./commands/plugin.js')).pluginLocal(options));
-  aws(plugin.command('aws').description('Wrap DEKs with AWS KMS.')).action(async (options) =>
-    (await import('./commands/plugin.js')).pluginAws(options),
-  );
-  aws(plugin.command('waxseal').description('Wrap DEKs with a Waxseal key service.')).action(
-    async (options) => (await import('./commands/plugin.js')).pluginWaxseal(options),
-  );
+  aws(plugin.command('aws').description('Wrap DEKs with AWS KMS.'))
+    .addHelpText(
+      'after',
+      `
+Example:
+  $ waxseal plugin aws --key alias/cluster --region eu-central-1 --listen unix:///run/waxseal/kms.sock`,
+    )
+    .action(async (options) => (await import('./commands/plugin.js')).pluginAws(options));
+  aws(plugin.command('waxseal').description('Wrap DEKs with a Waxseal key service.'))
+    .addHelpText(
+      'after',
+      `
+Example:
+  $ waxseal plugin waxseal --key alias/waxseal --kms-endpoint https://127.0.0.1:6444 \\
+      --ca-file ./demo/pki/ca.crt --credentials-file ./demo/aws-credentials --profile plugin --listen ./kms.sock`,
+    )
+    .action(async (options) => (await import('./commands/plugin.js')).pluginWaxseal(options));
 }
 
 function addApiServer(program: Command): void {
@@ -184,6 +203,7 @@ function addConfig(program: Command): void {
   program
     .command('config')
     .description('EncryptionConfiguration files.')
+    .addHelpText('after', '\nExample:\n  $ waxseal config check encryption-config.yaml')
     .command('check')
     .argument('<file>', 'YAML or JSON')
     .description("Check a file by kube-apiserver's rules; exit code 1 when it would be refused.")

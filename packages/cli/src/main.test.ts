@@ -1,0 +1,49 @@
+/** Goal: every command helps with an example, and every wrong command line ends with code 2 and a reason. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+const launcher = fileURLToPath(new URL('../bin/waxseal.js', import.meta.url));
+const waxseal = (...args: readonly string[]) =>
+  spawnSync(process.execPath, [launcher, ...args], { encoding: 'utf8' });
+
+const commands = [
+  [],
+  ['up'],
+  ['kms'],
+  ['kms', 'serve'],
+  ['plugin'],
+  ['plugin', 'aws'],
+  ['plugin', 'waxseal'],
+  ['plugin', 'local'],
+  ['apiserver'],
+  ['config'],
+  ['config', 'check'],
+  ['transform'],
+];
+
+for (const command of commands) {
+  test(`waxseal ${command.join(' ')} --help shows an example`, () => {
+    const { status, stdout } = waxseal(...command, '--help');
+    assert.equal(status, 0);
+    assert.match(stdout, /\nExamples?:\n {2}\$ (echo|waxseal) /);
+  });
+}
+
+for (const [args, reason] of [
+  [['nonsense'], /unknown command 'nonsense'/],
+  [['up', '--api-port', '70000'], /Expected a port/],
+  [['up', '--storage', 'redis://x'], /Expected lmdb/],
+  [['up', '--colour'], /unknown option '--colour'/],
+  [['plugin', 'local', '--listen', '/tmp/x'], /--keyring/],
+  [['plugin', 'waxseal', '--listen', '/tmp/x', '--key', 'k'], /needs --kms-endpoint and --credentials-file/],
+  [['transform', '--resource', 'secrets'], /--encryption-config/],
+  [['config', 'check'], /missing required argument 'file'/],
+] as const) {
+  test(`waxseal ${args.join(' ')} is a usage error`, () => {
+    const { status, stderr } = waxseal(...args);
+    assert.equal(status, 2, stderr);
+    assert.match(stderr, reason);
+  });
+}
