@@ -15,7 +15,7 @@ interface ErrorShape {
 const clientFault: ErrorShape = { status: 400, messageMember: 'message' };
 
 /** Every error the service answers with. One row, one shape. */
-export const AWS_ERRORS = {
+const AWS_ERRORS = {
   AccessDeniedException: { status: 400, messageMember: 'Message' },
   AlreadyExistsException: clientFault,
   ConflictException: clientFault,

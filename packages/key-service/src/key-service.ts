@@ -9,6 +9,7 @@ import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import type { PrincipalDirectory } from './access/principals.js';
 import { AuditJournal } from './audit/journal.js';
+import { createRandomPool } from './crypto/random-pool.js';
 import { ensureKey, type EnsuredKey, type EnsureKeyRequest } from './ensure-key.js';
 import { KeyServiceError } from './errors.js';
 import { createAwsJsonProtocol } from './http/aws-json.js';
@@ -85,7 +86,15 @@ export async function startKeyService(options: KeyServiceOptions): Promise<KeySe
     const journal = await AuditJournal.open({ folder: join(dataDir, 'audit'), now, logger });
     closers.push(() => journal.close());
 
-    const services: KeyServices = { keys, vault, lifecycle, principals, now, randomBytes };
+    const services: KeyServices = {
+      keys,
+      vault,
+      lifecycle,
+      principals,
+      now,
+      randomBytes,
+      publicRandomBytes: createRandomPool(randomBytes),
+    };
     const recorder = createCallRecorder({
       journal,
       metrics: createMetrics(registry),

@@ -7,7 +7,7 @@
 import { depth, isJsonObject } from '../http/json-body.js';
 import { compileGlob, type Glob } from './glob.js';
 
-export interface Statement {
+interface Statement {
   readonly sid: string | undefined;
   readonly effect: 'Allow' | 'Deny';
   readonly matchesAction: Glob;

@@ -32,7 +32,7 @@ export interface AuditedCall {
 }
 
 /** The account whose trail records calls of callers who could not prove who they are. */
-export const UNAUTHENTICATED_ACCOUNT = '000000000000';
+const UNAUTHENTICATED_ACCOUNT = '000000000000';
 
 /** Calls the process makes for itself are recorded under this name. */
 const OWN_NAME = 'waxseal.internal';

@@ -22,7 +22,7 @@ const KEY_ID_AT = ACCOUNT_AT + ACCOUNT_BYTES;
 const MATERIAL_AT = KEY_ID_AT + KEY_ID_BYTES;
 const SALT_AT = MATERIAL_AT + MATERIAL_ID_BYTES;
 const NONCE_AT = SALT_AT + SALT_BYTES;
-export const HEADER_BYTES = NONCE_AT + NONCE_BYTES;
+const HEADER_BYTES = NONCE_AT + NONCE_BYTES;
 
 /** Shortest and longest blob: an empty and a 4,096-byte plaintext fit, and nothing much bigger is ever parsed. */
 export const MIN_BLOB_BYTES = HEADER_BYTES + TAG_BYTES;

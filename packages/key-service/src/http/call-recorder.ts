@@ -12,7 +12,7 @@ import type { Call } from '../operations/call.js';
 import type { Output } from '../operations/operation.js';
 import type { HttpRequest } from './message.js';
 
-export interface CallOutcome {
+interface CallOutcome {
   readonly eventName: string;
   readonly readOnly: boolean;
   readonly accessKey?: AccessKey | undefined;
@@ -22,7 +22,7 @@ export interface CallOutcome {
   readonly error?: AwsError | undefined;
 }
 
-export interface StartedCall {
+interface StartedCall {
   readonly requestId: string;
   /** Records the outcome. Resolves with the error to answer with, undefined for success; when the record cannot be written, that is the error. */
   finish(outcome: CallOutcome): Promise<AwsError | undefined>;

@@ -51,7 +51,7 @@ export function unpackKeyId(source: Buffer, at: number): PackedKeyId | undefined
   return { multiRegion: kind === KIND_MULTI_REGION, hex: source.toString('hex', at + 1, at + KEY_ID_BYTES) };
 }
 
-export const PARTITION = 'aws';
+const PARTITION = 'aws';
 
 export function keyArn(region: string, accountId: string, keyId: string): string {
   return `arn:${PARTITION}:kms:${region}:${accountId}:key/${keyId}`;
@@ -69,7 +69,7 @@ export type KeyReference =
   | { readonly kind: 'malformed-id' }
   | { readonly kind: 'malformed-arn' };
 
-export interface ArnScope {
+interface ArnScope {
   readonly region: string;
   readonly accountId: string;
 }

@@ -13,6 +13,8 @@ export interface KeyServices {
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   readonly randomBytes: (size: number) => Buffer;
+  /** The same, pooled: for salts and nonces, which the answer makes public anyway. */
+  readonly publicRandomBytes: (size: number) => Buffer;
 }
 
 export interface Call {

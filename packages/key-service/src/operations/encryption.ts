@@ -30,7 +30,7 @@ export function sealMessage(
   plaintext: Buffer,
   context: EncryptionContext | undefined,
 ): SealedMessage {
-  const { vault, randomBytes } = call.services;
+  const { vault, publicRandomBytes } = call.services;
   const material = currentMaterial(key);
   const name = { accountId: key.accountId, keyId: key.keyId, materialId: material.materialId };
   const blob = sealBlob(
@@ -38,7 +38,7 @@ export function sealMessage(
     vault.open(key, material),
     encodeEncryptionContext(context),
     plaintext,
-    randomBytes,
+    publicRandomBytes,
   );
   noteMaterial(call, material.materialId);
   return { blob, materialId: material.materialId };

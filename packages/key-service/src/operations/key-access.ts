@@ -16,7 +16,7 @@ import type { KeyRule } from './operation.js';
 /** Compiled once per version of a key: a changed key is another record object. */
 const compiledPolicies = new WeakMap<KeyRecord, CompiledPolicy>();
 
-export function keyPolicyOf(key: KeyRecord): CompiledPolicy {
+function keyPolicyOf(key: KeyRecord): CompiledPolicy {
   let policy = compiledPolicies.get(key);
   if (policy === undefined) {
     policy = compilePolicy(key.policy, 'key');
@@ -45,7 +45,7 @@ export function useKey(call: Call, key: KeyRecord, action: string, states: KeySt
   checkKeyState(key, states);
 }
 
-export function keyAccess(call: Call, key: KeyRecord, action: string): AccessRequest {
+function keyAccess(call: Call, key: KeyRecord, action: string): AccessRequest {
   return {
     principal: call.principal,
     action,
@@ -64,7 +64,7 @@ export function authorizeWithoutKey(call: Call, action: string, resource: string
   authorize({ principal: call.principal, action, resource, resourceAccountId: accountOf(call) });
 }
 
-export function keyNotFound(arn: string): AwsError {
+function keyNotFound(arn: string): AwsError {
   return new AwsError('NotFoundException', `Key '${arn}' does not exist`);
 }
 

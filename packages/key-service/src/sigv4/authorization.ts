@@ -10,7 +10,7 @@ import { type HttpRequest, splitTarget } from '../http/message.js';
 export const ALGORITHM = 'AWS4-HMAC-SHA256';
 
 /** `Credential=<access key id>/<day>/<region>/<service>/aws4_request`. */
-export interface CredentialScope {
+interface CredentialScope {
   readonly accessKeyId: string;
   /** YYYYMMDD. */
   readonly day: string;
@@ -28,7 +28,7 @@ export interface Authorization {
   /** YYYYMMDDTHHMMSSZ. */
   readonly timestamp: string;
   /** Presigned only: seconds the URL stays valid. */
-  readonly expiresSeconds?: number;
+  readonly expiresSeconds?: number | undefined;
   readonly securityToken: string | undefined;
   /** The query the signature covers: `X-Amz-Signature` taken out. */
   readonly signedQuery: string;
@@ -115,8 +115,11 @@ function parsePresigned(query: string): Authorization {
   checkTimestamp(timestamp);
   // Services other than S3 take a URL without X-Amz-Expires; it then lives as long as the clock skew allows.
   const expires = parameters.get('X-Amz-Expires');
-  const expiresSeconds = expires === null ? 0 : Number(expires);
-  if (!Number.isInteger(expiresSeconds) || expiresSeconds < 0 || expiresSeconds > MAX_EXPIRES_SECONDS) {
+  const expiresSeconds = expires === null ? undefined : Number(expires);
+  if (
+    expiresSeconds !== undefined &&
+    (!Number.isInteger(expiresSeconds) || expiresSeconds < 0 || expiresSeconds > MAX_EXPIRES_SECONDS)
+  ) {
     throw incomplete('X-Amz-Expires must be a number of seconds between 0 and 604800.');
   }
   const signature = required('X-Amz-Signature');
@@ -126,7 +129,7 @@ function parsePresigned(query: string): Authorization {
     signedHeaders: splitSignedHeaders(required('X-Amz-SignedHeaders')),
     signature,
     timestamp,
-    expiresSeconds,
+    ...(expiresSeconds === undefined ? {} : { expiresSeconds }),
     securityToken: parameters.get('X-Amz-Security-Token') ?? undefined,
     signedQuery: query
       .split('&')

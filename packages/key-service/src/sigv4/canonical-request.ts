@@ -50,7 +50,7 @@ export function canonicalUri(path: string): string {
 }
 
 /** Names and values encoded alike, sorted by name, then by value. */
-export function canonicalQuery(query: string): string {
+function canonicalQuery(query: string): string {
   if (query === '') return '';
   return query
     .split('&')

@@ -104,8 +104,8 @@ async function sign({
   return toRequest('POST', queryText === '' ? path : `${path}?${queryText}`, signed.headers, body);
 }
 
-async function presign(expiresIn: number, signedAtMs = NOW): Promise<HttpRequest> {
-  const signed = await signer('sts').presign(
+async function presign(expiresIn: number, signedAtMs = NOW, service = 'sts'): Promise<HttpRequest> {
+  const signed = await signer(service).presign(
     {
       method: 'GET',
       protocol: 'https:',
@@ -361,6 +361,19 @@ test('a presigned URL', async () => {
   assert.ok(verifier.verify(await presign(3600, NOW - 3_600_000), 'sts'));
   refuses(
     await presign(3600, NOW - 3_601_000),
+    'InvalidSignatureException',
+    /^Signature expired: /,
+    verifier,
+    'sts',
+  );
+});
+
+test('a presigned URL of another service than STS lives as long as it asks for', async () => {
+  assert.ok(verifier.verify(await presign(60, NOW - 60_000, 'kms'), 'kms'));
+  refuses(await presign(60, NOW - 61_000, 'kms'), 'InvalidSignatureException', /^Signature expired: /);
+  assert.ok(verifier.verify(await presign(60, NOW - 15 * 60_000), 'sts'));
+  refuses(
+    await presign(60, NOW - 15 * 60_000 - 1000),
     'InvalidSignatureException',
     /^Signature expired: /,
     verifier,

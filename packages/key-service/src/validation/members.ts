@@ -63,7 +63,7 @@ function readMembers<M extends Members>(
   return input as InputOf<M>;
 }
 
-export function validationErrors(violations: readonly string[]): AwsError {
+function validationErrors(violations: readonly string[]): AwsError {
   const many = violations.length === 1 ? '1 validation error' : `${violations.length} validation errors`;
   return new AwsError('ValidationException', `${many} detected: ${violations.join('; ')}`);
 }
