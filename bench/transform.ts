@@ -4,12 +4,14 @@
  * `createEncryptionAtRest`, as the API server does it: rules, dispatch, metrics and reload included.
  *
  * Run: `npx tsc -b bench && node bench/dist/transform.js`. Rounds of all cases alternate, so that a noisy neighbour
- * hits each alike; the medians of the rounds are compared. One core; no I/O; the KMS answers from memory once.
+ * hits each alike; each begins with the garbage of the one before collected; the medians of the rounds are compared. One core; no I/O; the KMS answers from memory once.
  */
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { createEncryptionAtRest } from '@waxseal/encryption-config';
 import {
   createAesCbcTransformer,
@@ -162,8 +164,12 @@ for (const [name, transformer] of Object.entries(staticProviders)) {
   add(`${name} read`, (i) => check(transformer.transformFromStorage(stored[i % VALUES] as Buffer, keyOf(i))));
 }
 
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
+
 function round(one: Case, durationMs: number): { readonly perSecond: number; readonly micros: number[] } {
   const micros: number[] = [];
+  collectGarbage();
   const start = process.hrtime.bigint();
   const end = start + BigInt(durationMs) * 1_000_000n;
   let i = 0;

@@ -36,7 +36,7 @@ export interface KeyConfiguration {
   readonly secret: string;
 }
 
-export type IdentityConfiguration = Readonly<Record<string, never>>;
+type IdentityConfiguration = Readonly<Record<string, never>>;
 
 export interface KmsConfiguration {
   /** `v1` (default) or `v2`. */

@@ -6,8 +6,8 @@
  */
 import type { Clock } from './clock.js';
 
-export const HEALTHY_TTL_MS = 20_000;
-export const UNHEALTHY_TTL_MS = 3000;
+const HEALTHY_TTL_MS = 20_000;
+const UNHEALTHY_TTL_MS = 3000;
 
 /** One plugin that can be asked whether it works. */
 export interface KmsProbe {

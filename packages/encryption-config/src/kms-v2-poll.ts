@@ -10,8 +10,8 @@ import type { Logger } from 'pino';
 import type { Clock } from './clock.js';
 import type { KmsProbe } from './health.js';
 
-export const HEALTHY_POLL_MS = 60_000;
-export const UNHEALTHY_POLL_MS = 10_000;
+const HEALTHY_POLL_MS = 60_000;
+const UNHEALTHY_POLL_MS = 10_000;
 
 /**
  * Checks once, then for ever until `signal` aborts. Resolves after the first check, whatever its outcome: a plugin that

@@ -26,7 +26,7 @@ import { EncryptionConfigError, joinMessages } from './errors.js';
 import { createCachedCheck, type KmsProbe } from './health.js';
 
 /** How long a write state may be used after the last good Status. */
-export const WRITE_STATE_TTL_MS = 3 * 60_000;
+const WRITE_STATE_TTL_MS = 3 * 60_000;
 
 /** `v2beta1` is what plugins of the beta answer; the two mean the same. */
 const VERSIONS: readonly string[] = ['v2', 'v2beta1'];

@@ -17,7 +17,7 @@ import { parseDocument, type Plain } from './document.js';
 import { parseDuration } from './duration.js';
 import type { FieldError } from './field-error.js';
 
-export const DEFAULT_KMS_TIMEOUT_MS = 3000;
+const DEFAULT_KMS_TIMEOUT_MS = 3000;
 const DEFAULT_KMS_API_VERSION = 'v1';
 const DEFAULT_KMS_V1_CACHE_SIZE = 1000;
 

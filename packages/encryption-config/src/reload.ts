@@ -14,7 +14,7 @@ import { EncryptionConfigError } from './errors.js';
 import type { LoadedConfiguration } from './load.js';
 import type { EncryptionMetrics } from './metrics.js';
 
-export const RELOAD_POLL_MS = 60_000;
+const RELOAD_POLL_MS = 60_000;
 const HEALTH_POLL_MS = 100;
 const MIN_HEALTH_WAIT_MS = 10_000;
 

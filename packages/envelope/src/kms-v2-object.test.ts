@@ -139,7 +139,7 @@ test('property: any bytes decode or are refused with an EnvelopeError', () => {
 test('the head of the encrypted data is as long as said, at every varint size', () => {
   for (const length of [1, 127, 128, 16_383, 16_384, 2_097_151, 2_097_152]) {
     const body = Buffer.alloc(length + 8);
-    const start = writeEncryptedDataHead(body, length);
+    const start = writeEncryptedDataHead(body, 0, length);
     assert.equal(start, encryptedDataHeadBytes(length));
     assert.deepEqual(locateEncryptedData(body), { start, end: start + length });
     assert.equal(locateEncryptedData(body.subarray(0, start + length - 1)), undefined);

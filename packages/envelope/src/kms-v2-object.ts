@@ -14,10 +14,10 @@ import { EnvelopeError, errorMessage } from './errors.js';
 export const DEK_SOURCE_TYPE = { AES_GCM_KEY: 0, HKDF_SHA256_XNONCE_AES_GCM_SEED: 1 } as const;
 export type DekSourceType = (typeof DEK_SOURCE_TYPE)[keyof typeof DEK_SOURCE_TYPE];
 
-export const MAX_KEY_ID_BYTES = 1024;
-export const MAX_ENCRYPTED_DEK_SOURCE_BYTES = 1024;
+const MAX_KEY_ID_BYTES = 1024;
+const MAX_ENCRYPTED_DEK_SOURCE_BYTES = 1024;
 /** Keys and values of all annotations together. */
-export const MAX_ANNOTATIONS_BYTES = 32 * 1024;
+const MAX_ANNOTATIONS_BYTES = 32 * 1024;
 
 export type Annotations = Readonly<Record<string, Buffer>>;
 
@@ -64,7 +64,7 @@ export function decodeEncryptedObject(body: Buffer): EncryptedObject {
 export function encodeEncryptedObject(object: EncryptedObject): Buffer {
   if (object.encryptedData.length === 0) throw new EnvelopeError('malformed', 'encrypted data is empty');
   const head = Buffer.alloc(encryptedDataHeadBytes(object.encryptedData.length));
-  writeEncryptedDataHead(head, object.encryptedData.length);
+  writeEncryptedDataHead(head, 0, object.encryptedData.length);
   return Buffer.concat([head, object.encryptedData, encodeDekSource(object)]);
 }
 
@@ -75,10 +75,10 @@ export function encryptedDataHeadBytes(length: number): number {
   return bytes;
 }
 
-/** Writes field 1's tag and length at the start of `target`; returns where the encrypted data begins. */
-export function writeEncryptedDataHead(target: Buffer, length: number): number {
-  target[0] = ENCRYPTED_DATA_TAG;
-  let offset = 1;
+/** Writes field 1's tag and length at `start`; returns where the encrypted data begins. */
+export function writeEncryptedDataHead(target: Buffer, start: number, length: number): number {
+  let offset = start;
+  target[offset++] = ENCRYPTED_DATA_TAG;
   let rest = length;
   for (; rest > 0x7f; rest >>>= 7) target[offset++] = (rest & 0x7f) | 0x80;
   target[offset++] = rest;
@@ -133,12 +133,12 @@ export function encodeDekSource(source: DekSource): Buffer {
 }
 
 /** Annotations in one order, so that equal sources have equal bytes. */
-export function sortedEntries(annotations: Annotations): readonly (readonly [string, Buffer])[] {
+function sortedEntries(annotations: Annotations): readonly (readonly [string, Buffer])[] {
   return Object.entries(annotations).toSorted(([a], [b]) => (a < b ? -1 : 1));
 }
 
 /** @throws EnvelopeError `malformed` when a mandatory field is empty, `limit-exceeded` when one is too long */
-export function validateDekSource(source: DekSource): void {
+function validateDekSource(source: DekSource): void {
   const dekBytes = source.encryptedDekSource.length;
   if (dekBytes === 0) {
     throw new EnvelopeError(

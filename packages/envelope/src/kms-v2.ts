@@ -19,9 +19,9 @@ import {
   type DekSource,
 } from './kms-v2-object.js';
 import { assertWritable, type KmsV2WriteState } from './kms-v2-write-state.js';
-import type { TransformationType } from './prefix.js';
+import type { HeadroomTransformer, TransformationType } from './prefix.js';
 import { createRandomFill, newRequestUid, type RandomBytes } from './randomness.js';
-import type { MaybePromise, Opened, Transformer } from './transformer.js';
+import type { MaybePromise, Opened } from './transformer.js';
 
 /** How long an unwrapped DEK source is kept after its last use for writing or its unwrapping. */
 export const DEK_SOURCE_TTL_MS = 24 * 60 * 60 * 1000;
@@ -82,7 +82,7 @@ const RENEW_AFTER_MS = 60_000;
  * `stale` is true when the key id or the source type differ from the present write state's. Without a write state
  * reads go on and nothing is stale: no write could make it better.
  */
-export function createKmsV2Transformer(options: KmsV2Options): Transformer {
+export function createKmsV2Transformer(options: KmsV2Options): HeadroomTransformer {
   const observer = options.observer ?? IGNORE;
   const fillRandom = createRandomFill(options.randomBytes);
   const derivedKeys = createDerivedKeyCache(options.maxDerivedKeys ?? DEFAULT_MAX_DERIVED_KEYS);
@@ -165,6 +165,27 @@ export function createKmsV2Transformer(options: KmsV2Options): Transformer {
     encodings.set(name, cached);
   };
 
+  const seal = (headroomBytes: number, data: Buffer, authenticatedData: Buffer): Buffer => {
+    const state = options.getState();
+    if (state === undefined) {
+      throw new EnvelopeError(
+        'no-write-state',
+        'the KMS plugin has not given a key to write with yet: check that it runs, that its socket is the configured endpoint, and /readyz',
+      );
+    }
+    const nowMs = options.nowMs();
+    assertWritable(state, nowMs);
+    rememberWriteState(state, nowMs);
+    const sealedBytes = data.length + SEED_OVERHEAD_BYTES;
+    const dataStart = headroomBytes + encryptedDataHeadBytes(sealedBytes);
+    const body = Buffer.allocUnsafe(dataStart + sealedBytes + state.encodedSource.length);
+    writeEncryptedDataHead(body, headroomBytes, sealedBytes);
+    state.dek.sealInto(data, authenticatedData, body, dataStart, fillRandom);
+    state.encodedSource.copy(body, dataStart + sealedBytes);
+    observer.keyIdUsed('to_storage', state.keyId);
+    return body;
+  };
+
   return {
     transformFromStorage(body: Buffer, authenticatedData: Buffer): MaybePromise<Opened> {
       const place = locateEncryptedData(body);
@@ -192,26 +213,8 @@ export function createKmsV2Transformer(options: KmsV2Options): Transformer {
       return cached === undefined ? unwrapOnce(name, object).then(opened) : opened(cached);
     },
 
-    transformToStorage(data: Buffer, authenticatedData: Buffer): Buffer {
-      const state = options.getState();
-      if (state === undefined) {
-        throw new EnvelopeError(
-          'no-write-state',
-          'the KMS plugin has not given a key to write with yet: check that it runs, that its socket is the configured endpoint, and /readyz',
-        );
-      }
-      const nowMs = options.nowMs();
-      assertWritable(state, nowMs);
-      rememberWriteState(state, nowMs);
-      const sealedBytes = data.length + SEED_OVERHEAD_BYTES;
-      const headBytes = encryptedDataHeadBytes(sealedBytes);
-      const body = Buffer.allocUnsafe(headBytes + sealedBytes + state.encodedSource.length);
-      writeEncryptedDataHead(body, sealedBytes);
-      state.dek.sealInto(data, authenticatedData, body, headBytes, fillRandom);
-      state.encodedSource.copy(body, headBytes + sealedBytes);
-      observer.keyIdUsed('to_storage', state.keyId);
-      return body;
-    },
+    transformToStorage: (data, authenticatedData) => seal(0, data, authenticatedData),
+    transformToStorageAfter: seal,
   };
 }
 

@@ -15,6 +15,14 @@ export interface PrefixedTransformer {
   readonly transformer: Transformer;
 }
 
+/**
+ * A transformer that can leave room for the prefix in front of what it writes, which saves a copy of every value. The
+ * first `headroomBytes` of the result are the caller's to fill.
+ */
+export interface HeadroomTransformer extends Transformer {
+  transformToStorageAfter(headroomBytes: number, data: Buffer, authenticatedData: Buffer): Buffer;
+}
+
 export type TransformationType = 'from_storage' | 'to_storage';
 
 /** Sees every transformation, for metrics. Runs inside the read or write: keep it cheap. */
@@ -98,6 +106,17 @@ export function createPrefixTransformer(options: PrefixTransformerOptions): Tran
     throw noMatch;
   };
 
+  const seal = (data: Buffer, authenticatedData: Buffer): MaybePromise<Buffer> => {
+    const { transformer, prefixBytes } = first;
+    if (hasHeadroom(transformer)) {
+      const stored = transformer.transformToStorageAfter(prefixBytes.length, data, authenticatedData);
+      prefixBytes.copy(stored);
+      return stored;
+    }
+    const body = transformer.transformToStorage(data, authenticatedData);
+    return body instanceof Promise ? body.then(prefixed) : prefixed(body);
+  };
+
   const prefixed = (body: Buffer): Buffer => {
     const prefixLength = first.prefixBytes.length;
     if (prefixLength === 0) return body;
@@ -113,8 +132,7 @@ export function createPrefixTransformer(options: PrefixTransformerOptions): Tran
     },
     transformToStorage(data: Buffer, authenticatedData: Buffer): MaybePromise<Buffer> {
       const startMark = observer.start();
-      const sealed = (body: Buffer): Buffer => {
-        const stored = prefixed(body);
+      const sealed = (stored: Buffer): Buffer => {
         observer.end('to_storage', first.prefix, startMark, undefined);
         return stored;
       };
@@ -122,15 +140,19 @@ export function createPrefixTransformer(options: PrefixTransformerOptions): Tran
         observer.end('to_storage', first.prefix, startMark, error);
         throw error;
       };
+      let stored: MaybePromise<Buffer>;
       try {
-        const body = first.transformer.transformToStorage(data, authenticatedData);
-        if (!(body instanceof Promise)) return sealed(body);
-        return body.then(sealed, failed);
+        stored = seal(data, authenticatedData);
       } catch (error) {
         return failed(error);
       }
+      return stored instanceof Promise ? stored.then(sealed, failed) : sealed(stored);
     },
   };
+}
+
+function hasHeadroom(transformer: Transformer): transformer is HeadroomTransformer {
+  return 'transformToStorageAfter' in transformer;
 }
 
 /** A loop, because prefixes are short: a native comparison costs more than it saves. */
