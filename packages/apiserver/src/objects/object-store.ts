@@ -27,7 +27,7 @@ export interface Guard {
   readonly revision: number;
 }
 
-export type WriteOutcome =
+type WriteOutcome =
   | { readonly kind: 'written'; readonly revision: number }
   /** The object is not in the state that was asked for. */
   | { readonly kind: 'changed' }

@@ -12,7 +12,7 @@ import type { ObjectStore } from './object-store.js';
 import type { Schedule } from './schedule.js';
 import { objectKeyPrefix, type StoredResource } from './storage-key.js';
 
-export interface Subscriber {
+interface Subscriber {
   /** Ascending; every change is reported exactly once. */
   onChange(change: Change): void;
   /** Every change up to `revision` has been reported. */

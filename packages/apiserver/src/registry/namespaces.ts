@@ -11,7 +11,7 @@ import { invalidValue, type FieldError } from './validation/field-error.js';
 import { nameIsDnsLabel, qualifiedNameErrors } from './validation/names.js';
 
 export const NAMESPACE_FINALIZER = 'kubernetes';
-export const NAMESPACE_NAME_LABEL = 'kubernetes.io/metadata.name';
+const NAMESPACE_NAME_LABEL = 'kubernetes.io/metadata.name';
 
 /** Of a namespace: what must happen before it may go. */
 export function specFinalizers(namespace: KubeObject): readonly string[] {

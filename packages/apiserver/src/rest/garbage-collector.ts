@@ -12,16 +12,16 @@
  */
 import { ApiError } from '../errors.js';
 import { apiServerUser } from '../auth/users.js';
-import type { KubeObject, OwnerReference } from '../object.js';
+import type { KubeObject } from '../object.js';
 import type { StoredObject } from '../objects/object-store.js';
 import { parseObjectKey } from '../objects/storage-key.js';
-import { apiVersionOf } from '../objects/stored-object.js';
 import { isKubeProtobuf } from '../schema/protobuf.js';
 import { FOREGROUND_FINALIZER, ORPHAN_FINALIZER } from '../registry/validation/object-meta.js';
 import type { RemovalListener, RestContext, StoredEntry } from './context.js';
 import { deleteObject } from './delete.js';
 import { decode } from './get.js';
 import { keyAfter } from './continue-token.js';
+import { OwnerStates } from './owner-states.js';
 import { guaranteedUpdate, MissingObject } from './update.js';
 
 export interface GarbageCollector extends RemovalListener {
@@ -195,55 +195,6 @@ function mayConcern({ bytes }: StoredObject): boolean {
 
 function collectorFinalizer(object: KubeObject): string | undefined {
   return object.metadata.finalizers?.find((f) => f === ORPHAN_FINALIZER || f === FOREGROUND_FINALIZER);
-}
-
-/** What has become of an owner. `unknown`: of a kind that is not served here, so never touched. */
-type OwnerState = 'there' | 'gone' | 'foreground' | 'orphaning' | 'unknown';
-
-/** Looks each owner up once per pass. */
-class OwnerStates {
-  readonly #context: RestContext;
-  readonly #known = new Map<string, Promise<OwnerState>>();
-
-  constructor(context: RestContext) {
-    this.#context = context;
-  }
-
-  of(reference: OwnerReference, namespace: string): Promise<OwnerState> {
-    const id = JSON.stringify([
-      namespace,
-      reference.apiVersion,
-      reference.kind,
-      reference.name,
-      reference.uid,
-    ]);
-    let state = this.#known.get(id);
-    if (state === undefined) {
-      state = this.#look(reference, namespace);
-      this.#known.set(id, state);
-    }
-    return state;
-  }
-
-  async #look(reference: OwnerReference, namespace: string): Promise<OwnerState> {
-    const entry = this.#context.entries.find(
-      ({ definition }) =>
-        definition.kind === reference.kind && apiVersionOf(definition) === reference.apiVersion,
-    );
-    // A cluster-scoped dependent cannot have a namespaced owner: nothing can be said about it.
-    if (entry === undefined || (entry.definition.namespaced && namespace === '')) return 'unknown';
-    const { object } = await this.#context.objects.get({
-      resource: entry.definition,
-      namespace: entry.definition.namespaced ? namespace : '',
-      name: reference.name,
-    });
-    if (object === undefined) return 'gone';
-    const { metadata } = decode(entry, object);
-    if (metadata.uid !== reference.uid) return 'gone';
-    if (metadata.deletionTimestamp === undefined) return 'there';
-    if (metadata.finalizers?.includes(FOREGROUND_FINALIZER) === true) return 'foreground';
-    return metadata.finalizers?.includes(ORPHAN_FINALIZER) === true ? 'orphaning' : 'there';
-  }
 }
 
 const backgroundDelete = {

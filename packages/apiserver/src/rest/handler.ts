@@ -7,7 +7,7 @@
 import type { EncryptionAtRest } from '@waxseal/encryption-config';
 import type { Store } from '@waxseal/storage';
 import type { Logger } from 'pino';
-import { Counter, Gauge, type Registry } from 'prom-client';
+import type { Registry } from 'prom-client';
 import { createNamespaceLifecycle, type NamespaceState } from '../admission/namespace-lifecycle.js';
 import type { AuthHooksFactory } from '../auth/hooks.js';
 import {
@@ -43,6 +43,7 @@ import { patch } from './patch.js';
 import { fromStore, methodNotSupported, notFound } from './status-errors.js';
 import { requestToken } from './token-request.js';
 import { update } from './update.js';
+import { createWatchMetrics } from './watch-metrics.js';
 import { watch } from './watch.js';
 
 export interface RestHandlerOptions {
@@ -164,7 +165,7 @@ export async function createRestHandler(options: RestHandlerOptions): Promise<Ru
   namespaceController.start(context);
   collector.start(context);
   const cancelFirstScan = schedule(() => collector.scanAll(), FIRST_SCAN_MS);
-  const metrics = createMetrics(options.registry);
+  const metrics = createWatchMetrics(options.registry);
 
   const dispatch = (request: RestRequest): Promise<RestResponse> | RestResponse => {
     const { resource, subresource } = request;
@@ -255,55 +256,4 @@ async function answerReview(context: RestContext, request: RestRequest): Promise
 
 function isReview<T extends object>(reviews: T, kind: string): kind is string & keyof T {
   return Object.hasOwn(reviews, kind);
-}
-
-interface RestMetrics {
-  counted(resource: ResourceDefinition, response: RestResponse): RestResponse;
-}
-
-/** Names of the reference, so that its dashboards work. */
-function createMetrics(registry: Registry): RestMetrics {
-  const watchers = new Gauge({
-    name: 'apiserver_registered_watchers',
-    help: 'Watches that are being served, by resource.',
-    labelNames: ['group', 'version', 'resource'],
-    registers: [registry],
-  });
-  const events = new Counter({
-    name: 'apiserver_watch_events_total',
-    help: 'Events sent to watching clients, by resource.',
-    labelNames: ['group', 'version', 'resource'],
-    registers: [registry],
-  });
-  return {
-    counted(resource, response) {
-      if (response.kind !== 'watch') return response;
-      const labels = { group: resource.group, version: resource.version, resource: resource.resource };
-      return {
-        kind: 'watch',
-        start(sink) {
-          let open = true;
-          const closed = (): void => {
-            if (open) watchers.dec(labels);
-            open = false;
-          };
-          watchers.inc(labels);
-          const stop = response.start({
-            onEvent(event) {
-              events.inc(labels);
-              sink.onEvent(event);
-            },
-            onEnd() {
-              closed();
-              sink.onEnd();
-            },
-          });
-          return () => {
-            closed();
-            stop();
-          };
-        },
-      };
-    },
-  };
 }

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { ApiError } from '../errors.js';
-import { createHarness, transformerOf, type Harness } from './testing/harness.js';
+import { transformerOf } from './testing/encryption.js';
+import { createHarness, type Harness } from './testing/harness.js';
 
 let h: Harness;
 before(async () => {

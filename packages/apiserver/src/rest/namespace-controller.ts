@@ -7,7 +7,7 @@
  */
 import { ApiError } from '../errors.js';
 import { apiServerUser } from '../auth/users.js';
-import { parseObjectKey } from '../objects/storage-key.js';
+import { objectKey, parseObjectKey } from '../objects/storage-key.js';
 import { NAMESPACE_FINALIZER, specFinalizers } from '../registry/namespaces.js';
 import { keyAfter } from './continue-token.js';
 import type { RestContext, StoredEntry } from './context.js';
@@ -116,9 +116,10 @@ async function ensureServiceAccount(
   entry: StoredEntry,
   namespace: string,
 ): Promise<boolean> {
-  const ref = { resource: entry.definition, namespace, name: DEFAULT_SERVICE_ACCOUNT };
-  const { object } = await context.objects.get(ref);
-  if (object !== undefined) return true;
+  const key = objectKey({ resource: entry.definition, namespace, name: DEFAULT_SERVICE_ACCOUNT });
+  // Only whether it is there matters, so nothing is opened.
+  const { count } = await context.objects.store.range({ key, countOnly: true });
+  if (count > 0) return true;
   try {
     await createObject(
       context,

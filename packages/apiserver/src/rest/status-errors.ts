@@ -17,7 +17,7 @@ export interface Qualified {
 export const OPTIMISTIC_LOCK_MESSAGE =
   'the object has been modified; please apply your changes to the latest version and try again';
 
-export function qualifiedName(of: Qualified): string {
+function qualifiedName(of: Qualified): string {
   return of.group === '' ? of.resource : `${of.resource}.${of.group}`;
 }
 

@@ -5,10 +5,8 @@
  * as it appears in `details.causes`.
  */
 
-export type FieldErrorType =
-  | 'FieldValueNotFound'
+type FieldErrorType =
   | 'FieldValueRequired'
-  | 'FieldValueDuplicate'
   | 'FieldValueInvalid'
   | 'FieldValueNotSupported'
   | 'FieldValueForbidden'
@@ -29,10 +27,6 @@ export function required(field: string, detail = ''): FieldError {
 /** Never give it a secret as `value`: it is printed. */
 export function invalidValue(field: string, value: unknown, detail: string): FieldError {
   return { type: 'FieldValueInvalid', field, message: `Invalid value: ${print(value)}${suffix(detail)}` };
-}
-
-export function duplicate(field: string, value: unknown): FieldError {
-  return { type: 'FieldValueDuplicate', field, message: `Duplicate value: ${print(value)}` };
 }
 
 export function notSupported(field: string, value: unknown, supported: readonly string[]): FieldError {

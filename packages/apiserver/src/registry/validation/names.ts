@@ -73,7 +73,7 @@ export function dnsLabelErrors(value: string): readonly string[] {
   return errors;
 }
 
-export function dnsSubdomainErrors(value: string): readonly string[] {
+function dnsSubdomainErrors(value: string): readonly string[] {
   if (value.length <= MAX_SUBDOMAIN_CHARACTERS && dnsSubdomainPattern.test(value)) return NONE;
   const errors: string[] = [];
   if (value.length > MAX_SUBDOMAIN_CHARACTERS) errors.push(maxLength(MAX_SUBDOMAIN_CHARACTERS));

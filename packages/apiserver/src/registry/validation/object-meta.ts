@@ -10,7 +10,7 @@ import { forbiddenField, invalidValue, required, tooLong, type FieldError } from
 import { labelValueErrors, nameIsDnsLabel, qualifiedNameErrors, type NameRule } from './names.js';
 
 /** Keys and values of all annotations together. */
-export const MAX_ANNOTATIONS_BYTES = 256 * 1024;
+const MAX_ANNOTATIONS_BYTES = 256 * 1024;
 
 export const ORPHAN_FINALIZER = 'orphan';
 export const FOREGROUND_FINALIZER = 'foregroundDeletion';
@@ -75,7 +75,7 @@ export function validateObjectMetaUpdate(meta: ObjectMeta, old: ObjectMeta): Fie
   return errors;
 }
 
-export function validateLabels(labels: Record<string, string> | undefined, field: string): FieldError[] {
+function validateLabels(labels: Record<string, string> | undefined, field: string): FieldError[] {
   const errors: FieldError[] = [];
   for (const key in labels) {
     const value = labels[key] as string;

@@ -1,15 +1,9 @@
 /** A REST layer over a fresh store, and short words for its verbs; for tests. */
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import {
-  createAesGcmTransformer,
-  createIdentityTransformer,
-  createPrefixTransformer,
-} from '@waxseal/envelope';
 import type { Transformer } from '@waxseal/envelope';
-import type { EncryptionAtRest } from '@waxseal/encryption-config';
 import { openLmdbStore, type Store } from '@waxseal/storage';
 import { pino } from 'pino';
 import { Registry } from 'prom-client';
@@ -29,44 +23,10 @@ import type {
   UserInfo,
   WatchRequest,
 } from '../contract.js';
+import { switchableEncryption, transformerOf } from './encryption.js';
 import { createRestHandler, type RunningRestHandler } from '../handler.js';
 
-export type JsonPatchBody = Extract<RestRequest, { verb: 'patch' }>['patch'];
-
-/** AES-GCM under the key derived from `secret`, and every older one readable. */
-export function transformerOf(...secrets: readonly string[]): Transformer {
-  return createPrefixTransformer({
-    transformers: [
-      ...secrets.map((secret) => ({
-        prefix: `k8s:enc:aesgcm:v1:${secret}:`,
-        transformer: createAesGcmTransformer({
-          key: createHash('sha256').update(secret).digest(),
-          randomBytes,
-        }),
-      })),
-      { prefix: '', transformer: createIdentityTransformer() },
-    ],
-  });
-}
-
-/** Encryption whose transformer can be exchanged under the running server, as a reload does. */
-export function switchableEncryption(
-  first: Transformer,
-): EncryptionAtRest & { use(next: Transformer): void } {
-  let current = first;
-  const stable: Transformer = {
-    transformFromStorage: (stored, authenticated) => current.transformFromStorage(stored, authenticated),
-    transformToStorage: (data, authenticated) => current.transformToStorage(data, authenticated),
-  };
-  return {
-    transformerFor: () => stable,
-    healthChecks: () => [],
-    close: async () => undefined,
-    use(next) {
-      current = next;
-    },
-  };
-}
+type JsonPatchBody = Extract<RestRequest, { verb: 'patch' }>['patch'];
 
 export interface Harness {
   readonly store: Store;
@@ -96,12 +56,14 @@ export interface Harness {
   watch(resource: string, namespace: string, query?: Partial<WatchRequest>): Promise<RunningTestWatch>;
   /** The bytes as they lie in storage. */
   stored(key: string): Promise<Buffer | undefined>;
+  /** Waits until the controllers have nothing left to write after the start. */
+  settled(): Promise<void>;
   /** Waits until `condition` gives something. */
   until<T>(condition: () => Promise<T | undefined> | T | undefined): Promise<T>;
   close(): Promise<void>;
 }
 
-export interface CallOptions {
+interface CallOptions {
   readonly user?: UserInfo;
   readonly dryRun?: boolean;
   readonly subresource?: string;
@@ -109,7 +71,7 @@ export interface CallOptions {
   readonly name?: string;
 }
 
-export interface ListAnswer {
+interface ListAnswer {
   readonly items: readonly KubeObject[];
   readonly names: readonly string[];
   readonly resourceVersion: string;
@@ -122,7 +84,7 @@ export interface WatchedEvent {
   readonly object: KubeObject;
 }
 
-export interface RunningTestWatch {
+interface RunningTestWatch {
   readonly events: readonly WatchedEvent[];
   readonly ended: boolean;
   /** Resolves with the first `count` events. */
@@ -275,6 +237,13 @@ export async function createHarness(
       );
     },
     stored: async (key) => (await store.get(Buffer.from(key))).kv?.value,
+    settled: async () => {
+      const { names } = await harness.list('namespaces', '');
+      await harness.until(async () => {
+        const accounts = await harness.list('serviceaccounts', '');
+        return accounts.names.length === names.length ? true : undefined;
+      });
+    },
     until: async (condition) => {
       for (let attempt = 0; attempt < 2000; attempt++) {
         const found = await condition();
