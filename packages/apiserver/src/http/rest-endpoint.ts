@@ -4,7 +4,6 @@
  * Source of the rule: kube-apiserver's installer (which verb is served where) and its handlers for create, get, list,
  * update, patch and delete, with their order of checks and their messages.
  */
-import type { IncomingMessage } from 'node:http';
 import { ApiError } from '../errors.js';
 import type { KubeObject } from '../object.js';
 import type { ResourceDefinition, SubresourceDefinition, Verb } from '../registry/resource.js';
@@ -12,7 +11,6 @@ import type {
   DeleteOptions,
   RestHandler,
   RestRequest,
-  RestResponse,
   RestTarget,
   UserInfo,
   WatchRequest,
@@ -21,20 +19,13 @@ import { badRequest, methodNotSupported } from '../rest/status-errors.js';
 import { readBody } from './body.js';
 import { decodeDeleteOptions, decodeObject, decodePatch, expectedKind, patchKindOf } from './decode.js';
 import type { Exchange } from './exchange.js';
-import type { Negotiate, Representation } from './negotiation.js';
+import type { Negotiate } from './negotiation.js';
 import { parseDeleteBody, parseDeleteQuery, parseListOptions, parseWriteOptions } from './query-options.js';
 import type { RepresentationContext } from './representation.js';
-import {
-  convertList,
-  convertObject,
-  encode,
-  listMetadata,
-  parseIncludeObject,
-  parseStored,
-  wholeList,
-} from './representation.js';
+import { parseIncludeObject } from './representation.js';
 import type { RequestInfo } from './request-info.js';
-import { sendBody, sendJsonList } from './respond.js';
+import { sendBody } from './respond.js';
+import { answerList, answerObject } from './rest-answer.js';
 import { serveWatch, type ServeWatchOptions } from './serve-watch.js';
 
 export interface RestEndpointOptions extends ServeWatchOptions {
@@ -212,54 +203,6 @@ export function createRestEndpoint(options: RestEndpointOptions): RestEndpoint {
     }
   }
 
-  async function answerList(
-    exchange: Exchange,
-    answer: Extract<RestResponse, { kind: 'list' }>,
-    representation: Representation,
-    context: RepresentationContext,
-  ): Promise<void> {
-    const { request, response } = exchange;
-    const { format, convert } = representation;
-    if (format === 'json' && convert === undefined) {
-      const { group, version, listKind } = answer.resource;
-      const head = `{"kind":${JSON.stringify(listKind)},"apiVersion":${JSON.stringify(group === '' ? version : `${group}/${version}`)},"metadata":${JSON.stringify(listMetadata(answer))},"items":[`;
-      await sendJsonList(request, response, Buffer.from(head), answer.items, Buffer.from(']}\n'));
-      return;
-    }
-    const objects = answer.items.map(parseStored);
-    const list =
-      convert === undefined
-        ? wholeList(objects, answer, answer.resource)
-        : convertList(objects, answer, convert, context);
-    const { contentType, body } = encode(list, format);
-    await sendBody(request, response, 200, contentType, body);
-  }
-
-  async function answerObject(
-    exchange: Exchange,
-    answer: Extract<RestResponse, { kind: 'object' }>,
-    representation: Representation,
-    context: RepresentationContext,
-    warnings: Warnings,
-  ): Promise<void> {
-    const { request, response } = exchange;
-    const { format, convert } = representation;
-    const all = answer.warnings.length === 0 ? warnings : [...warnings, ...answer.warnings];
-    if (format === 'json' && convert === undefined && !wantsPretty(request, exchange.query)) {
-      await sendBody(request, response, answer.code, 'application/json', answer.object, all);
-      return;
-    }
-    const object = parseStored(answer.object);
-    const value = convert === undefined ? object : convertObject(object, convert, context, true);
-    if (format === 'json' && wantsPretty(request, exchange.query)) {
-      const body = Buffer.from(`${JSON.stringify(value, null, 2)}\n`);
-      await sendBody(request, response, answer.code, 'application/json', body, all);
-      return;
-    }
-    const { contentType, body } = encode(value as Parameters<typeof encode>[0], format);
-    await sendBody(request, response, answer.code, contentType, body, all);
-  }
-
   return {
     route(info) {
       if (info.hasMore) return undefined;
@@ -319,13 +262,4 @@ export function createRestEndpoint(options: RestEndpointOptions): RestEndpoint {
       }
     },
   };
-}
-
-const HUMAN_AGENT = /^(?:curl|Wget|Mozilla\/5\.0)/;
-
-/** People read what browsers and curl show; programs do not. */
-function wantsPretty(request: IncomingMessage, query: URLSearchParams | undefined): boolean {
-  const asked = query?.get('pretty') ?? null;
-  if (asked !== null) return asked !== 'false' && asked !== '0';
-  return HUMAN_AGENT.test(request.headers['user-agent'] ?? '');
 }
