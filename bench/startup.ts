@@ -61,7 +61,7 @@ async function fill(target: Target): Promise<void> {
 function decryptCalls(): number {
   const trail = join(dataDir, 'key-service');
   return readdirSync(trail, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() && entry.parentPath.includes('CloudTrail'))
+    .filter((entry) => entry.isFile() && entry.name.endsWith('.json.gz'))
     .map((entry) => readFileSync(join(entry.parentPath, entry.name)))
     .map((bytes) => (bytes[0] === 0x1f && bytes[1] === 0x8b ? gunzipSync(bytes) : bytes).toString())
     .reduce((sum, text) => sum + text.split('"eventName":"Decrypt"').length - 1, 0);

@@ -51,7 +51,10 @@ test('a key lives a life: create, alias, encrypt, enable rotation, decrypt, sche
   };
   // Debian's CLI is older than rotate-key-on-demand; the key service's own tests rotate with the SDK.
   await kms('enable-key-rotation', '--key-id', KeyMetadata.KeyId);
-  assert.equal((await kms('get-key-rotation-status', '--key-id', KeyMetadata.KeyId))['KeyRotationEnabled'], true);
+  assert.equal(
+    (await kms('get-key-rotation-status', '--key-id', KeyMetadata.KeyId))['KeyRotationEnabled'],
+    true,
+  );
   const blob = join(folder, 'blob');
   await writeFile(blob, Buffer.from(CiphertextBlob, 'base64'));
   const opened = await kms('decrypt', '--ciphertext-blob', `fileb://${blob}`, ...context);

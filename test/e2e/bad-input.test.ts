@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { apiOf, secret, type Api } from '../support/api.js';
 import { clientsOf } from '../support/programs.js';
-import { startUp, temporaryFolder, type Process, type UpReady } from '../support/waxseal.js';
+import { startUp, startWaxseal, temporaryFolder, type Process, type UpReady } from '../support/waxseal.js';
 
 describe('a running server', () => {
   let folder: string;
@@ -127,6 +127,46 @@ describe('a running server', () => {
     assert.equal((await api.call('GET', `${path}/whole`)).status, 200);
     await clientsOf(up.ready).etcdctl(['del', '/registry/secrets/default/broken']);
   });
+});
+
+test('a plugin that hangs fails what needs it, by name, and nothing else', async (t) => {
+  const folder = await temporaryFolder(t);
+  const socket = join(folder, 'hanging.sock');
+  const plugin = createServer(() => undefined).listen(socket);
+  await once(plugin, 'listening');
+  t.after(() => plugin.close());
+  const config = join(folder, 'config.json');
+  await writeFile(
+    config,
+    JSON.stringify({
+      apiVersion: 'apiserver.config.k8s.io/v1',
+      kind: 'EncryptionConfiguration',
+      resources: [
+        {
+          resources: ['secrets'],
+          providers: [
+            { kms: { apiVersion: 'v2', name: 'hanging', endpoint: `unix://${socket}`, timeout: '1s' } },
+          ],
+        },
+      ],
+    }),
+  );
+  const server = await startWaxseal(
+    'apiserver',
+    ...['--data-dir', join(folder, 'data'), '--port', '0', '--encryption-provider-config', config],
+  );
+  t.after(() => server.stop());
+  const api = apiOf(server.ready);
+  t.after(() => api.close());
+  const ready = await api.call('GET', '/readyz?verbose');
+  assert.equal(ready.status, 500);
+  assert.match(ready.text, /\[-\]kms-providers failed/);
+  assert.equal((await api.call('GET', '/livez')).status, 200);
+  const refused = await api.call('POST', '/api/v1/namespaces/default/secrets', secret('a', { k: 'v' }));
+  assert.equal(refused.status, 500, refused.text);
+  assert.match(refused.text, /KMS plugin/);
+  const configMap = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'a' } };
+  assert.equal((await api.call('POST', '/api/v1/namespaces/default/configmaps', configMap)).status, 201);
 });
 
 describe('a start that cannot be', () => {
