@@ -38,6 +38,8 @@ interface Case {
   readonly name: string;
   readonly run: (i: number) => void;
   readonly perSecond: number[];
+  /** Per second of CPU time of the whole process, garbage collection included: what a busy machine leaves alone. */
+  readonly perCpuSecond: number[];
   readonly sampleMicros: number[];
 }
 
@@ -140,7 +142,7 @@ const staticProviders = {
 
 const cases: Case[] = [];
 const add = (name: string, run: (i: number) => void): void => {
-  cases.push({ name, run, perSecond: [], sampleMicros: [] });
+  cases.push({ name, run, perSecond: [], perCpuSecond: [], sampleMicros: [] });
 };
 const check = (opened: MaybePromise<Opened>): void => {
   if (now(opened).data.length !== VALUE_BYTES) throw new Error('opened to something else');
@@ -167,9 +169,13 @@ for (const [name, transformer] of Object.entries(staticProviders)) {
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;
 
-function round(one: Case, durationMs: number): { readonly perSecond: number; readonly micros: number[] } {
+function round(
+  one: Case,
+  durationMs: number,
+): { readonly perSecond: number; readonly perCpuSecond: number; readonly micros: number[] } {
   const micros: number[] = [];
   collectGarbage();
+  const cpuStart = process.cpuUsage();
   const start = process.hrtime.bigint();
   const end = start + BigInt(durationMs) * 1_000_000n;
   let i = 0;
@@ -180,7 +186,12 @@ function round(one: Case, durationMs: number): { readonly perSecond: number; rea
     micros.push(Number(next - mark) / 1000 / BATCH);
     mark = next;
   }
-  return { perSecond: (i * 1e9) / Number(mark - start), micros };
+  const cpu = process.cpuUsage(cpuStart);
+  return {
+    perSecond: (i * 1e9) / Number(mark - start),
+    perCpuSecond: (i * 1e6) / (cpu.user + cpu.system),
+    micros,
+  };
 }
 
 function quantile(sorted: readonly number[], q: number): number {
@@ -190,17 +201,19 @@ function quantile(sorted: readonly number[], q: number): number {
 for (const one of cases) round(one, ROUND_MS);
 for (let r = 0; r < ROUNDS; r++) {
   for (const one of cases) {
-    const { perSecond, micros } = round(one, ROUND_MS);
+    const { perSecond, perCpuSecond, micros } = round(one, ROUND_MS);
     one.perSecond.push(perSecond);
+    one.perCpuSecond.push(perCpuSecond);
     one.sampleMicros.push(...micros);
   }
 }
 
-const median = (one: Case): number =>
+const middle = (numbers: readonly number[]): number =>
   quantile(
-    one.perSecond.toSorted((a, b) => a - b),
+    numbers.toSorted((a, b) => a - b),
     0.5,
   );
+const median = (one: Case): number => middle(one.perSecond);
 const bare = (name: string): number => {
   const peer = cases.find((one) => one.name === name);
   return peer === undefined ? Number.NaN : median(peer);
@@ -211,7 +224,7 @@ const openPeer = bare('bare AES-256-GCM open');
 console.log(`node ${process.version}, ${cpus()[0]?.model ?? 'unknown CPU'}, ${cpus().length} CPUs`);
 console.log(`${VALUE_BYTES} bytes a value, ${VALUES} values, median of ${ROUNDS} rounds of ${ROUND_MS} ms`);
 console.log(
-  `${'case'.padEnd(26)}${'ops/s'.padStart(10)}${'p50 us'.padStart(9)}${'p99 us'.padStart(9)}${'x bare'.padStart(9)}`,
+  `${'case'.padEnd(26)}${'ops/s'.padStart(10)}${'ops/cpu s'.padStart(11)}${'p50 us'.padStart(9)}${'p99 us'.padStart(9)}${'x bare'.padStart(9)}`,
 );
 for (const one of cases) {
   const sorted = one.sampleMicros.toSorted((a, b) => a - b);
@@ -220,6 +233,7 @@ for (const one of cases) {
   console.log(
     one.name.padEnd(26) +
       perSecond.toFixed(0).padStart(10) +
+      middle(one.perCpuSecond).toFixed(0).padStart(11) +
       quantile(sorted, 0.5).toFixed(2).padStart(9) +
       quantile(sorted, 0.99).toFixed(2).padStart(9) +
       (perSecond / peer).toFixed(2).padStart(9),
