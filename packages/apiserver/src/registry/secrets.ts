@@ -130,7 +130,8 @@ function validate(object: KubeObject): FieldError[] {
 
 function validateUpdate(object: KubeObject, old: KubeObject): FieldError[] {
   const errors: FieldError[] = [];
-  if (object['type'] !== old['type']) {
+  // A secret stored without a type is read as Opaque.
+  if (object['type'] !== (old['type'] ?? 'Opaque')) {
     errors.push(invalidValue('type', object['type'], 'field is immutable'));
   }
   if (old['immutable'] === true) {

@@ -104,6 +104,26 @@ describe('update', () => {
     assert.match(uid.message, /Precondition failed: UID in precondition: other, UID in object meta: /);
   });
 
+  test('a secret stored without a type counts as Opaque', async () => {
+    await h.store.txn({
+      compare: [],
+      success: [
+        {
+          kind: 'put',
+          key: Buffer.from('/registry/secrets/default/untyped'),
+          value: Buffer.from(
+            '{"kind":"Secret","apiVersion":"v1","metadata":{"name":"untyped","namespace":"default","uid":"u"}}',
+          ),
+        },
+      ],
+      failure: [],
+    });
+    const labelled = await h.patch('secrets', 'default', 'untyped', 'merge', {
+      metadata: { labels: { a: 'b' } },
+    });
+    assert.equal(labelled['type'], 'Opaque');
+  });
+
   test('a role binding keeps its role', async () => {
     const binding = await h.create('rolebindings', 'default', {
       metadata: { name: 'rb' },
