@@ -2,7 +2,7 @@
 import type { ResponseHeader } from '../gen/etcd/rpc.js';
 
 /** One server is the whole cluster, so member and cluster need no more than a fixed name. */
-export const clusterId = 0x77617873_65616c01n;
+const clusterId = 0x77617873_65616c01n;
 export const memberId = 0x77617873_65616c02n;
 /** There is one term: no other member can ever lead. */
 export const raftTerm = 1n;

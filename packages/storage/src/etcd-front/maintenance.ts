@@ -19,7 +19,7 @@ import { streamSnapshot } from './snapshot-stream.js';
 import { unary } from './unary.js';
 
 /** The etcd release whose behaviour the front follows. Clients switch features on by it: progress requests need 3.5.13. */
-export const servedVersion = '3.5.30';
+const servedVersion = '3.5.30';
 
 export function maintenanceService(
   store: Store,

@@ -91,7 +91,7 @@ export async function startEtcdFront(options: EtcdFrontOptions): Promise<EtcdFro
     },
   });
 
-  const injector = server.createConnectionInjector(serverCredentials(tls));
+  const injector = connectionInjector(server, tls);
   const sockets = new Set<Socket>();
   const listener = await listen(options.listen, (socket) => {
     sockets.add(socket);
@@ -127,14 +127,17 @@ export async function startEtcdFront(options: EtcdFrontOptions): Promise<EtcdFro
   };
 }
 
-function serverCredentials(tls: EtcdFrontOptions['tls']): ServerCredentials {
-  if (tls === undefined) return ServerCredentials.createInsecure();
+/** Takes connections into the server, through TLS if there is any. */
+function connectionInjector(
+  server: Server,
+  tls: EtcdFrontOptions['tls'],
+): ReturnType<Server['createConnectionInjector']> {
+  if (tls === undefined) return server.createConnectionInjector(ServerCredentials.createInsecure());
+  const { cert, key, clientCa } = tls;
   try {
-    return ServerCredentials.createSsl(
-      tls.clientCa ?? null,
-      [{ cert_chain: tls.cert, private_key: tls.key }],
-      tls.clientCa !== undefined,
-    );
+    const pairs = [{ cert_chain: cert, private_key: key }];
+    const credentials = ServerCredentials.createSsl(clientCa ?? null, pairs, clientCa !== undefined);
+    return server.createConnectionInjector(credentials);
   } catch (cause) {
     throw new StoreError(
       'invalid-argument',

@@ -29,7 +29,7 @@ import { header, innerHeader } from './header.js';
 import { toRangeResponse, toStoreRange } from './range.js';
 
 /** etcd's `--max-txn-ops`. Nested transactions share it, which also bounds how deep they may nest. */
-export const maxTxnOps = 128;
+const maxTxnOps = 128;
 
 /** @throws RefusedRequest */
 export function toStoreTxn(request: WireTxnRequest, opsLeft: number = maxTxnOps): TxnRequest {

@@ -3,11 +3,14 @@
  * listens, a member that answers with chosen errors, and a real etcd that wants certificates.
  */
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
 import { status } from '@grpc/grpc-js';
 import { test, type TestContext } from 'node:test';
 import { StoreError, type Store } from '../store.js';
 import { createTestAuthority } from '../testing/certificates.js';
 import { startEtcdCluster } from '../testing/etcd-cluster.js';
+import { program } from '../testing/programs.js';
 import { startFailingEtcd, type FailingEtcd } from '../testing/failing-etcd.js';
 import { etcdErrors, type EtcdError } from './errors.js';
 import { openEtcdStore, type EtcdStoreOptions } from './etcd-store.js';
@@ -52,6 +55,32 @@ test('an etcd that wants certificates: a wrong CA and a missing certificate are 
   );
   const store = await open(t, { endpoints, tls: cluster.tls, username: 'ann', password: 'secret' });
   assert.equal((await store.get(key)).kv, undefined, 'a password is not needed where authentication is off');
+});
+
+test('an etcd with users: the password gets a token, a wrong one is refused, an old token is replaced', async (t) => {
+  const cluster = await startEtcdCluster();
+  t.after(() => cluster.stop());
+  const { endpoints } = cluster;
+  const etcdctl = (...args: string[]) =>
+    promisify(execFile)(program('etcdctl'), [`--endpoints=${endpoints[0]}`, ...args], {
+      env: { ...process.env, ETCDCTL_API: '3' },
+    });
+  await etcdctl('user', 'add', 'root:pass');
+  await etcdctl('user', 'grant-role', 'root', 'root');
+  await etcdctl('auth', 'enable');
+  const root = { endpoints, username: 'root', password: 'pass' };
+  const store = await open(t, root);
+  assert.equal((await store.txn(write)).succeeded, true);
+  const started = store.watch({ key }, { onEvents: () => {}, onEnd: () => {} }).started;
+  assert.ok((await started) > 0);
+  assert.equal((await refusal({ ...root, password: 'wrong' })).code, 'unauthenticated');
+  const anonymous = await open(t, { endpoints });
+  assert.equal((await rejection(anonymous.txn(write))).code, 'unauthenticated');
+  // etcd forgets every simple token when it restarts.
+  await cluster.members[0]?.kill();
+  cluster.members[0]?.start();
+  assert.equal((await store.get(key)).kv?.version, 1);
+  assert.equal((await store.txn(write)).succeeded, true);
 });
 
 test('a read is repeated until the member answers', async (t) => {

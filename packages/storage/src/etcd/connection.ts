@@ -126,8 +126,8 @@ export class EtcdConnection {
           if (answer.leader !== 0n) return { answer, index };
           said[index] = 'the member has no leader';
         } catch (cause) {
-          if (cause instanceof StoreError) throw cause;
-          said[index] = (cause as ServiceError).details;
+          if (cause instanceof StoreError && cause.code === 'unauthenticated') throw cause;
+          said[index] = cause instanceof StoreError ? cause.message : (cause as ServiceError).details;
         }
         if (answered || Date.now() + retryDelayMs >= deadline)
           throw new StoreError('unavailable', said[index] ?? 'no answer');
@@ -249,16 +249,10 @@ export class EtcdConnection {
     for (const member of this.#members) member.client.close();
   }
 
-  #statusOf(member: Member, deadline: number): Promise<StatusResponse> {
-    return call(member.client, MaintenanceService.status, {}, this.#metadata(), deadline).catch(
-      async (error: ServiceError) => {
-        // With authentication on, Status wants a token too (etcd 3.5 and later).
-        if (this.#options.username === undefined || classify(error).storeCode !== 'unauthenticated')
-          throw error;
-        await this.#authenticate(member);
-        return call(member.client, MaintenanceService.status, {}, this.#metadata(), deadline);
-      },
-    );
+  /** With a password the token comes first: a wrong one shows when connecting, not at the first request. */
+  async #statusOf(member: Member, deadline: number): Promise<StatusResponse> {
+    if (this.#options.username !== undefined && this.#token === undefined) await this.#authenticate(member);
+    return call(member.client, MaintenanceService.status, {}, this.#metadata(), deadline);
   }
 
   async #authenticate(member: Member): Promise<void> {

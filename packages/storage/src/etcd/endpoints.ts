@@ -56,5 +56,7 @@ function portAsWritten(text: string, defaultPort: number): number {
 }
 
 function invalid(text: string, why: string, cause?: unknown): StoreError {
-  return new StoreError('invalid-argument', `etcd endpoint ${JSON.stringify(text)}: ${why}.`, { cause });
+  // Somebody may have written a password before the host.
+  const shown = text.replace(/[^/]*@/, '…@');
+  return new StoreError('invalid-argument', `etcd endpoint ${JSON.stringify(shown)}: ${why}.`, { cause });
 }

@@ -18,15 +18,22 @@ export async function startLmdbFront(
 ): Promise<LmdbFront> {
   const folder = mkdtempSync(join(tmpdir(), 'waxseal-front-'));
   const store = await openLmdbStore({ path: join(folder, 'data') });
-  const front = await startEtcdFront({ listen: { host: '127.0.0.1', port: 0 }, ...options, store });
+  const discard = async (): Promise<void> => {
+    await store.close();
+    rmSync(folder, { recursive: true, force: true });
+  };
+  const listen = { host: '127.0.0.1', port: 0 };
+  const front = await startEtcdFront({ listen, ...options, store }).catch(async (error: unknown) => {
+    await discard();
+    throw error;
+  });
   return {
     folder,
     store,
     front,
     stop: async () => {
       await front.close();
-      await store.close();
-      rmSync(folder, { recursive: true, force: true });
+      await discard();
     },
   };
 }
