@@ -69,7 +69,10 @@ function checkSize(text: string): void {
   let flowDepth = 0;
   for (const token of new Lexer().lex(text)) {
     if (++tokens > maxTokens) {
-      throw new DecodeError('malformed-yaml', `invalid YAML: more than ${maxTokens} tokens; send so large a body as JSON`);
+      throw new DecodeError(
+        'malformed-yaml',
+        `invalid YAML: more than ${maxTokens} tokens; send so large a body as JSON`,
+      );
     }
     if (token === '[' || token === '{') flowDepth++;
     else if (token === ']' || token === '}') flowDepth--;
