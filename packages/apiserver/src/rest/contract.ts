@@ -40,7 +40,7 @@ export interface CreateRequest extends RestTarget {
   readonly options: WriteOptions;
 }
 
-export interface GetRequest extends RestTarget {
+interface GetRequest extends RestTarget {
   readonly verb: 'get';
   readonly name: string;
   readonly resourceVersion: string;
@@ -97,7 +97,7 @@ export interface DeleteOptions {
   readonly propagationPolicy: '' | 'Orphan' | 'Background' | 'Foreground';
 }
 
-export interface DeleteRequest extends RestTarget {
+interface DeleteRequest extends RestTarget {
   readonly verb: 'delete';
   readonly name: string;
   readonly options: DeleteOptions;
