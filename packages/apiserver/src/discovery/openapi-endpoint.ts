@@ -12,7 +12,9 @@ import { openApiV2 } from '../openapi/v2.js';
 import { openApiV3 } from '../openapi/v3.js';
 import type { ResourceDefinition } from '../registry/resource.js';
 
-const V2_PROTOBUF = 'application/com.github.proto-openapi.spec.v2@v1.0+protobuf';
+const V2_PROTOBUF = 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf';
+/** What clients ask for. No media type may hold an `@`, so client-go refuses it in an answer. */
+const V2_PROTOBUF_WITH_AT = 'application/com.github.proto-openapi.spec.v2@v1.0+protobuf';
 const V3_PREFIX = '/openapi/v3/';
 
 interface Specs {
@@ -28,7 +30,7 @@ function specsOf(resources: readonly ResourceDefinition[]): Specs {
 function wantsProtobuf(accept: string): boolean {
   for (const { type, subtype } of parseAccept(accept)) {
     const mediaType = `${type}/${subtype}`;
-    if (mediaType === V2_PROTOBUF) return true;
+    if (mediaType === V2_PROTOBUF || mediaType === V2_PROTOBUF_WITH_AT) return true;
     if (mediaType === 'application/json' || mediaType === '*/*') return false;
   }
   return false;

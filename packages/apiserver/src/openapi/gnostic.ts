@@ -1,6 +1,6 @@
 /**
  * An OpenAPI 2 document in the protobuf of gnostic's `openapi.v2` (OpenAPIv2.proto): what kubectl asks for as
- * `application/com.github.proto-openapi.spec.v2@v1.0+protobuf`.
+ * `application/com.github.proto-openapi.spec.v2.v1.0+protobuf`.
  *
  * Only what this server's documents hold is written. Values of any shape (defaults, extensions) travel as YAML, and
  * JSON is YAML.
