@@ -12,14 +12,17 @@ import { startLmdbFront, type LmdbFront } from '../testing/lmdb-front.js';
 
 const traits: StoreTraits = { maxKeyBytes: MAX_LMDB_KEY_BYTES - 10 };
 
-describe('etcd front', () => {
-  const served = serveLmdb();
-  storeContract('etcd front', () => served.connect(), traits);
-});
+// Two servers of their own, so the suites may run beside each other; most of their time is waiting.
+describe('without and with TLS', { concurrency: 2 }, () => {
+  describe('etcd front', { concurrency: 1 }, () => {
+    const served = serveLmdb();
+    storeContract('etcd front', () => served.connect(), traits);
+  });
 
-describe('etcd front over TLS', () => {
-  const served = serveLmdb({ tls: true });
-  storeContract('etcd front over TLS', () => served.connect(), traits);
+  describe('etcd front over TLS', { concurrency: 1 }, () => {
+    const served = serveLmdb({ tls: true });
+    storeContract('etcd front over TLS', () => served.connect(), traits);
+  });
 });
 
 /** One front for the whole suite; every test connects anew. */

@@ -74,8 +74,9 @@ test('an etcd with users: the password gets a token, a wrong one is refused, an 
   const started = store.watch({ key }, { onEvents: () => {}, onEnd: () => {} }).started;
   assert.ok((await started) > 0);
   assert.equal((await refusal({ ...root, password: 'wrong' })).code, 'unauthenticated');
-  const anonymous = await open(t, { endpoints });
-  assert.equal((await rejection(anonymous.txn(write))).code, 'unauthenticated');
+  // etcd 3.5 refuses a stranger when it connects, 3.4 at its first request.
+  const anonymous = open(t, { endpoints }).then((stranger) => stranger.txn(write));
+  assert.equal((await rejection(anonymous)).code, 'unauthenticated');
   // etcd forgets every simple token when it restarts.
   await cluster.members[0]?.kill();
   cluster.members[0]?.start();

@@ -126,7 +126,9 @@ export class EtcdConnection {
           if (answer.leader !== 0n) return { answer, index };
           said[index] = 'the member has no leader';
         } catch (cause) {
-          if (cause instanceof StoreError && cause.code === 'unauthenticated') throw cause;
+          const error =
+            cause instanceof StoreError ? cause : toStoreError(cause as ServiceError, member.name, false);
+          if (error.code === 'unauthenticated') throw error;
           said[index] = cause instanceof StoreError ? cause.message : (cause as ServiceError).details;
         }
         if (answered || Date.now() + retryDelayMs >= deadline)

@@ -5,22 +5,25 @@ import { createTestAuthority } from '../testing/certificates.js';
 import { startEtcdCluster, type EtcdCluster } from '../testing/etcd-cluster.js';
 import { openEtcdStore } from './etcd-store.js';
 
-describe('etcd', () => {
-  let cluster: EtcdCluster;
-  before(async () => {
-    cluster = await startEtcdCluster();
+// Two servers of their own, so the suites may run beside each other; most of their time is waiting.
+describe('without and with TLS', { concurrency: 2 }, () => {
+  describe('etcd', { concurrency: 1 }, () => {
+    let cluster: EtcdCluster;
+    before(async () => {
+      cluster = await startEtcdCluster();
+    });
+    after(() => cluster.stop());
+    storeContract('etcd', () => open(cluster));
   });
-  after(() => cluster.stop());
-  storeContract('etcd', () => open(cluster));
-});
 
-describe('etcd over TLS', () => {
-  let cluster: EtcdCluster;
-  before(async () => {
-    cluster = await startEtcdCluster({ authority: await createTestAuthority() });
+  describe('etcd over TLS', { concurrency: 1 }, () => {
+    let cluster: EtcdCluster;
+    before(async () => {
+      cluster = await startEtcdCluster({ authority: await createTestAuthority() });
+    });
+    after(() => cluster.stop());
+    storeContract('etcd over TLS', () => open(cluster));
   });
-  after(() => cluster.stop());
-  storeContract('etcd over TLS', () => open(cluster));
 });
 
 function open({ endpoints, tls }: EtcdCluster): ReturnType<typeof openEtcdStore> {
