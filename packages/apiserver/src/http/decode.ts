@@ -10,7 +10,7 @@ import type { JsonObject, JsonValue, KubeObject } from '../object.js';
 import type { ResourceDefinition, SubresourceDefinition } from '../registry/resource.js';
 import type { FieldValidation, PatchKind } from '../rest/contract.js';
 import { badRequest } from '../rest/status-errors.js';
-import { checkFields } from '../schema/fields.js';
+import { decodeJsonObject } from '../schema/json-decode.js';
 import { parseJson } from '../schema/json.js';
 import { decodeKubeProtobuf } from '../schema/protobuf.js';
 import { findType } from '../schema/types.js';
@@ -61,7 +61,7 @@ function parse(body: Buffer, mediaType: string, findDuplicates: boolean): Parsed
     case MEDIA_TYPES.json:
       return parseJson(body, { findDuplicates });
     case MEDIA_TYPES.yaml:
-      return parseYaml(body);
+      return parseYaml(body, { findDuplicates });
     case MEDIA_TYPES.protobuf:
       // Decoded by number and type: what comes out has no unknown and no duplicate field.
       return { value: decodeKubeProtobuf(body) as unknown as JsonObject, duplicates: [] };
@@ -136,10 +136,13 @@ export function decodeObject(
   if (!isJsonObject(value)) throw unrecognized(expected, 'the body is not an object');
   checkKind(value, expected);
 
+  let decoded = value;
   let warnings: readonly string[] = [];
   const type = findType(expected.group, expected.version, expected.kind);
   if (mediaType !== MEDIA_TYPES.protobuf && type !== undefined) {
-    const { unknown, invalid } = checkFields(type, value);
+    const { object, unknown, invalid } = decodeJsonObject(type, value);
+    // What no field takes is dropped also when nobody wants to hear of it: it must not be stored.
+    decoded = object;
     const [wrong] = invalid;
     if (wrong !== undefined) throw cannotBeHandled(expected, wrong.message);
     if (unknown.length > 0 || parsed.duplicates.length > 0) {
@@ -150,9 +153,9 @@ export function decodeObject(
       warnings = strictness(expected, problems, fieldValidation);
     }
   }
-  const metadata = value['metadata'] ?? {};
+  const metadata = decoded['metadata'] ?? {};
   if (!isJsonObject(metadata)) throw cannotBeHandled(expected, 'metadata must be an object');
-  const object = value as unknown as KubeObject;
+  const object = decoded as unknown as KubeObject;
   object.apiVersion = apiVersionOf(expected);
   object.kind = expected.kind;
   object.metadata = metadata;

@@ -124,6 +124,29 @@ describe('objects', () => {
     assert.equal(odd.code, 422);
   });
 
+  test('what no field takes reaches no verb, in whatever way it was validated', async () => {
+    const body = '{"metadata":{"name":"a","odd":1},"data":{"k":"djE="},"extra":true}';
+    for (const fieldValidation of ['Ignore', 'Warn']) {
+      await server.fetch(`${SECRETS}?fieldValidation=${fieldValidation}`, post(body));
+      const create = lastRequest();
+      assert.ok(create.verb === 'create');
+      assert.equal(create.object['extra'], undefined);
+      assert.ok(!('odd' in create.object.metadata));
+      assert.deepEqual(create.object['data'], { k: 'djE=' });
+      server.rest.objects.clear();
+    }
+  });
+
+  test('a field given twice in YAML is found as in JSON', async () => {
+    const yaml = { headers: { 'content-type': 'application/yaml' } };
+    const body = 'metadata: {name: a}\ndata: {k: djE=}\ndata: {k: djI=}\n';
+    const warned = await server.fetch(SECRETS, post(body, yaml));
+    assert.match(String(warned.headers['warning']), /299 - "duplicate field \\"data\\""/);
+    const strict = await server.fetch(`${SECRETS}?fieldValidation=Strict`, post(body, yaml));
+    assert.equal(strict.code, 400);
+    assert.match(strict.text, /duplicate field \\"data\\"/);
+  });
+
   test('malformed bodies are 400 with a position, and are not quoted', async () => {
     const cases: readonly [string, string][] = [
       ['application/json', '{"data":{"k":"aHVudGVyMg=="'],

@@ -7,6 +7,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { KubeObject } from '../object.js';
 import { badRequest } from '../rest/status-errors.js';
+import { setOwn } from '../schema/complete.js';
 import { storedResource } from './definition.js';
 import { strategy, type RegistryEntry } from './strategy.js';
 import {
@@ -58,10 +59,10 @@ function normalise(object: KubeObject): KubeObject {
   const { stringData, data, ...rest } = object;
   const folded: Data = {};
   for (const [key, value] of Object.entries((data ?? {}) as Record<string, string | null>)) {
-    folded[key] = value === null ? '' : checkBase64(value);
+    setOwn(folded, key, value === null ? '' : checkBase64(value));
   }
   for (const [key, value] of Object.entries((stringData ?? {}) as Data)) {
-    folded[key] = Buffer.from(value ?? '').toString('base64');
+    setOwn(folded, key, Buffer.from(value ?? '').toString('base64'));
   }
   const type = rest['type'];
   return {

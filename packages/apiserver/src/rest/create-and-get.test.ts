@@ -45,6 +45,12 @@ describe('create', () => {
     assert.deepEqual(await h.get('secrets', 'default', 'made'), created);
   });
 
+  test('a key named __proto__ is a key like any other', async () => {
+    const data = JSON.parse('{"__proto__":"djE="}') as object;
+    const created = await h.create('secrets', 'default', { metadata: { name: 'proto' }, data });
+    assert.equal(JSON.stringify(created['data']), '{"__proto__":"djE="}');
+  });
+
   test('what is sealed is JSON that begins with kind and apiVersion and holds no resourceVersion', async () => {
     await h.create('secrets', 'default', secret('layout'));
     const key = Buffer.from('/registry/secrets/default/layout');

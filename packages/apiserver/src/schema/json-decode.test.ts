@@ -6,7 +6,6 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import type { JsonObject } from '../object.js';
-import { checkFields } from './fields.js';
 import { decodeJsonObject } from './json-decode.js';
 import { findType, splitApiVersion, type ObjectType } from './types.js';
 
@@ -31,7 +30,7 @@ describe('field checks', () => {
       },
       Status: {},
     };
-    assert.deepEqual(checkFields(pod, object).unknown, [
+    assert.deepEqual(decodeJsonObject(pod, object).unknown, [
       'metadata.zz',
       'metadata.ownerReferences[0].zz',
       'spec.foo',
@@ -81,32 +80,32 @@ describe('field checks', () => {
     ],
   ] as const) {
     it(`says of ${JSON.stringify(object)}: ${message}`, () => {
-      assert.deepEqual(checkFields(pod, object as unknown as JsonObject).invalid, [{ field, message }]);
+      assert.deepEqual(decodeJsonObject(pod, object as unknown as JsonObject).invalid, [{ field, message }]);
     });
   }
 
   it('checks base64, times, durations and quantities, and never shows the value', () => {
     const secret = typeOf('Secret');
-    assert.deepEqual(checkFields(secret, { data: { a: 'czNj#cjN0' } }).invalid, [
+    assert.deepEqual(decodeJsonObject(secret, { data: { a: 'czNj#cjN0' } }).invalid, [
       { field: 'data.a', message: 'illegal base64 data at input byte 4' },
     ]);
     assert.deepEqual(
-      checkFields(secret, { data: { a: 'YQ==', b: 'YWI=', c: 'YWJj', d: '', e: null } }).invalid,
+      decodeJsonObject(secret, { data: { a: 'YQ==', b: 'YWI=', c: 'YWJj', d: '', e: null } }).invalid,
       [],
     );
-    assert.equal(checkFields(secret, { data: { a: 'YQ=' } }).invalid.length, 1);
-    assert.equal(checkFields(secret, { data: { a: 'Y===' } }).invalid.length, 1);
+    assert.equal(decodeJsonObject(secret, { data: { a: 'YQ=' } }).invalid.length, 1);
+    assert.equal(decodeJsonObject(secret, { data: { a: 'Y===' } }).invalid.length, 1);
     assert.match(
-      checkFields(secret, { metadata: { creationTimestamp: 'now' } }).invalid[0]?.message ?? '',
+      decodeJsonObject(secret, { metadata: { creationTimestamp: 'now' } }).invalid[0]?.message ?? '',
       /^parsing time/,
     );
     const limits = { spec: { containers: [{ resources: { limits: { cpu: '1x' } } }] } };
-    assert.match(checkFields(pod, limits).invalid[0]?.message ?? '', /^quantities must match/);
+    assert.match(decodeJsonObject(pod, limits).invalid[0]?.message ?? '', /^quantities must match/);
   });
 
   it('stops counting at a hundred problems', () => {
     const object = Object.fromEntries(Array.from({ length: 500 }, (_, i) => [`f${i}`, 1]));
-    assert.equal(checkFields(pod, object).unknown.length, 100);
+    assert.equal(decodeJsonObject(pod, object).unknown.length, 100);
   });
 });
 
