@@ -31,16 +31,13 @@ let ca: TestAuthority;
 let server: ApiServer;
 let agent: https.Agent;
 
-before(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'waxseal-apiserver-'));
-  store = await openLmdbStore({ path: join(folder, 'db') });
-  ca = await createTestAuthority('ca');
+async function start(over: Store, port: number, encryption = plain): Promise<ApiServer> {
   const user = (name: string, ...groups: string[]) => ({ name, uid: '', groups, extra: {} });
   const key = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
-  server = await startApiServer({
-    store,
-    encryption: plain,
-    listen: { host: '127.0.0.1', port: 0 },
+  return startApiServer({
+    store: over,
+    encryption,
+    listen: { host: '127.0.0.1', port },
     tls: await ca.issue('CN=server', 'server'),
     tokens: [
       { token: 'root', user: user('root', 'system:masters') },
@@ -53,6 +50,13 @@ before(async () => {
     now: () => new Date(),
     randomBytes,
   });
+}
+
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'waxseal-apiserver-'));
+  store = await openLmdbStore({ path: join(folder, 'db') });
+  ca = await createTestAuthority('ca');
+  server = await start(store, 0);
   agent = new https.Agent({ keepAlive: true, ca: ca.cert });
 });
 
@@ -68,11 +72,17 @@ interface Answer {
   readonly body: Record<string, unknown>;
 }
 
-function open(method: string, path: string, token: string, body?: unknown): Promise<IncomingMessage> {
+function open(
+  method: string,
+  path: string,
+  token: string,
+  body?: unknown,
+  url = server.url,
+): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     const text = body === undefined ? undefined : JSON.stringify(body);
     const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
-    const request = https.request(server.url + path, { method, agent, headers }, resolve);
+    const request = https.request(url + path, { method, agent, headers }, resolve);
     request.on('error', reject);
     request.end(text);
   });
@@ -198,26 +208,40 @@ test('the whole surface is described and healthy', async () => {
   assert.match(text.toString(), /\[\+\]etcd ok/);
 });
 
-test('an address in use is reported, and the store stays usable', async () => {
-  await assert.rejects(
-    startApiServer({
-      store,
-      encryption: plain,
-      listen: { host: '127.0.0.1', port: server.port },
-      tls: await ca.issue('CN=server', 'server'),
-      tokens: [],
-      serviceAccountKeys: {
-        privateKey: generateKeyPairSync('ec', { namedCurve: 'P-256' })
-          .privateKey.export({ type: 'pkcs8', format: 'pem' })
-          .toString(),
+test('a KMS that is down at the first start leaves a server that answers administrators and heals', async () => {
+  const name = 'poststarthook/rbac/bootstrap-roles';
+  let down = true;
+  const transform = plain.transformerFor({ group: '', resource: 'secrets' });
+  const emptyStore = await openLmdbStore({ path: join(folder, 'first-start') });
+  const starting = await start(emptyStore, 0, {
+    ...plain,
+    transformerFor: () => ({
+      ...transform,
+      transformToStorage(data, key) {
+        if (down) throw new Error('the KMS plugin does not answer');
+        return transform.transformToStorage(data, key);
       },
-      serviceAccountIssuer: 'https://waxseal.test',
-      logger: pino({ level: 'silent' }),
-      registry: new Registry(),
-      now: () => new Date(),
-      randomBytes,
     }),
-    { code: 'EADDRINUSE' },
-  );
+  });
+  const ask = (path: string): Promise<IncomingMessage> => open('GET', path, 'root', undefined, starting.url);
+  try {
+    assert.equal((await ask('/livez')).statusCode, 200);
+    assert.equal((await ask('/readyz')).statusCode, 500);
+    assert.equal((await ask(`/readyz/${name}`)).statusCode, 500);
+    assert.equal((await ask('/api/v1/namespaces')).statusCode, 200);
+    const refused = await open('POST', `${DEFAULT}/secrets`, 'root', secret('a'), starting.url);
+    assert.equal(refused.statusCode, 500);
+    down = false;
+    while ((await ask('/readyz')).statusCode !== 200) await new Promise((resolve) => setTimeout(resolve, 20));
+    assert.equal((await ask(`/readyz/${name}`)).statusCode, 200);
+    assert.equal((await ask('/api/v1/namespaces/default')).statusCode, 200);
+  } finally {
+    await starting.close();
+    await emptyStore.close();
+  }
+});
+
+test('an address in use is reported, and the store stays usable', async () => {
+  await assert.rejects(start(store, server.port), { code: 'EADDRINUSE' });
   assert.equal((await call('GET', `${DEFAULT}/secrets`, 'root')).code, 200);
 });

@@ -52,7 +52,8 @@ export interface ApiServer {
 }
 
 /**
- * Resolves when requests are answered: namespaces and bootstrap roles exist by then.
+ * Resolves when requests are answered. Namespaces and bootstrap roles exist by then, unless a KMS is down: then they
+ * follow when it answers, and `/readyz` fails until they are there.
  *
  * @throws ApiServerError for bad keys, StoreError when the store cannot be read, and what listening throws
  *   (EADDRINUSE, EACCES)
@@ -93,7 +94,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
       authorizer: createRbacAuthorizer(rest),
       authenticateToken,
       serviceAccountTokens,
-      healthChecks: () => [storageCheck, ...encryption.healthChecks()],
+      healthChecks: () => [storageCheck, ...rest.healthChecks, ...encryption.healthChecks()],
       listen: options.listen,
       tls: options.tls,
       logger,

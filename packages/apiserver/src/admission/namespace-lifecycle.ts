@@ -10,7 +10,7 @@ import type { Guard, ObjectStore } from '../objects/object-store.js';
 import { objectKey, type StoredResource } from '../objects/storage-key.js';
 import { decodeStored } from '../objects/stored-object.js';
 import { isTerminating } from '../registry/namespaces.js';
-import { forbidden, notFound, type Qualified } from '../rest/status-errors.js';
+import { forbidden, internalError, notFound, type Qualified } from '../rest/status-errors.js';
 
 /** What is remembered of a namespace. */
 export interface NamespaceState {
@@ -26,15 +26,18 @@ export interface NamespaceLifecycle {
    * The condition under which an object may be created in the namespace.
    *
    * @param fresh read the store instead of memory: after the condition failed once
-   * @throws ApiError 404 when the namespace does not exist, 403 when it is terminating
+   * @throws ApiError 404 when the namespace does not exist, 403 when it is terminating, 500 when it is one that every
+   *   cluster has and could not be made yet
    */
   admit(namespace: string, of: Qualified, name: string, fresh: boolean): Promise<Guard>;
 }
 
+/** @param missingBecause why a namespace is not there yet, if it will be */
 export function createNamespaceLifecycle(
   objects: ObjectStore,
   resource: StoredResource,
   mirror: ObjectMirror<NamespaceState>,
+  missingBecause: (namespace: string) => string | undefined,
 ): NamespaceLifecycle {
   const read = async (name: string): Promise<MirroredObject<NamespaceState> | undefined> => {
     const { object } = await objects.get({ resource, namespace: '', name });
@@ -49,7 +52,12 @@ export function createNamespaceLifecycle(
       // Memory lags behind the store, so a refusal is never given from memory.
       const state =
         remembered === undefined || remembered.value.terminating ? await read(namespace) : remembered;
-      if (state === undefined) throw notFound({ group: '', resource: 'namespaces' }, namespace);
+      if (state === undefined) {
+        const why = missingBecause(namespace);
+        throw why === undefined
+          ? notFound({ group: '', resource: 'namespaces' }, namespace)
+          : internalError(`the namespace ${namespace} could not be created yet: ${why}`);
+      }
       if (state.value.terminating) {
         throw forbidden(
           of,

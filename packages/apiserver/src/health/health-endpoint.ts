@@ -49,11 +49,13 @@ export function createHealthEndpoint(options: HealthEndpointOptions): PathEndpoi
   };
 
   return async ({ path, query }) => {
-    const [, name = '', single, more] = path.split('/');
+    const [, name = '', ...rest] = path.split('/');
     const list = Object.hasOwn(endpoints, name) ? endpoints[name] : undefined;
-    if (list === undefined || more !== undefined) return undefined;
+    if (list === undefined) return undefined;
 
-    if (single !== undefined && single !== '') {
+    // The names of checks may hold slashes.
+    const single = rest.join('/');
+    if (single !== '') {
       const check = list().find((candidate) => candidate.name === single);
       if (check === undefined) return undefined;
       const { error } = await runCheck(check, checkTimeoutMs);

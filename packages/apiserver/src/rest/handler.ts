@@ -1,10 +1,10 @@
 /**
  * The REST layer put together: a request of any verb in, stored bytes out.
  *
- * At start it mirrors namespaces and RBAC objects, writes what a cluster starts with, and starts the controllers that
- * keep namespaces and dependents in order.
+ * At start it mirrors namespaces and RBAC objects, writes what a cluster starts with (or goes on trying), and starts the
+ * controllers that keep namespaces and dependents in order.
  */
-import type { EncryptionAtRest } from '@waxseal/encryption-config';
+import type { EncryptionAtRest, HealthCheck } from '@waxseal/encryption-config';
 import type { Store } from '@waxseal/storage';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
@@ -29,7 +29,7 @@ import { RBAC_GROUP } from '../registry/rbac.js';
 import { registry as servedResources } from '../registry/registry.js';
 import type { ResourceDefinition } from '../registry/resource.js';
 import type { UpdateStrategy } from '../registry/strategy.js';
-import { bootstrap } from './bootstrap.js';
+import { createBootstrap } from './bootstrap.js';
 import type { RestContext, StoredEntry } from './context.js';
 import type { CreateRequest, RestHandler, RestRequest, RestResponse } from './contract.js';
 import { create } from './create.js';
@@ -63,6 +63,8 @@ export interface RestHandlerOptions {
 }
 
 export interface RunningRestHandler extends RestHandler, RbacSource {
+  /** Fail while something a cluster starts with is missing. */
+  readonly healthChecks: readonly HealthCheck[];
   /** Resolves when the collector has nothing left to do. */
   collected(): Promise<void>;
   /** Ends watches and controllers; the store stays open. */
@@ -121,13 +123,20 @@ export async function createRestHandler(options: RestHandlerOptions): Promise<Ru
     clusterRoleBindings: () => clusterRoleBindings.values(),
   };
 
+  const bootstrap = createBootstrap({
+    namespaces,
+    clusterRoles: entryOf(RBAC_GROUP, 'clusterroles'),
+    clusterRoleBindings: entryOf(RBAC_GROUP, 'clusterrolebindings'),
+  });
   const collector = createGarbageCollector();
   const hubs = new Map<StoredEntry, WatchHub>();
   const context: RestContext = {
     objects,
     entries,
     auth: options.auth(rbac),
-    namespaces: createNamespaceLifecycle(objects, namespaces.definition, namespaceMirror),
+    namespaces: createNamespaceLifecycle(objects, namespaces.definition, namespaceMirror, (name) =>
+      bootstrap.namespaceMissingBecause(name),
+    ),
     removals: {
       removed(entry, namespace) {
         collector.removed(entry, namespace);
@@ -157,11 +166,7 @@ export async function createRestHandler(options: RestHandlerOptions): Promise<Ru
     logger,
   };
 
-  await bootstrap(context, {
-    namespaces,
-    clusterRoles: entryOf(RBAC_GROUP, 'clusterroles'),
-    clusterRoleBindings: entryOf(RBAC_GROUP, 'clusterrolebindings'),
-  });
+  await bootstrap.start(context);
   namespaceController.start(context);
   collector.start(context);
   const cancelFirstScan = schedule(() => collector.scanAll(), FIRST_SCAN_MS);
@@ -207,6 +212,7 @@ export async function createRestHandler(options: RestHandlerOptions): Promise<Ru
 
   return {
     ...rbac,
+    healthChecks: bootstrap.healthChecks,
     resources: servedResources.map(({ definition }) => definition),
     async handle(request) {
       try {
@@ -218,7 +224,7 @@ export async function createRestHandler(options: RestHandlerOptions): Promise<Ru
     collected: () => collector.idle(),
     async close() {
       cancelFirstScan();
-      await Promise.all([collector.close(), namespaceController.close()]);
+      await Promise.all([bootstrap.close(), collector.close(), namespaceController.close()]);
       for (const hub of hubs.values()) hub.close();
       for (const mirrored of [namespaceMirror, roles, roleBindings, clusterRoles, clusterRoleBindings]) {
         mirrored.close();

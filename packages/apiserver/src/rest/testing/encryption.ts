@@ -37,6 +37,14 @@ export function slowTransformer(inner: Transformer): Transformer {
   };
 }
 
+/** Opens and seals nothing, as when the KMS is down. */
+export function failingTransformer(message: string): Transformer {
+  const fail = (): never => {
+    throw new Error(message);
+  };
+  return { transformFromStorage: fail, transformToStorage: fail };
+}
+
 /** Encryption whose transformer can be exchanged under the running server, as a reload does. */
 export function switchableEncryption(
   first: Transformer,
