@@ -145,6 +145,27 @@ test('a member that dies answers reads from another endpoint', async (t) => {
   for (let i = 0; i < 5; i++) assert.equal((await store.range({ key })).revision, 7);
 });
 
+test('a member that keeps its connection and stops answering is left for another', async (t) => {
+  const silent = await startFailingEtcd(() => 'silence');
+  const noLeader = { code: etcdErrors.noLeader.grpcCode, details: etcdErrors.noLeader.text };
+  // Sends the read on until the silent member has had it.
+  const good = await startFailingEtcd(() => (silent.calls.range === 0 ? noLeader : undefined));
+  for (const each of [silent, good]) t.after(() => each.stop());
+  const store = await open(t, { endpoints: [silent.endpoint, good.endpoint], requestTimeoutMs: 1_000 });
+  assert.equal((await store.range({ key })).revision, 7);
+  assert.equal(silent.calls.range, 1);
+});
+
+test('a write that is not answered is given up in time, and its outcome is unknown', async (t) => {
+  const silent = await startFailingEtcd(() => 'silence');
+  t.after(() => silent.stop());
+  const store = await open(t, { endpoints: [silent.endpoint], requestTimeoutMs: 200 });
+  const error = await rejection(store.txn(write));
+  assert.equal(error.code, 'timeout');
+  assert.match(error.message, /Whether the change was applied is unknown/);
+  assert.equal(silent.calls.txn, 1);
+});
+
 /** A store on a member that answers the first calls with these errors, then as it should. */
 async function failing(
   t: TestContext,

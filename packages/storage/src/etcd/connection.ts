@@ -163,7 +163,7 @@ export class EtcdConnection {
     timeoutMs = this.#options.requestTimeoutMs,
   ): Promise<Response> {
     if (this.closed) return Promise.reject(closedError());
-    const answer = this.#unary(rpc, request, kind, Date.now() + timeoutMs);
+    const answer = this.#unary(rpc, request, kind, timeoutMs);
     if (kind === 'write') {
       this.#writes.add(answer);
       const forget = () => this.#writes.delete(answer);
@@ -176,8 +176,9 @@ export class EtcdConnection {
     rpc: Rpc<Request, Response>,
     request: Request,
     kind: CallKind,
-    deadline: number,
+    timeoutMs: number,
   ): Promise<Response> {
+    const deadline = Date.now() + timeoutMs;
     let reauthenticated = false;
     for (;;) {
       const member = this.#readyMember() ?? (await this.#waitForMember(deadline));
@@ -188,7 +189,7 @@ export class EtcdConnection {
           rpc,
           request,
           this.#metadata(),
-          this.#attemptDeadline(kind, deadline),
+          this.#attemptDeadline(kind, timeoutMs, deadline),
         );
       } catch (thrown) {
         const error = thrown as ServiceError;
@@ -279,11 +280,10 @@ export class EtcdConnection {
     return metadata;
   }
 
-  /** An idempotent call keeps time back to ask another member when this one stays silent. */
-  #attemptDeadline(kind: CallKind, deadline: number): number {
-    if (kind === 'write' || this.#members.length === 1) return deadline;
-    const now = Date.now();
-    return now + Math.max(retryDelayMs, (deadline - now) / 2);
+  /** An idempotent call leaves every member a share of its time, in case one stays silent. */
+  #attemptDeadline(kind: CallKind, timeoutMs: number, deadline: number): number {
+    if (kind === 'write') return deadline;
+    return Math.min(deadline, Date.now() + timeoutMs / this.#members.length);
   }
 
   #readyMember(): Member | undefined {

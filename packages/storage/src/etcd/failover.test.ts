@@ -1,6 +1,6 @@
 /**
- * Goal: losing a member loses nothing. Method: a real cluster of three whose members are killed and stopped one after
- * the other under a writer and a watch.
+ * Goal: losing a member loses nothing. Method: a real cluster of three whose members are killed one after the other
+ * under a writer and a watch.
  */
 import assert from 'node:assert/strict';
 import { after, before, test, type TestContext } from 'node:test';
@@ -61,19 +61,6 @@ test('members die and come back: every acknowledged write is there and the watch
       .map((kv) => `${kv.key.toString()}@${kv.modRevision}`),
   );
   assert.deepEqual(recorder.ends, []);
-});
-
-test('a member that stops answering is left for another, without waiting for its connection to break', async (t) => {
-  const [first] = cluster.members;
-  const store = await open(t, [first?.endpoint ?? '', ...cluster.endpoints.slice(1)], 2_000);
-  const key = Buffer.from('/frozen');
-  await store.get(key);
-  for (const member of cluster.members) {
-    member.freeze();
-    const read = await store.get(key);
-    member.thaw();
-    assert.equal(read.kv, undefined);
-  }
 });
 
 test('without a majority a write says that its outcome is unknown or that it was refused, in time', async (t) => {

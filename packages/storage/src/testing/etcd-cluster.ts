@@ -22,9 +22,6 @@ interface EtcdMember {
   start(): void;
   /** Ends the process at once, as a power cut does. */
   kill(): Promise<void>;
-  /** Stops it without ending it: connections stay up, nothing answers. */
-  freeze(): void;
-  thaw(): void;
 }
 
 export interface EtcdCluster {
@@ -115,8 +112,6 @@ function etcdMember(endpoint: string, flags: readonly string[]): EtcdMember {
       await once(running, 'exit');
       process.removeListener('exit', killNow);
     },
-    freeze: () => child?.kill('SIGSTOP'),
-    thaw: () => child?.kill('SIGCONT'),
   };
 }
 

@@ -11,6 +11,8 @@ import {
 import { header } from '../etcd-front/header.js';
 
 type Failure = Pick<ServiceError, 'code' | 'details'>;
+/** `silence`: no answer, ever, while the connection stands. */
+type Fail = (method: 'range' | 'txn', call: number) => Failure | 'silence' | undefined;
 
 export interface FailingEtcd {
   readonly endpoint: string;
@@ -19,9 +21,7 @@ export interface FailingEtcd {
 }
 
 /** @param fail called for the nth call of a method, from 1; undefined answers it */
-export async function startFailingEtcd(
-  fail: (method: 'range' | 'txn', call: number) => Failure | undefined,
-): Promise<FailingEtcd> {
+export async function startFailingEtcd(fail: Fail): Promise<FailingEtcd> {
   const server = new Server();
   const calls = { range: 0, txn: 0 };
   const unimplemented = (_: unknown, callback: (error: Failure) => void): void => {
@@ -30,10 +30,12 @@ export async function startFailingEtcd(
   server.addService(KVService, {
     range: (_: { request: RangeRequest }, callback: (e: Failure | null, r?: RangeResponse) => void) => {
       const failure = fail('range', ++calls.range);
+      if (failure === 'silence') return;
       callback(failure ?? null, { header: header(7), kvs: [], more: false, count: 0n });
     },
     txn: (_: unknown, callback: (e: Failure | null, r?: TxnResponse) => void) => {
       const failure = fail('txn', ++calls.txn);
+      if (failure === 'silence') return;
       callback(failure ?? null, { header: header(8), succeeded: true, responses: [] });
     },
     put: unimplemented,
