@@ -126,6 +126,33 @@ test('a watch sees what happens after it began', async () => {
   watch.destroy();
 });
 
+test('initial events of 100 MiB reach a client that reads slowly', async () => {
+  const namespace = '/api/v1/namespaces/large';
+  await call('POST', '/api/v1/namespaces', 'root', { metadata: { name: 'large' } });
+  const data = { filler: 'x'.repeat(1_000_000) };
+  const create = async (name: string): Promise<void> => {
+    assert.equal(
+      (await call('POST', `${namespace}/configmaps`, 'root', { metadata: { name }, data })).code,
+      201,
+    );
+  };
+  const count = 105;
+  for (let i = 0; i < count; i++) await create(`m-${i}`);
+  const watch = await open('GET', `${namespace}/configmaps?watch=1`, 'root');
+  let events = 0;
+  let bytes = 0;
+  for await (const chunk of watch as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (chunk.includes(10)) events++;
+    if (events === count) break;
+    // The server gets more turns than it needs to fill every buffer between them.
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  watch.destroy();
+  assert.equal(events, count);
+  assert.ok(bytes > 100 * 1024 * 1024);
+});
+
 test('a role binding takes effect, and its deletion as well', async () => {
   const list = (): Promise<Answer> => call('GET', `${DEFAULT}/secrets`, 'joe');
   assert.equal((await list()).code, 403);

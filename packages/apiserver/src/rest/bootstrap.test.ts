@@ -26,10 +26,10 @@ after(() => rm(folder, { recursive: true }));
 
 const failedChecks = async (h: Harness): Promise<string[]> => {
   const outcomes = await Promise.all(
-    h.rest.healthChecks.map(({ name, check }) =>
-      check().then(
+    h.rest.healthChecks.map((one) =>
+      one.check().then(
         () => [],
-        (error: unknown) => [`${name}: ${(error as Error).message}`],
+        (error: unknown) => [`${one.name}: ${(error as Error).message}`],
       ),
     ),
   );

@@ -103,8 +103,14 @@ async function take(context: RestContext, step: Step): Promise<void> {
     await Promise.all(others.map((other) => createMissing(context, ...other)));
     step.failure = undefined;
   } catch (error) {
-    step.failure = reasonOf(error);
-    context.logger.warn({ err: error, step: step.checkName }, 'the start is not finished and is tried again');
+    const failure = reasonOf(error);
+    // Once for an outage, not once for every attempt.
+    const level = failure === step.failure ? 'debug' : 'warn';
+    step.failure = failure;
+    context.logger[level](
+      { err: error, step: step.checkName },
+      'the start is not finished and is tried again',
+    );
   }
 }
 

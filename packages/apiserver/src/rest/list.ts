@@ -17,6 +17,9 @@ import { expired, ExpiredContinueError, fromStore, tooLargeResourceVersion } fro
 /** Keys read at once when no limit is asked for: between two pages other requests get their turn. */
 const PAGE_LIMIT = 500;
 const MAX_PAGE_LIMIT = 10_000;
+/** Of a paged read: so many bytes a page, judged by the page before. */
+const PAGE_BYTES = 4 * 1024 * 1024;
+const FIRST_PAGE_LIMIT = 16;
 
 export type ListQuery = Pick<
   ListRequest,
@@ -62,10 +65,51 @@ export async function listObjects(
   const selection = parseSelection(query, definition, strategy, query.namespace);
   const prefix = objectKeyPrefix(definition, selection.namespace);
   const position = listPosition(query, prefix);
-  if (selection.name !== undefined && (!definition.namespaced || selection.namespace !== '')) {
+  if (namesOne(entry, selection)) {
     return listOne(context, entry, selection, selection.name, position);
   }
   return listMany(context, entry, selection, query, position, prefix);
+}
+
+/**
+ * What `listObjects` gives without a limit, a page at a time: whoever takes them slowly keeps no more in memory. All
+ * pages are of one revision; when it is compacted meanwhile, the next page is an error and the reader starts anew.
+ *
+ * @throws ApiError
+ */
+export async function* listPages(
+  context: RestContext,
+  entry: StoredEntry,
+  query: Pick<ListRequest, 'namespace' | 'labelSelector' | 'fieldSelector' | 'signal'>,
+): AsyncGenerator<Pick<ObjectList, 'revision' | 'objects'>> {
+  const selection = parseSelection(query, entry.definition, entry.strategy, query.namespace);
+  const { namespace } = selection;
+  let position: ListPosition = { revision: 0, startKey: undefined, minimum: '' };
+  if (namesOne(entry, selection)) {
+    yield listOne(context, entry, selection, selection.name, position);
+    return;
+  }
+  let limit = FIRST_PAGE_LIMIT;
+  for (;;) {
+    query.signal.throwIfAborted();
+    const { revision, objects, more, lastKey } = await readPage(
+      context,
+      entry,
+      namespace,
+      position,
+      limit,
+      undefined,
+    );
+    yield { revision, objects: objects.filter((o) => matches(entry, selection, o)) };
+    if (!more || lastKey === undefined) return;
+    position = { ...position, revision, startKey: keyAfter(lastKey) };
+    const bytes = objects.reduce((sum, object) => sum + object.bytes.length, 0);
+    limit = Math.max(1, Math.min(PAGE_LIMIT, Math.floor((PAGE_BYTES * objects.length) / bytes)));
+  }
+}
+
+function namesOne(entry: StoredEntry, selection: Selection): selection is Selection & { name: string } {
+  return selection.name !== undefined && (!entry.definition.namespaced || selection.namespace !== '');
 }
 
 /** A selector that names one object reads one key. */

@@ -43,6 +43,7 @@ export function createWatchMetrics(registry: Registry): WatchMetrics {
               closed();
               sink.onEnd();
             },
+            drained: () => sink.drained?.(),
           });
           return () => {
             closed();

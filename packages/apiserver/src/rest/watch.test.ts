@@ -122,6 +122,64 @@ describe('a watch', () => {
     assert.deepEqual(events[1]?.object.metadata.annotations, { 'k8s.io/initial-events-end': 'true' });
   });
 
+  test('initial events wait for a slow reader, and what waits is not read ahead', async () => {
+    const ns = await namespace('w-slow');
+    const data = { filler: 'x'.repeat(512 * 1024) };
+    for (let i = 10; i < 60; i++) await configMap(ns, `big-${i}`, { data });
+    const waiting: string[] = [];
+    let opened = 0;
+    let taken = 0;
+    let mostOpened = 0;
+    let mostWaiting = 0;
+    let release = (): void => undefined;
+    const inner = transformerOf('first');
+    h.encryption.use({
+      ...inner,
+      transformFromStorage(stored, key) {
+        if (key.includes('/configmaps/w-slow/')) opened++;
+        return inner.transformFromStorage(stored, key);
+      },
+    });
+    const watch = await h.raw({
+      verb: 'watch',
+      resource: h.resource('configmaps'),
+      namespace: ns,
+      timeoutMs: 0,
+    });
+    assert.ok(watch.kind === 'watch');
+    const stop = watch.start({
+      onEvent({ object }) {
+        waiting.push((JSON.parse(object.toString()) as { metadata: { name: string } }).metadata.name);
+        mostWaiting = Math.max(mostWaiting, waiting.length);
+        mostOpened = Math.max(mostOpened, opened - taken);
+      },
+      onEnd: () => assert.fail('the watch ended'),
+      drained() {
+        if (waiting.length < 2) return undefined;
+        return new Promise((resolve) => {
+          release = resolve;
+        });
+      },
+    });
+    const names: string[] = [];
+    while (names.length < 50) {
+      await new Promise((resolve) => setImmediate(resolve));
+      const name = waiting.shift();
+      if (name === undefined) continue;
+      names.push(name);
+      taken++;
+      release();
+    }
+    stop();
+    h.encryption.use(inner);
+    assert.deepEqual(
+      names,
+      Array.from({ length: 50 }, (_, i) => `big-${i + 10}`),
+    );
+    assert.equal(mostWaiting, 2);
+    assert.ok(mostOpened <= 18, `${mostOpened} objects were opened and not taken`);
+  });
+
   test('initial events need the right match', async () => {
     await assert.rejects(
       h.watch('configmaps', 'default', { sendInitialEvents: true }),

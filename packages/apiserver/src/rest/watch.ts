@@ -13,7 +13,7 @@ import type { Change, LazyObject } from '../objects/change.js';
 import type { RestContext, StoredEntry } from './context.js';
 import type { RestResponse, RestWatchEvent, RestWatchSink, WatchRequest } from './contract.js';
 import { serve } from './get.js';
-import { listObjects } from './list.js';
+import { listPages } from './list.js';
 import { requireMinimum, watchStart, type WatchStart } from './resource-version.js';
 import { parseSelection, type Selection } from './selection.js';
 import { expired, internalError } from './status-errors.js';
@@ -116,23 +116,21 @@ class RunningWatch {
   /** Reports every object there is as ADDED; resolves with the revision they are of. */
   async #sendInitial(start: WatchStart): Promise<number> {
     const { definition } = this.#entry;
-    const { namespace, labelSelector, fieldSelector, signal } = this.#request;
-    const found = await listObjects(this.#context, this.#entry, {
-      namespace,
-      labelSelector,
-      fieldSelector,
-      signal,
-      resourceVersion: '',
-      resourceVersionMatch: '',
-      limit: 0,
-      continue: '',
-    });
-    requireMinimum(start.minimum, found.revision);
-    for (const object of found.objects) this.#sendAdded(object);
-    if (this.#request.sendInitialEvents && this.#request.allowWatchBookmarks) {
-      this.#send(bookmark(apiVersionOf(definition), definition.kind, found.revision, true));
+    let revision = 0;
+    for await (const page of listPages(this.#context, this.#entry, this.#request)) {
+      if (revision === 0) requireMinimum(start.minimum, page.revision);
+      revision = page.revision;
+      for (const object of page.objects) {
+        if (this.#ended) return revision;
+        this.#sendAdded(object);
+        // A client that reads slowly gets the rest when it has read this.
+        await this.#sink.drained?.();
+      }
     }
-    return found.revision;
+    if (this.#request.sendInitialEvents && this.#request.allowWatchBookmarks) {
+      this.#send(bookmark(apiVersionOf(definition), definition.kind, revision, true));
+    }
+    return revision;
   }
 
   #sendAdded(object: StoredObject): void {
