@@ -11,7 +11,13 @@ import type { StaticTokens } from './static-tokens.js';
 import { authenticatedGroups } from './users.js';
 
 type TokenOutcome =
-  | { readonly kind: 'authenticated'; readonly user: UserInfo; readonly audiences: readonly string[] }
+  | {
+      readonly kind: 'authenticated';
+      readonly user: UserInfo;
+      readonly audiences: readonly string[];
+      /** Whoever remembers the outcome forgets it then: it must be asked for anew. */
+      readonly untilMs: number;
+    }
   /** It is one of ours and it is not good; `message` is safe to show. */
   | { readonly kind: 'refused'; readonly message: string }
   | { readonly kind: 'unknown' };
@@ -22,14 +28,9 @@ export type AuthenticateToken = (token: string, audiences?: readonly string[]) =
 /** Rejects when the account, or what the token is bound to, is gone or is another by the same name. */
 export type CheckServiceAccount = (token: VerifiedToken) => Promise<boolean>;
 
-/** How long a verified token is believed without looking again; kube-apiserver's own figure. */
-const TOKEN_CACHE_TTL_MS = 10_000;
+/** How long a token is believed without looking again, wherever it is remembered; kube-apiserver's own figure. */
+const TOKEN_TTL_MS = 10_000;
 const TOKEN_CACHE_MAX_ENTRIES = 4096;
-
-interface CacheEntry {
-  readonly outcome: TokenOutcome;
-  readonly untilMs: number;
-}
 
 function withAuthenticated(user: UserInfo): UserInfo {
   return { ...user, groups: authenticatedGroups(user.groups) };
@@ -42,11 +43,12 @@ export function createTokenAuthenticator(options: {
   readonly now: () => Date;
 }): AuthenticateToken {
   const { staticTokens, serviceAccountTokens, checkServiceAccount, now } = options;
-  const cache = new Map<string, CacheEntry>();
+  const cache = new Map<string, Extract<TokenOutcome, { kind: 'authenticated' }>>();
 
   async function verifyServiceAccountToken(
     token: string,
     audiences: readonly string[] | undefined,
+    nowMs: number,
   ): Promise<TokenOutcome> {
     if (serviceAccountTokens === undefined || !serviceAccountTokens.claims(token)) return { kind: 'unknown' };
     let verified: VerifiedToken;
@@ -62,30 +64,32 @@ export function createTokenAuthenticator(options: {
       kind: 'authenticated',
       user: withAuthenticated(verified.user),
       audiences: verified.audiences,
+      untilMs: Math.min(nowMs + TOKEN_TTL_MS, verified.expires.getTime()),
     };
   }
 
   return async (token, audiences) => {
+    const nowMs = now().getTime();
     const user = staticTokens(token);
     if (user !== undefined) {
       // A static token is for this server alone.
       const own = serviceAccountTokens?.audiences ?? [];
       const shared = audiences?.filter((audience) => own.includes(audience)) ?? [];
       if (audiences !== undefined && shared.length === 0) return { kind: 'unknown' };
-      return { kind: 'authenticated', user: withAuthenticated(user), audiences: shared };
+      const untilMs = nowMs + TOKEN_TTL_MS;
+      return { kind: 'authenticated', user: withAuthenticated(user), audiences: shared, untilMs };
     }
     const key = createHash('sha256')
       .update(JSON.stringify([token, audiences ?? null]))
       .digest('base64');
-    const nowMs = now().getTime();
     const cached = cache.get(key);
-    if (cached !== undefined && cached.untilMs > nowMs) return cached.outcome;
-    const outcome = await verifyServiceAccountToken(token, audiences);
+    if (cached !== undefined && cached.untilMs > nowMs) return cached;
+    const outcome = await verifyServiceAccountToken(token, audiences, nowMs);
     if (outcome.kind === 'authenticated') {
       cache.delete(key);
       const oldest = cache.keys().next();
       if (cache.size >= TOKEN_CACHE_MAX_ENTRIES && oldest.done !== true) cache.delete(oldest.value);
-      cache.set(key, { outcome, untilMs: nowMs + TOKEN_CACHE_TTL_MS });
+      cache.set(key, outcome);
     }
     return outcome;
   };

@@ -24,7 +24,8 @@ const authorizer: Authorizer = {
 const reviews = createReviews({
   authorizer,
   async authenticateToken(token, audiences) {
-    if (token === 'good') return { kind: 'authenticated', user: asker, audiences: audiences ?? [] };
+    if (token === 'good')
+      return { kind: 'authenticated', user: asker, audiences: audiences ?? [], untilMs: 0 };
     return token === 'revoked' ? { kind: 'refused', message: 'revoked' } : { kind: 'unknown' };
   },
 });

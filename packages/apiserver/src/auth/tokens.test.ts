@@ -179,15 +179,32 @@ describe('authenticating a token', () => {
       now: () => clock,
     });
     const { token } = await tokens.sign(spec);
-    assert.equal((await authenticate(token)).kind, 'authenticated');
-    assert.equal((await authenticate(token)).kind, 'authenticated');
+    const untilMs = start.getTime() + 10_000;
+    const outcome = await authenticate(token);
+    assert.equal(outcome.kind === 'authenticated' && outcome.untilMs, untilMs);
+    clock = new Date(untilMs - 1);
+    const remembered = await authenticate(token);
+    assert.equal(remembered.kind === 'authenticated' && remembered.untilMs, untilMs, 'not ten seconds more');
     assert.equal(asked.length, 1);
     alive = false;
-    clock = new Date(start.getTime() + 11_000);
+    clock = new Date(untilMs);
     assert.equal((await authenticate(token)).kind, 'refused');
     alive = true;
     assert.equal((await authenticate(token)).kind, 'authenticated', 'a refusal is not remembered');
     assert.equal((await authenticate('somebody-elses')).kind, 'unknown');
+  });
+
+  test('no token is believed after it has expired', async () => {
+    const tokens = tokensWith(ecKey);
+    const authenticate = createTokenAuthenticator({
+      staticTokens: createStaticTokens([]),
+      serviceAccountTokens: tokens,
+      checkServiceAccount: async () => true,
+      now: () => start,
+    });
+    const { token, expires } = await tokens.sign({ ...spec, expirationSeconds: 5 });
+    const outcome = await authenticate(token);
+    assert.equal(outcome.kind === 'authenticated' && outcome.untilMs, expires.getTime());
   });
 
   test('a static token is for this server only', async () => {

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
+import { IncomingMessage } from 'node:http';
+import { Socket } from 'node:net';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import type { RestRequest } from '../rest/contract.js';
+import { createRequestAuthenticator } from './authenticate.js';
 import { READER_TOKEN, startTestServer } from './testing/test-server.js';
 import type { TestServer } from './testing/test-server.js';
 
@@ -92,6 +95,31 @@ describe('who may come in', () => {
     assert.match(answer.text, /User \\"system:serviceaccount:default:sa\\" cannot list/);
     const other = await server.tokens.sign({ ...spec, uid: 'u-2' });
     assert.equal((await server.fetch(SECRETS, { token: other.token })).code, 401);
+  });
+
+  test('a connection believes a token no longer than whoever verified it', async () => {
+    let nowMs = 1_000;
+    let asked = 0;
+    let alive = true;
+    const authenticate = createRequestAuthenticator({
+      authenticateToken: async () => {
+        asked++;
+        const user = { name: 'robot', uid: '', groups: [], extra: {} };
+        return alive
+          ? { kind: 'authenticated', user, audiences: [], untilMs: 2_000 }
+          : { kind: 'refused', message: 'revoked' };
+      },
+      now: () => new Date(nowMs),
+    });
+    const request = new IncomingMessage(new Socket());
+    request.headers.authorization = 'Bearer t';
+    assert.equal((await authenticate(request)).name, 'robot');
+    alive = false;
+    nowMs = 1_999;
+    assert.equal((await authenticate(request)).name, 'robot');
+    assert.equal(asked, 1);
+    nowMs = 2_000;
+    await assert.rejects(async () => authenticate(request), { code: 401 });
   });
 
   test('impersonation runs as the other user, if granted', async () => {

@@ -16,9 +16,6 @@ import type { UserInfo } from '../rest/contract.js';
 
 export type AuthenticateRequest = (request: IncomingMessage) => UserInfo | Promise<UserInfo>;
 
-/** How long a connection's token is believed without asking again. */
-const CONNECTION_TOKEN_TTL_MS = 10_000;
-
 type CertificateState =
   | { readonly kind: 'none' }
   | { readonly kind: 'bad' }
@@ -63,7 +60,7 @@ export function createRequestAuthenticator(options: {
     if (outcome.kind !== 'authenticated') throw unauthorized();
     state.authorization = authorization;
     state.user = outcome.user;
-    state.untilMs = now().getTime() + CONNECTION_TOKEN_TTL_MS;
+    state.untilMs = outcome.untilMs;
     return outcome.user;
   }
 
