@@ -24,6 +24,11 @@ export function isKeyId(text: string): boolean {
   return UUID.test(text) || MULTI_REGION.test(text);
 }
 
+/** A fresh id of a multi-Region key. */
+export function createMultiRegionKeyId(randomBytes: (size: number) => Buffer): string {
+  return formatKeyId({ multiRegion: true, hex: randomBytes(16).toString('hex') });
+}
+
 /** A fresh id of a single-Region key: a random UUID (RFC 9562 version 4). */
 export function createKeyId(randomBytes: (size: number) => Buffer): string {
   const bytes = Buffer.from(randomBytes(16));

@@ -4,20 +4,36 @@
  */
 import { isJsonObject } from '../http/json-body.js';
 import { keyArn } from './key-id.js';
+import type { KeySpec, KeyUsage } from './key-specs.js';
 
 export interface KeyMaterial {
   /** 64 hexadecimal digits: the API's KeyMaterialId. */
   readonly materialId: string;
-  /** Sealed by the root key (root-key/material-seal.ts), base64. */
-  readonly sealed: string;
+  /**
+   * Sealed by the root key (root-key/material-seal.ts), base64. Absent: imported material that was deleted, has expired, or
+   * has not been imported into this replica yet. Only its id is remembered, and nothing else may take its place.
+   */
+  readonly sealed?: string;
+  /** Present for imported material only. */
+  readonly imported?: ImportedMaterial;
   /** Absent for the first material of a key. */
   readonly rotation?: { readonly dateMs: number; readonly type: 'AUTOMATIC' | 'ON_DEMAND' };
+}
+
+export interface ImportedMaterial {
+  readonly description?: string;
+  /** Absent: does not expire. */
+  readonly validToMs?: number;
 }
 
 export type KeyState =
   | { readonly kind: 'Enabled' }
   | { readonly kind: 'Disabled' }
-  | { readonly kind: 'PendingDeletion'; readonly deletionDateMs: number };
+  | { readonly kind: 'PendingDeletion'; readonly deletionDateMs: number }
+  /** Imported material is missing. Only keys of origin EXTERNAL. */
+  | { readonly kind: 'PendingImport' }
+  /** A multi-Region primary that waits for its replicas to be gone; then its own waiting period begins. */
+  | { readonly kind: 'PendingReplicaDeletion'; readonly windowDays: number };
 
 export interface Tag {
   readonly TagKey: string;
@@ -29,23 +45,34 @@ export interface Rotation {
   readonly nextDateMs: number;
 }
 
+/** The same in every key of a family: primary and replicas. Changed in one transaction for all of them. */
+export interface MultiRegion {
+  readonly primaryRegion: string;
+  /** Sorted; without the primary's. */
+  readonly replicaRegions: readonly string[];
+}
+
 export interface KeyRecord {
   readonly accountId: string;
   readonly region: string;
   readonly keyId: string;
   readonly creationDateMs: number;
   readonly description: string;
-  readonly keySpec: 'SYMMETRIC_DEFAULT';
-  readonly keyUsage: 'ENCRYPT_DECRYPT';
-  readonly origin: 'AWS_KMS';
+  readonly keySpec: KeySpec;
+  readonly keyUsage: KeyUsage;
+  readonly origin: 'AWS_KMS' | 'EXTERNAL';
   readonly state: KeyState;
   /** JSON text, as it was given. */
   readonly policy: string;
   readonly tags: readonly Tag[];
   /** Absent while automatic rotation is off. */
   readonly rotation?: Rotation;
-  /** Oldest first; the last one encrypts. Never empty. */
+  /** Oldest first; the last one encrypts. Empty only before the first import into a key of origin EXTERNAL. */
   readonly materials: readonly KeyMaterial[];
+  /** Imported for the next rotation on demand; not in use before that. */
+  readonly pendingMaterial?: KeyMaterial;
+  /** Absent for a single-Region key. */
+  readonly multiRegion?: MultiRegion;
 }
 
 export interface AliasRecord {
@@ -62,8 +89,19 @@ export function arnOf(key: KeyRecord): string {
   return keyArn(key.region, key.accountId, key.keyId);
 }
 
+/** The material that encrypts. A key that is Enabled has one. */
 export function currentMaterial(key: KeyRecord): KeyMaterial {
   return key.materials[key.materials.length - 1] as KeyMaterial;
+}
+
+/** Every material of the key, the one that waits for a rotation last. */
+export function allMaterials({ materials, pendingMaterial }: KeyRecord): readonly KeyMaterial[] {
+  return pendingMaterial === undefined ? materials : [...materials, pendingMaterial];
+}
+
+/** Undefined before the first import. */
+export function currentMaterialId(key: KeyRecord): string | undefined {
+  return key.materials[key.materials.length - 1]?.materialId;
 }
 
 const RECORD_VERSION = 1;
@@ -79,7 +117,7 @@ export function serializeRecord(record: KeyRecord | AliasRecord): Buffer {
 export function parseKeyRecord(value: Buffer): KeyRecord | undefined {
   const record = parseVersioned(value);
   if (record === undefined) return undefined;
-  const { accountId, region, keyId, state, materials, policy, tags } = record;
+  const { accountId, region, keyId, origin, state, materials, policy, tags } = record;
   const whole =
     typeof accountId === 'string' &&
     typeof region === 'string' &&
@@ -88,7 +126,7 @@ export function parseKeyRecord(value: Buffer): KeyRecord | undefined {
     isJsonObject(state) &&
     Array.isArray(tags) &&
     Array.isArray(materials) &&
-    materials.length > 0;
+    (materials.length > 0 || origin === 'EXTERNAL');
   return whole ? (record as unknown as KeyRecord) : undefined;
 }
 

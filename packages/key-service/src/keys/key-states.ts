@@ -8,11 +8,12 @@ import { arnOf, type KeyRecord } from './key-record.js';
 
 /**
  * - `any`: every state.
- * - `not-pending-deletion`: Enabled and Disabled.
+ * - `not-pending-deletion`: Enabled, Disabled and PendingImport.
+ * - `usable`: Enabled and Disabled.
  * - `enabled`: Enabled only.
- * - `pending-deletion`: PendingDeletion only (CancelKeyDeletion).
+ * - `pending-deletion`: PendingDeletion and PendingReplicaDeletion (CancelKeyDeletion).
  */
-export type KeyStateRule = 'any' | 'not-pending-deletion' | 'enabled' | 'pending-deletion';
+export type KeyStateRule = 'any' | 'not-pending-deletion' | 'usable' | 'enabled' | 'pending-deletion';
 
 /** @throws AwsError DisabledException, KMSInvalidStateException */
 export function checkKeyState(key: KeyRecord, rule: KeyStateRule): void {
@@ -21,11 +22,18 @@ export function checkKeyState(key: KeyRecord, rule: KeyStateRule): void {
     case 'any':
       return;
     case 'pending-deletion':
-      if (state !== 'PendingDeletion') throw invalidState(key, 'is not pending deletion.');
+      if (state !== 'PendingDeletion' && state !== 'PendingReplicaDeletion') {
+        throw invalidState(key, 'is not pending deletion.');
+      }
       return;
     case 'enabled':
+    case 'usable':
     case 'not-pending-deletion':
       if (state === 'PendingDeletion') throw invalidState(key, 'is pending deletion.');
+      if (state === 'PendingReplicaDeletion') throw invalidState(key, 'is pending replica deletion.');
+      if (state === 'PendingImport' && rule !== 'not-pending-deletion') {
+        throw invalidState(key, 'is pending import.');
+      }
       if (rule === 'enabled' && state === 'Disabled') {
         throw new AwsError('DisabledException', `${arnOf(key)} is disabled.`);
       }

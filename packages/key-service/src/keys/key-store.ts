@@ -4,11 +4,12 @@
  * The store must be the key service's own: after a key is destroyed its history is compacted, which would cut another
  * user's watches short.
  */
-import { prefixRangeEnd, type Op, type Store, StoreError, type Watch } from '@waxseal/storage';
+import { type Compare, prefixRangeEnd, type Op, type Store, StoreError, type Watch } from '@waxseal/storage';
 import type { Logger } from 'pino';
 import { AwsError } from '../aws-error.js';
-import { type AliasRecord, type KeyRecord, serializeRecord } from './key-record.js';
-import { RecordCache, type SortedNames } from './record-cache.js';
+import { type AliasRecord, arnOf, type KeyRecord, serializeRecord } from './key-record.js';
+import { familyRegions } from './multi-region.js';
+import { type KeyEntry, RecordCache, type SortedNames } from './record-cache.js';
 import {
   aliasRecordKey,
   aliasRecordName,
@@ -24,6 +25,12 @@ const REWATCH_DELAY_MS = 1000;
 
 /** Returns the changed record, the same record when nothing changes; may throw AwsError to give up. */
 export type KeyChange = (record: KeyRecord) => KeyRecord;
+
+/**
+ * As KeyChange, for a whole family of multi-Region keys, or the one key that has none. `family` begins with the key itself.
+ * Returns every record that shall exist: changed, the same, or new in another Region. What is not returned is left alone.
+ */
+export type FamilyChange = (family: readonly KeyRecord[]) => readonly KeyRecord[];
 
 export class KeyStore {
   readonly #store: Store;
@@ -106,27 +113,78 @@ export class KeyStore {
     throw new AwsError('ConflictException', 'The key is being changed by other requests. Try again.');
   }
 
-  /** Deletes the key and its aliases, then the history that still holds its sealed material. */
-  async destroyKey(key: KeyRecord): Promise<void> {
-    const storeKey = keyRecordKey(key.accountId, key.region, key.keyId);
-    const entry = this.#cache.key(storeKey.toString());
-    if (entry === undefined) return;
+  /**
+   * Changes what the keys of a family share, in one transaction.
+   *
+   * @returns the family as it is now stored, the key itself first
+   * @throws AwsError what `change` throws; NotFoundException when the key is gone; AlreadyExistsException when a new record's
+   *   key exists outside the family; ConflictException
+   */
+  async updateFamily(key: KeyRecord, change: FamilyChange): Promise<readonly KeyRecord[]> {
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+      const family = await this.familyEntries(key);
+      const records = family.map(({ record }) => record);
+      const changed = change(records).filter((record) => !records.includes(record));
+      if (changed.length === 0) return records;
+      const added = changed.filter((one) => !records.some(({ region }) => region === one.region));
+      const puts = changed.map((record) => ({ key: storeKeyOf(record), value: serializeRecord(record) }));
+      const { succeeded, revision } = await this.#store.txn({
+        compare: [...family.map(unchanged), ...added.map(absent)],
+        success: puts.map((put): Op => ({ kind: 'put', ...put })),
+        failure: [],
+      });
+      if (succeeded) {
+        for (const put of puts) this.#cache.put({ ...put, modRevision: revision });
+        return (await this.familyEntries(key)).map(({ record }) => record);
+      }
+      for (const { record } of family) await this.refresh(storeKeyOf(record));
+      for (const record of added) await this.refresh(storeKeyOf(record));
+      const taken = added.find(({ accountId, region, keyId }) => this.findKey(accountId, region, keyId));
+      if (taken !== undefined) {
+        throw new AwsError('AlreadyExistsException', `The key ${arnOf(taken)} already exists`);
+      }
+    }
+    throw new AwsError('ConflictException', 'The key is being changed by other requests. Try again.');
+  }
+
+  /**
+   * Deletes the key and its aliases, then the history that still holds its sealed material.
+   *
+   * @param others given the key's family, what becomes of the other members
+   */
+  async destroyKey(key: KeyRecord, others: FamilyChange = () => []): Promise<void> {
+    const storeKey = storeKeyOf(key);
+    if (this.#cache.key(storeKey.toString()) === undefined) return;
+    const family = await this.familyEntries(key);
+    const records = family.map(({ record }) => record);
+    const changed = others(records).filter((record) => !records.includes(record));
     const aliases = this.aliasesOfKey(key)?.after(undefined, Number.POSITIVE_INFINITY) ?? [];
     const deleted = [
       storeKey,
       ...aliases.map((aliasName) => aliasRecordKey(key.accountId, key.region, aliasName)),
     ];
+    const puts = changed.map((record) => ({ key: storeKeyOf(record), value: serializeRecord(record) }));
     const { succeeded, revision } = await this.#store.txn({
-      compare: [{ key: storeKey, target: 'modRevision', result: 'equal', number: entry.modRevision }],
-      success: deleted.map((one): Op => ({ kind: 'delete', key: one })),
+      compare: family.map(unchanged),
+      success: [
+        ...deleted.map((one): Op => ({ kind: 'delete', key: one })),
+        ...puts.map((put): Op => ({ kind: 'put', ...put })),
+      ],
       failure: [],
     });
     if (!succeeded) {
-      await this.refresh(storeKey);
+      for (const { record } of family) await this.refresh(storeKeyOf(record));
       return;
     }
     for (const one of deleted) this.forget(one, revision);
-    await this.#store.compact(revision).catch((error: unknown) => {
+    for (const put of puts) this.#cache.put({ ...put, modRevision: revision });
+    await this.eraseHistory(revision);
+  }
+
+  /** Removes what the store still keeps of earlier records, sealed material that is deleted among it. */
+  async eraseHistory(revision?: number): Promise<void> {
+    const upTo = revision ?? (await this.#store.get(RECORDS_PREFIX)).revision;
+    await this.#store.compact(upTo).catch((error: unknown) => {
       // Another replica compacted further already: the history is gone either way.
       if (!(error instanceof StoreError && error.code === 'compacted')) throw error;
     });
@@ -177,6 +235,20 @@ export class KeyStore {
     });
     if (succeeded) this.#cache.put({ key: storeKey, value, modRevision: revision });
     return succeeded;
+  }
+
+  /** The key itself first. A member the watch has not brought yet is read from the store. */
+  private async familyEntries(key: KeyRecord): Promise<readonly KeyEntry[]> {
+    const own = this.#cache.key(storeKeyOf(key).toString());
+    if (own === undefined) throw new AwsError('NotFoundException', `Key '${arnOf(key)}' does not exist`);
+    const entries: KeyEntry[] = [own];
+    for (const region of familyRegions(own.record).slice(1)) {
+      const storeKey = keyRecordKey(key.accountId, region, key.keyId);
+      if (this.#cache.key(storeKey.toString()) === undefined) await this.refresh(storeKey);
+      const entry = this.#cache.key(storeKey.toString());
+      if (entry !== undefined) entries.push(entry);
+    }
+    return entries;
   }
 
   private forget(storeKey: Buffer, revision: number): void {
@@ -252,4 +324,16 @@ export class KeyStore {
       });
     }, REWATCH_DELAY_MS).unref();
   }
+}
+
+function storeKeyOf({ accountId, region, keyId }: KeyRecord): Buffer {
+  return keyRecordKey(accountId, region, keyId);
+}
+
+function unchanged({ record, modRevision }: KeyEntry): Compare {
+  return { key: storeKeyOf(record), target: 'modRevision', result: 'equal', number: modRevision };
+}
+
+function absent(record: KeyRecord): Compare {
+  return { key: storeKeyOf(record), target: 'createRevision', result: 'equal', number: 0 };
 }

@@ -1,18 +1,22 @@
 /**
  * Key material in the clear: in memory only, opened when first used, zeroed when its key is destroyed.
  */
+import { createHmac, hkdfSync } from 'node:crypto';
 import { AwsError } from '../aws-error.js';
 import { materialLabel, openUnderRootKey, sealUnderRootKey } from '../root-key/material-seal.js';
 import { MATERIAL_ID_BYTES } from '../crypto/ciphertext-blob.js';
-import type { KeyMaterial, KeyRecord } from './key-record.js';
+import { allMaterials, arnOf, type KeyMaterial, type KeyRecord } from './key-record.js';
 
 /** SYMMETRIC_DEFAULT is AES-256. */
 const SYMMETRIC_MATERIAL_BYTES = 32;
 
+const IDENTIFY_INFO = 'waxseal/key-service/imported-material-id/v1';
+const TOKEN_INFO = 'waxseal/key-service/tokens/v1';
+
 export class MaterialVault {
   readonly #rootKey: Buffer;
   readonly #randomBytes: (size: number) => Buffer;
-  /** By material id, which is random and unique. */
+  /** By material id, which is unique. */
   readonly #opened = new Map<string, Buffer>();
 
   /** @param rootKey the vault owns it from here on: close() zeroes it */
@@ -25,18 +29,59 @@ export class MaterialVault {
   create(accountId: string, keyId: string, rotation?: NonNullable<KeyMaterial['rotation']>): KeyMaterial {
     const materialId = this.#randomBytes(MATERIAL_ID_BYTES).toString('hex');
     const secret = Buffer.from(this.#randomBytes(SYMMETRIC_MATERIAL_BYTES));
-    const label = materialLabel(accountId, keyId, materialId);
-    const sealed = sealUnderRootKey(this.#rootKey, label, secret, this.#randomBytes).toString('base64');
+    const sealed = this.seal(accountId, keyId, materialId, secret);
     secret.fill(0);
     return rotation === undefined ? { materialId, sealed } : { materialId, sealed, rotation };
+  }
+
+  /** Seals given material for its key. `secret` stays the caller's, who zeroes it. Base64. */
+  seal(accountId: string, keyId: string, materialId: string, secret: Buffer): string {
+    const label = materialLabel(accountId, keyId, materialId);
+    return sealUnderRootKey(this.#rootKey, label, secret, this.#randomBytes).toString('base64');
+  }
+
+  /**
+   * The KeyMaterialId of imported material: the same for the same bytes under the same KMS key, so that material that was
+   * deleted can be recognised when it comes back. A keyed hash, so that the id, which is public, helps nobody to guess.
+   */
+  identify(accountId: string, keyId: string, secret: Buffer): string {
+    const key = Buffer.from(hkdfSync('sha256', this.#rootKey, '', IDENTIFY_INFO, 32));
+    const id = createHmac('sha256', key).update(`${accountId}/${keyId}/`).update(secret).digest('hex');
+    key.fill(0);
+    return id;
+  }
+
+  /** Seals what the service hands out and takes back, e.g. import tokens. `label` says what for. */
+  sealToken(label: string, content: Buffer): Buffer {
+    const key = this.tokenKey();
+    const token = sealUnderRootKey(key, `token/${label}`, content, this.#randomBytes);
+    key.fill(0);
+    return token;
+  }
+
+  /** Undefined when the token was not made here, or for another label. */
+  openToken(label: string, token: Buffer): Buffer | undefined {
+    const key = this.tokenKey();
+    const content = openUnderRootKey(key, `token/${label}`, token);
+    key.fill(0);
+    return content;
+  }
+
+  /** Tokens are many and short-lived: a key of their own keeps the root key's nonces for material. */
+  private tokenKey(): Buffer {
+    return Buffer.from(hkdfSync('sha256', this.#rootKey, '', TOKEN_INFO, 32));
   }
 
   /**
    * The backing key itself. Callers must not keep or change it.
    *
-   * @throws AwsError KMSInternalException when the stored material does not open: the record was damaged
+   * @throws AwsError KMSInternalException when the stored material does not open: the record was damaged;
+   *   KMSInvalidStateException when it is imported material that is not there
    */
   open(key: KeyRecord, { materialId, sealed }: KeyMaterial): Buffer {
+    if (sealed === undefined) {
+      throw new AwsError('KMSInvalidStateException', `${arnOf(key)} is pending import.`);
+    }
     const opened = this.#opened.get(materialId);
     if (opened !== undefined) return opened;
     const label = materialLabel(key.accountId, key.keyId, materialId);
@@ -52,7 +97,7 @@ export class MaterialVault {
   }
 
   forget(key: KeyRecord): void {
-    for (const { materialId } of key.materials) {
+    for (const { materialId } of allMaterials(key)) {
       this.#opened.get(materialId)?.fill(0);
       this.#opened.delete(materialId);
     }

@@ -7,7 +7,13 @@
  */
 import type { KeyValue } from '@waxseal/storage';
 import { KeyServiceError } from '../errors.js';
-import { type AliasRecord, type KeyRecord, parseAliasRecord, parseKeyRecord } from './key-record.js';
+import {
+  type AliasRecord,
+  allMaterials,
+  type KeyRecord,
+  parseAliasRecord,
+  parseKeyRecord,
+} from './key-record.js';
 import { recordKind } from './store-keys.js';
 
 /** A record with what belongs to exactly this version of it. */
@@ -72,11 +78,11 @@ export class SortedNames {
 export class RecordCache {
   readonly #entries = new Map<string, Entry>();
   readonly #scopes = new Map<string, Scope>();
-  readonly #onKeyGone: (key: KeyRecord) => void;
+  readonly #onMaterialGone: (key: KeyRecord) => void;
 
-  /** @param onKeyGone called when a key leaves the cache, so that its material can be forgotten */
-  constructor(onKeyGone: (key: KeyRecord) => void) {
-    this.#onKeyGone = onKeyGone;
+  /** @param onMaterialGone called when a key leaves the cache or loses imported material, so that it can be forgotten */
+  constructor(onMaterialGone: (key: KeyRecord) => void) {
+    this.#onMaterialGone = onMaterialGone;
   }
 
   key(storeKey: string): KeyEntry | undefined {
@@ -122,6 +128,9 @@ export class RecordCache {
       );
     }
     this.unindex(before);
+    if (before?.kind === 'key' && entry.kind === 'key' && hasLostMaterial(before.record, entry.record)) {
+      this.#onMaterialGone(before.record);
+    }
     this.#entries.set(storeKey, entry);
     this.index(entry);
   }
@@ -130,7 +139,7 @@ export class RecordCache {
     const before = this.#entries.get(storeKey);
     if (before !== undefined && before.modRevision >= revision) return;
     this.unindex(before);
-    if (before?.kind === 'key') this.#onKeyGone(before.record);
+    if (before?.kind === 'key') this.#onMaterialGone(before.record);
     this.#entries.set(storeKey, { kind: 'deleted', modRevision: revision });
   }
 
@@ -139,7 +148,7 @@ export class RecordCache {
     for (const [storeKey, entry] of this.#entries) {
       if (known.has(storeKey) || entry.modRevision > revision) continue;
       this.unindex(entry);
-      if (entry.kind === 'key') this.#onKeyGone(entry.record);
+      if (entry.kind === 'key') this.#onMaterialGone(entry.record);
       this.#entries.delete(storeKey);
     }
   }
@@ -180,6 +189,13 @@ export class RecordCache {
     names?.delete(aliasName);
     if (names?.size === 0) scope.aliasesOfKey.delete(targetKeyId);
   }
+}
+
+function hasLostMaterial(before: KeyRecord, after: KeyRecord): boolean {
+  const kept = new Set(
+    allMaterials(after).flatMap(({ materialId, sealed }) => (sealed === undefined ? [] : [materialId])),
+  );
+  return allMaterials(before).some(({ materialId, sealed }) => sealed !== undefined && !kept.has(materialId));
 }
 
 function parseEntry(
