@@ -11,6 +11,7 @@ import { configMaps } from '../registry/config-maps.js';
 import { registry } from '../registry/registry.js';
 import { secrets } from '../registry/secrets.js';
 import type { ResourceDefinition } from '../registry/resource.js';
+import { transformerOf } from '../rest/testing/encryption.js';
 import { createHarness } from '../rest/testing/harness.js';
 import { decodeStored, encodeStored, serveStored } from './stored-object.js';
 
@@ -92,10 +93,10 @@ describe('our JSON', () => {
   });
 
   test('a newline at the end, as Go writes it, and a resourceVersion within do no harm', () => {
-    const line = '{"kind":"Secret","apiVersion":"v1","metadata":{"name":"a"}}\n';
+    const line = '{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"a"}}\n';
     assert.equal(
-      serveStored(secrets.definition, Buffer.from(line), 7).toString(),
-      '{"kind":"Secret","apiVersion":"v1","metadata":{"resourceVersion":"7","name":"a"}}',
+      serveStored(configMaps.definition, Buffer.from(line), 7).toString(),
+      '{"kind":"ConfigMap","apiVersion":"v1","metadata":{"resourceVersion":"7","name":"a"}}',
     );
     const versioned = '{"kind":"Secret","apiVersion":"v1","metadata":{"name":"a","resourceVersion":"3"}}';
     const served = JSON.parse(
@@ -129,5 +130,70 @@ describe('our JSON', () => {
       () => decodeStored(secrets.definition, stored),
       /the stored object is a v1 ConfigMap, expected a v1 Secret/,
     );
+  });
+});
+
+describe('a Secret whose writer gave it no type', () => {
+  const head = '{"kind":"Secret","apiVersion":"v1","metadata":{"name":"a","namespace":"default"';
+  const untyped = [
+    `${head}}}`,
+    `${head}},"type":""}`,
+    `${head}},"type":null}`,
+    `${head},"annotations":{"type":"mine"}}}`,
+    `${head}},"data":{"type":"bWluZQ=="}}`,
+    `${head},"labels":{"type":"mine"}},"immutable":true}\n`,
+  ];
+
+  test('is served and decoded as Opaque, and keeps the rest', () => {
+    for (const stored of untyped) {
+      const expected = { ...(JSON.parse(stored) as KubeObject), type: 'Opaque' };
+      assert.deepEqual(decodeStored(secrets.definition, Buffer.from(stored)), expected);
+      expected.metadata.resourceVersion = '7';
+      const served = serveStored(secrets.definition, Buffer.from(stored), 7).toString();
+      assert.deepEqual(JSON.parse(served), expected, stored);
+    }
+  });
+
+  test('is read, listed, selected and watched as Opaque', async () => {
+    const h = await createHarness();
+    const key = Buffer.from('/registry/secrets/default/a');
+    const value = Buffer.from(untyped[0] as string);
+    const { revision } = await h.store.txn({
+      compare: [],
+      success: [{ kind: 'put', key, value }],
+      failure: [],
+    });
+    assert.equal((await h.get('secrets', 'default', 'a'))['type'], 'Opaque');
+    for (const fieldSelector of ['', 'type=Opaque']) {
+      const { items } = await h.list('secrets', 'default', { fieldSelector });
+      assert.deepEqual(
+        items.map((item) => item['type']),
+        ['Opaque'],
+      );
+    }
+    const watch = await h.watch('secrets', 'default', { resourceVersion: String(revision - 1) });
+    const [event] = await watch.take(1);
+    assert.equal(event?.object['type'], 'Opaque');
+    watch.stop();
+    await h.close();
+  });
+
+  test('what is written here is known to have one without being parsed', async () => {
+    const h = await createHarness();
+    const key = '/registry/secrets/default/typed';
+    const checkPresent = async (): Promise<void> => {
+      const stored = await h.stored(key);
+      const { data } = await transformerOf('first').transformFromStorage(stored as Buffer, Buffer.from(key));
+      assert.equal(secrets.definition.storedDefaults?.present(data), true, data.toString());
+    };
+    const object = { metadata: { name: 'typed' }, type: 'mine', data: { a: 'YQ==' }, immutable: false };
+    const created = await h.create('secrets', 'default', object);
+    await checkPresent();
+    await h.patch('secrets', 'default', 'typed', 'merge', { data: { b: 'Yg==' } });
+    await checkPresent();
+    delete created.metadata.resourceVersion;
+    await h.update('secrets', 'default', { ...created, stringData: { c: 'd' } });
+    await checkPresent();
+    await h.close();
   });
 });

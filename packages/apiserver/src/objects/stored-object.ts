@@ -64,7 +64,7 @@ function canSplice(head: Buffer, stored: Buffer): boolean {
  */
 export function serveStored(resource: ResourceDefinition, stored: Buffer, revision: number): Buffer {
   const head = headOf(resource);
-  if (!canSplice(head, stored)) {
+  if (!canSplice(head, stored) || resource.storedDefaults?.present(stored) === false) {
     const object = decodeStored(resource, stored);
     return encodeServed(resource, object, revision);
   }
@@ -90,7 +90,7 @@ export function encodeServed(resource: ResourceDefinition, object: KubeObject, r
 }
 
 /**
- * Parses opened bytes. Total: every malformed value is an Error whose message holds none of the value.
+ * Parses opened bytes and fills in what their writer left out. Total: every malformed value is an Error whose message holds none of the value.
  *
  * @throws Error
  */
@@ -102,6 +102,7 @@ export function decodeStored(resource: ResourceDefinition, stored: Buffer): Kube
       `the stored object is a ${safeName(object.apiVersion)} ${safeName(object.kind)}, expected a ${expected} ${resource.kind}`,
     );
   }
+  resource.storedDefaults?.fill(object);
   return object;
 }
 

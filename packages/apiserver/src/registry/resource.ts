@@ -1,6 +1,7 @@
 /**
  * What a resource is: data, not a class. The router, discovery, OpenAPI, RBAC, tables and storage all read this.
  */
+import type { KubeObject } from '../object.js';
 
 export type Verb = 'create' | 'get' | 'list' | 'watch' | 'update' | 'patch' | 'delete' | 'deletecollection';
 
@@ -24,6 +25,14 @@ export interface SubresourceDefinition {
   readonly verbs: readonly Verb[];
 }
 
+/** What a stored object may lack because its writer filled in no defaults; reading fills it in, as Go's decoder does. */
+export interface StoredDefaults {
+  /** True when the bytes certainly lack nothing: asked for every object that is served, so it must cost nothing. */
+  present(stored: Buffer): boolean;
+  /** Changes the object. */
+  fill(object: KubeObject): void;
+}
+
 export interface ResourceDefinition {
   /** Empty for the core group. */
   readonly group: string;
@@ -40,4 +49,5 @@ export interface ResourceDefinition {
   /** Storage prefix without a trailing slash, as kube-apiserver lays it out, e.g. `/registry/secrets`. Undefined: never stored (reviews). */
   readonly storagePrefix: string | undefined;
   readonly subresources: readonly SubresourceDefinition[];
+  readonly storedDefaults?: StoredDefaults;
 }

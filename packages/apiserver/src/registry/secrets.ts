@@ -56,7 +56,7 @@ function decodedBytes(base64: string): number {
 
 /** Defaults the type, folds stringData into data, and checks that every value is base64. */
 function normalise(object: KubeObject): KubeObject {
-  const { stringData, data, ...rest } = object;
+  const { stringData, data, type, ...rest } = object;
   const folded: Data = {};
   for (const [key, value] of Object.entries((data ?? {}) as Record<string, string | null>)) {
     setOwn(folded, key, value === null ? '' : checkBase64(value));
@@ -64,12 +64,33 @@ function normalise(object: KubeObject): KubeObject {
   for (const [key, value] of Object.entries((stringData ?? {}) as Data)) {
     setOwn(folded, key, Buffer.from(value ?? '').toString('base64'));
   }
-  const type = rest['type'];
   return {
     ...rest,
     ...(data === undefined && stringData === undefined ? {} : { data: folded }),
-    type: type === undefined || type === '' || type === null ? 'Opaque' : type,
+    // Last: `endsWithType` looks there.
+    type: isUnset(type) ? 'Opaque' : type,
   };
+}
+
+function isUnset(type: unknown): boolean {
+  return type === undefined || type === '' || type === null;
+}
+
+const TYPE_FIELD = Buffer.from('"type":"');
+const QUOTE = 0x22;
+const BRACE_CLOSE = 0x7d;
+
+/**
+ * True when the JSON ends in `"type":"…"}`, as all that is written here does. The brace closes the whole object, so the
+ * type is the Secret's; within a string the pattern cannot occur, its quotes would be escaped.
+ */
+function endsWithType(stored: Buffer): boolean {
+  const end = stored.length;
+  if (stored[end - 1] !== BRACE_CLOSE || stored[end - 2] !== QUOTE) return false;
+  const start = stored.lastIndexOf(QUOTE, end - 3);
+  // An empty type begins where it ends.
+  if (start < TYPE_FIELD.length || start === end - 3) return false;
+  return stored.subarray(start + 1 - TYPE_FIELD.length, start + 1).equals(TYPE_FIELD);
 }
 
 function isJsonObject(base64: string): boolean {
@@ -131,8 +152,7 @@ function validate(object: KubeObject): FieldError[] {
 
 function validateUpdate(object: KubeObject, old: KubeObject): FieldError[] {
   const errors: FieldError[] = [];
-  // A secret stored without a type is read as Opaque.
-  if (object['type'] !== (old['type'] ?? 'Opaque')) {
+  if (object['type'] !== old['type']) {
     errors.push(invalidValue('type', object['type'], 'field is immutable'));
   }
   if (old['immutable'] === true) {
@@ -143,7 +163,17 @@ function validateUpdate(object: KubeObject, old: KubeObject): FieldError[] {
 }
 
 export const secrets: RegistryEntry = {
-  definition: storedResource({ kind: 'Secret', resource: 'secrets', singular: 'secret' }),
+  definition: storedResource({
+    kind: 'Secret',
+    resource: 'secrets',
+    singular: 'secret',
+    storedDefaults: {
+      present: endsWithType,
+      fill(object) {
+        if (isUnset(object['type'])) object['type'] = 'Opaque';
+      },
+    },
+  }),
   strategy: strategy({
     nameRule: nameIsDnsSubdomain,
     prepareForCreate: normalise,
