@@ -5,7 +5,9 @@ import { createHmac, hkdfSync } from 'node:crypto';
 import { AwsError } from '../aws-error.js';
 import { materialLabel, openUnderRootKey, sealUnderRootKey } from '../root-key/material-seal.js';
 import { MATERIAL_ID_BYTES } from '../crypto/ciphertext-blob.js';
+import { parsePrivateKey, type PrivateKey } from '../crypto/private-key.js';
 import { allMaterials, arnOf, type KeyMaterial, type KeyRecord } from './key-record.js';
+import { isAsymmetric } from './key-specs.js';
 
 /** SYMMETRIC_DEFAULT is AES-256. */
 const SYMMETRIC_MATERIAL_BYTES = 32;
@@ -18,6 +20,8 @@ export class MaterialVault {
   readonly #randomBytes: (size: number) => Buffer;
   /** By material id, which is unique. */
   readonly #opened = new Map<string, Buffer>();
+  /** As #opened, for materials that are PKCS#8. The PKCS#8 itself is not kept. */
+  readonly #privateKeys = new Map<string, PrivateKey>();
 
   /** @param rootKey the vault owns it from here on: close() zeroes it */
   constructor(rootKey: Buffer, randomBytes: (size: number) => Buffer) {
@@ -27,8 +31,22 @@ export class MaterialVault {
 
   /** Fresh random material, sealed for its key. */
   create(accountId: string, keyId: string, rotation?: NonNullable<KeyMaterial['rotation']>): KeyMaterial {
-    const materialId = this.#randomBytes(MATERIAL_ID_BYTES).toString('hex');
     const secret = Buffer.from(this.#randomBytes(SYMMETRIC_MATERIAL_BYTES));
+    return this.adopt(accountId, keyId, secret, rotation);
+  }
+
+  /**
+   * Material that was made elsewhere in the process, under a new id, sealed for its key.
+   *
+   * @param secret raw bytes, or PKCS#8 DER; zeroed
+   */
+  adopt(
+    accountId: string,
+    keyId: string,
+    secret: Buffer,
+    rotation?: NonNullable<KeyMaterial['rotation']>,
+  ): KeyMaterial {
+    const materialId = this.#randomBytes(MATERIAL_ID_BYTES).toString('hex');
     const sealed = this.seal(accountId, keyId, materialId, secret);
     secret.fill(0);
     return rotation === undefined ? { materialId, sealed } : { materialId, sealed, rotation };
@@ -78,34 +96,59 @@ export class MaterialVault {
    * @throws AwsError KMSInternalException when the stored material does not open: the record was damaged;
    *   KMSInvalidStateException when it is imported material that is not there
    */
-  open(key: KeyRecord, { materialId, sealed }: KeyMaterial): Buffer {
+  open(key: KeyRecord, material: KeyMaterial): Buffer {
+    const opened = this.#opened.get(material.materialId);
+    if (opened !== undefined && material.sealed !== undefined) return opened;
+    const secret = this.unseal(key, material);
+    this.#opened.set(material.materialId, secret);
+    return secret;
+  }
+
+  /**
+   * The backing key of an asymmetric key, ready to use.
+   *
+   * @throws as open
+   */
+  openPrivateKey(key: KeyRecord, material: KeyMaterial): PrivateKey {
+    const opened = this.#privateKeys.get(material.materialId);
+    if (opened !== undefined && material.sealed !== undefined) return opened;
+    const pkcs8 = this.unseal(key, material);
+    const privateKey = isAsymmetric(key.keySpec) ? parsePrivateKey(key.keySpec, pkcs8) : undefined;
+    pkcs8.fill(0);
+    if (privateKey === undefined) throw damaged();
+    this.#privateKeys.set(material.materialId, privateKey);
+    return privateKey;
+  }
+
+  private unseal(key: KeyRecord, { materialId, sealed }: KeyMaterial): Buffer {
     if (sealed === undefined) {
       throw new AwsError('KMSInvalidStateException', `${arnOf(key)} is pending import.`);
     }
-    const opened = this.#opened.get(materialId);
-    if (opened !== undefined) return opened;
     const label = materialLabel(key.accountId, key.keyId, materialId);
-    const material = openUnderRootKey(this.#rootKey, label, Buffer.from(sealed, 'base64'));
-    if (material === undefined) {
-      throw new AwsError(
-        'KMSInternalException',
-        'The stored key material is damaged. Restore the key store from a backup.',
-      );
-    }
-    this.#opened.set(materialId, material);
-    return material;
+    const secret = openUnderRootKey(this.#rootKey, label, Buffer.from(sealed, 'base64'));
+    if (secret === undefined) throw damaged();
+    return secret;
   }
 
   forget(key: KeyRecord): void {
     for (const { materialId } of allMaterials(key)) {
       this.#opened.get(materialId)?.fill(0);
       this.#opened.delete(materialId);
+      this.#privateKeys.delete(materialId);
     }
   }
 
   close(): void {
     for (const material of this.#opened.values()) material.fill(0);
     this.#opened.clear();
+    this.#privateKeys.clear();
     this.#rootKey.fill(0);
   }
+}
+
+function damaged(): AwsError {
+  return new AwsError(
+    'KMSInternalException',
+    'The stored key material is damaged. Restore the key store from a backup.',
+  );
 }
