@@ -9,6 +9,7 @@ import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import type { PrincipalDirectory } from './access/principals.js';
 import { AuditJournal } from './audit/journal.js';
+import { type GenerateSigningKey, openAuditSigner } from './audit/signing-key.js';
 import { createRandomPool } from './crypto/random-pool.js';
 import { ensureKey, type EnsuredKey, type EnsureKeyRequest } from './ensure-key.js';
 import { KeyServiceError } from './errors.js';
@@ -44,6 +45,10 @@ export interface KeyServiceOptions {
   readonly rootKeyProtector?: RootKeyProtector;
   /** Trail of calls that could not prove their region; default us-east-1. */
   readonly defaultRegion?: string;
+  /** Delivered audit files of days longer ago are removed; default: kept for ever. */
+  readonly auditRetentionDays?: number;
+  /** Makes the key that signs audit digests, once for a store; default RSA 2048 by node:crypto. */
+  readonly generateAuditKey?: GenerateSigningKey;
   readonly logger: Logger;
   readonly registry: Registry;
   /** Milliseconds since the epoch. */
@@ -71,7 +76,9 @@ export async function startKeyService(options: KeyServiceOptions): Promise<KeySe
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
 
   const protector = options.rootKeyProtector ?? createFileProtector(join(dataDir, 'root.key'), randomBytes);
-  const vault = new MaterialVault(await openRootKey(store, protector, randomBytes), randomBytes);
+  const rootKey = await openRootKey(store, protector, randomBytes);
+  // The vault owns the root key: after it is closed nothing opens any more.
+  const vault = new MaterialVault(rootKey, randomBytes);
   const closers: (() => void | Promise<void>)[] = [() => vault.close()];
   const closeAll = async (): Promise<void> => {
     for (const close of closers.toReversed()) await close();
@@ -83,7 +90,13 @@ export async function startKeyService(options: KeyServiceOptions): Promise<KeySe
     const lifecycle = new KeyLifecycle(keys, vault, now, logger);
     await lifecycle.start();
     closers.push(() => lifecycle.stop());
-    const journal = await AuditJournal.open({ folder: join(dataDir, 'audit'), now, logger });
+    const journal = await AuditJournal.open({
+      folder: join(dataDir, 'audit'),
+      now,
+      logger,
+      signer: () => openAuditSigner(store, rootKey, randomBytes, options.generateAuditKey),
+      retentionDays: options.auditRetentionDays,
+    });
     closers.push(() => journal.close());
 
     const services: KeyServices = {

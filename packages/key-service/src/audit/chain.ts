@@ -1,10 +1,11 @@
 /**
- * Where each trail's hash chain stands, kept across restarts in `heads.json` beside the journal.
+ * One line of the audit trail, and the hash chain that runs through the lines of a trail.
  */
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
-import { join } from 'node:path';
-import { KeyServiceError } from '../errors.js';
+import { createHash } from 'node:crypto';
 import { isJsonObject, type JsonObject } from '../http/json-body.js';
+
+/** What the first record of a trail names as the record before it. */
+export const GENESIS = '0'.repeat(64);
 
 export interface ChainHead {
   readonly sequence: number;
@@ -26,6 +27,7 @@ export interface JournalLine {
   readonly region: string;
   readonly trail: string;
   readonly sequence: number;
+  readonly previousSha256: string;
   /** YYYY-MM-DDTHH:MM:SSZ. */
   readonly eventTime: string;
 }
@@ -37,16 +39,17 @@ export function parseLine(text: string): JournalLine | undefined {
   const accountId = record?.['recipientAccountId'];
   const region = record?.['awsRegion'];
   const eventTime = record?.['eventTime'];
+  if (record === undefined || !isJsonObject(chain)) return undefined;
+  const { sequence, previousSha256 } = chain;
   if (
-    record === undefined ||
-    !isJsonObject(chain) ||
-    typeof chain['sequence'] !== 'number' ||
+    typeof sequence !== 'number' ||
+    typeof previousSha256 !== 'string' ||
     typeof accountId !== 'string' ||
     !/^\d{12}$/.test(accountId) ||
     typeof region !== 'string' ||
     !/^[a-z0-9-]{1,64}$/.test(region) ||
     typeof eventTime !== 'string' ||
-    !/^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$/.test(eventTime)
+    !/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/.test(eventTime)
   ) {
     return undefined;
   }
@@ -55,59 +58,17 @@ export function parseLine(text: string): JournalLine | undefined {
     accountId,
     region,
     trail: trailName(accountId, region),
-    sequence: chain['sequence'],
+    sequence,
+    previousSha256,
     eventTime,
   };
 }
 
-export function readHeads(folder: string): { readonly heads: ChainHeads; readonly nextSegment: number } {
-  const path = join(folder, 'heads.json');
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT')
-      return { heads: new Map(), nextSegment: 1 };
-    throw new KeyServiceError('audit-unwritable', `${path} cannot be read. Check its owner and mode.`, {
-      cause: error,
-    });
-  }
-  const parsed = parseObject(text);
-  const nextSegment = parsed?.['nextSegment'];
-  const stored = parsed?.['heads'];
-  if (typeof nextSegment !== 'number' || !isJsonObject(stored)) throw corrupt(path);
-  const heads: ChainHeads = new Map();
-  for (const [trail, head] of Object.entries(stored)) {
-    if (!isJsonObject(head)) throw corrupt(path);
-    const { sequence, sha256 } = head;
-    if (typeof sequence !== 'number' || typeof sha256 !== 'string') throw corrupt(path);
-    heads.set(trail, { sequence, sha256 });
-  }
-  return { heads, nextSegment };
+export function sha256Hex(content: string | Buffer): string {
+  return createHash('sha256').update(content).digest('hex');
 }
 
-/** Replaces the file in one step: a crash leaves the old one or the new one. */
-export function writeHeads(folder: string, heads: ChainHeads, nextSegment: number): void {
-  const path = join(folder, 'heads.json');
-  const text = JSON.stringify({ nextSegment, heads: Object.fromEntries(heads) });
-  const fd = openSync(`${path}.new`, 'w', 0o600);
-  try {
-    writeSync(fd, text);
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
-  renameSync(`${path}.new`, path);
-}
-
-function corrupt(path: string): KeyServiceError {
-  return new KeyServiceError(
-    'audit-corrupt',
-    `${path} cannot be read. It says where the audit chain stands: restore it from a backup, or move the audit folder away to begin a new chain.`,
-  );
-}
-
-function parseObject(text: string): JsonObject | undefined {
+export function parseObject(text: string): JsonObject | undefined {
   try {
     const parsed: unknown = JSON.parse(text);
     return isJsonObject(parsed) ? parsed : undefined;

@@ -1,73 +1,146 @@
 /**
  * A closed journal segment becomes log files in CloudTrail's layout:
  * `AWSLogs/<account>/CloudTrail/<region>/<yyyy>/<mm>/<dd>/<account>_CloudTrail_<region>_<yyyymmddThhmmZ>_<unique>.json.gz`,
- * each `{"Records":[…]}`.
+ * each `{"Records":[…]}`, and one signed digest for each trail.
  *
- * The name is made from the content, so delivering a segment again after a crash writes the same files. The segment is
- * removed last.
+ * Names and contents are made from the records alone, so delivering a segment again after a crash writes the same files.
  */
-import { createHash } from 'node:crypto';
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
-import { parseLine } from './chain.js';
+import { parseLine, sha256Hex } from './chain.js';
+import { type DigestedLogFile, writeDigest } from './digest.js';
+import { writeDurably } from './durable-file.js';
+import type { TrailHead } from './heads.js';
+import { joinRecords, logFilesOf, readGzip, splitRecords, uniqueName } from './log-files.js';
+import type { AuditSigner } from './signing-key.js';
 
 const compress = promisify(gzip);
 const LINES_PER_TURN = 256;
 
-/** @param beforeRemoval runs when the files are safe and before the segment goes: the chain's heads are kept there */
+/** The lines of one trail and day, in their order. */
+interface LogFileLines {
+  readonly stem: string;
+  readonly lines: string[];
+  lastSequence: number;
+  newestEventTime: string;
+  oldestEventTime: string;
+}
+
+interface TrailLines {
+  readonly accountId: string;
+  readonly region: string;
+  readonly files: LogFileLines[];
+}
+
+/**
+ * Writes log files and digests of a segment; the segment stays.
+ *
+ * @param heads of what was delivered before
+ * @returns the heads after this segment
+ */
 export async function deliverSegment(
   folder: string,
   segmentPath: string,
-  beforeRemoval: () => void,
-): Promise<void> {
+  heads: ReadonlyMap<string, TrailHead>,
+  signer: AuditSigner,
+): Promise<Map<string, TrailHead>> {
+  const after = new Map(heads);
   const text = await readFile(segmentPath, 'utf8');
-  for (const [name, lines] of await groupByLogFile(text)) {
-    const unique = createHash('sha256').update(lines.join('\n')).digest('hex').slice(0, 16);
-    // Records stay byte for byte as they were hashed.
-    const content = await compress(`{"Records":[${lines.join(',')}]}`);
-    await writeDurably(join(folder, `${name}_${unique}.json.gz`), content);
+  for (const [name, trail] of await groupByTrail(text)) {
+    const head = heads.get(name);
+    const lastFile = trail.files.at(-1);
+    const lastLine = lastFile?.lines.at(-1);
+    if (lastFile === undefined || lastLine === undefined) continue;
+    // Delivered already, and the process ended before it could remove the segment.
+    if (head?.digest !== undefined && head.sequence >= lastFile.lastSequence) continue;
+    const { accountId, region } = trail;
+    const adopted = head?.digest === undefined ? await filesBeforeDigests(folder, accountId, region) : [];
+    const written: DigestedLogFile[] = [];
+    for (const file of trail.files) written.push(await writeLogFile(folder, file));
+    const names = new Set(written.map(({ path }) => path));
+    const digest = await writeDigest(
+      folder,
+      {
+        accountId,
+        region,
+        lastSequence: lastFile.lastSequence,
+        logFiles: [...adopted.filter(({ path }) => !names.has(path)), ...written],
+        previous: head?.digest,
+      },
+      signer,
+    );
+    after.set(name, { sequence: lastFile.lastSequence, sha256: sha256Hex(lastLine), digest });
   }
-  beforeRemoval();
-  await rm(segmentPath);
+  return after;
 }
 
-/** Lines by the file they belong to, in their order. A file is named after the last minute in it. */
-async function groupByLogFile(text: string): Promise<ReadonlyMap<string, readonly string[]>> {
-  const groups = new Map<string, { lines: string[]; minute: string; stem: string }>();
+async function writeLogFile(folder: string, file: LogFileLines): Promise<DigestedLogFile> {
+  const { lines, lastSequence, newestEventTime, oldestEventTime } = file;
+  // Records stay byte for byte as they were hashed.
+  const json = joinRecords(lines);
+  const sha256 = sha256Hex(json);
+  const compressed = await compress(json);
+  const minute = `${newestEventTime.slice(0, 16).replaceAll(/[-:]/g, '')}Z`;
+  const path = `${file.stem}_${minute}_${uniqueName(lastSequence, sha256)}.json.gz`;
+  await writeDurably(join(folder, path), compressed);
+  return { path, sha256, fileSha256: sha256Hex(compressed), oldestEventTime, newestEventTime };
+}
+
+/** Calls are being answered meanwhile: no long turns of the event loop. A file is named after the last minute in it. */
+async function groupByTrail(text: string): Promise<ReadonlyMap<string, TrailLines>> {
+  const trails = new Map<string, TrailLines>();
   let count = 0;
   for (const line of text.split('\n')) {
-    // Calls are being answered meanwhile: no long turns of the event loop.
     if (++count % LINES_PER_TURN === 0) await setImmediate();
     const parsed = line === '' ? undefined : parseLine(line);
     if (parsed === undefined) continue;
-    const { accountId, region, eventTime } = parsed;
+    const { accountId, region, eventTime, sequence } = parsed;
+    let trail = trails.get(parsed.trail);
+    if (trail === undefined) trails.set(parsed.trail, (trail = { accountId, region, files: [] }));
     const day = eventTime.slice(0, 10).replaceAll('-', '/');
     const stem = `AWSLogs/${accountId}/CloudTrail/${region}/${day}/${accountId}_CloudTrail_${region}`;
-    let group = groups.get(stem);
-    if (group === undefined) groups.set(stem, (group = { lines: [], minute: '', stem }));
-    group.lines.push(line);
-    group.minute = `${eventTime.slice(0, 16).replaceAll(/[-:]/g, '')}Z`;
+    let file = trail.files.at(-1);
+    // Calls are recorded when they end: a day's first records may be followed by one that began the day before.
+    if (file === undefined || file.stem < stem) {
+      file = {
+        stem,
+        lines: [],
+        lastSequence: 0,
+        newestEventTime: eventTime,
+        oldestEventTime: eventTime,
+      };
+      trail.files.push(file);
+    }
+    file.lines.push(line);
+    file.lastSequence = sequence;
+    if (eventTime > file.newestEventTime) file.newestEventTime = eventTime;
+    if (eventTime < file.oldestEventTime) file.oldestEventTime = eventTime;
   }
-  return new Map([...groups.values()].map(({ lines, minute, stem }) => [`${stem}_${minute}`, lines]));
+  return trails;
 }
 
-async function writeDurably(path: string, content: Buffer): Promise<void> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-  const file = await open(`${path}.new`, 'w', 0o600);
-  try {
-    await file.writeFile(content);
-    await file.sync();
-  } finally {
-    await file.close();
+/** Log files that were delivered before there were digests: the trail's first digest covers them as they are. */
+async function filesBeforeDigests(
+  folder: string,
+  accountId: string,
+  region: string,
+): Promise<DigestedLogFile[]> {
+  const files: DigestedLogFile[] = [];
+  for (const { path } of await logFilesOf(folder, accountId, region)) {
+    const content = await readGzip(folder, path);
+    const times = content && splitRecords(content.json)?.map((line) => parseLine(line)?.eventTime ?? '');
+    if (content === undefined || times === undefined) continue;
+    const sorted = times.toSorted();
+    files.push({
+      path,
+      sha256: sha256Hex(content.json),
+      fileSha256: sha256Hex(content.compressed),
+      oldestEventTime: sorted[0] ?? '',
+      newestEventTime: sorted.at(-1) ?? '',
+    });
   }
-  await rename(`${path}.new`, path);
-  const folder = await open(dirname(path), 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
+  return files;
 }

@@ -9,7 +9,9 @@ import { test, type TestContext } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 import { pino } from 'pino';
 import { KeyServiceError } from '../errors.js';
-import { AuditJournal, GENESIS } from './journal.js';
+import { testSigner } from '../testing/audit-signer.js';
+import { GENESIS } from './chain.js';
+import { AuditJournal } from './journal.js';
 
 const ACCOUNT = '111122223333';
 const logger = pino({ level: 'silent' });
@@ -21,7 +23,7 @@ async function makeFolder(t: TestContext): Promise<string> {
 }
 
 const open = (folder: string, now = () => 0): Promise<AuditJournal> =>
-  AuditJournal.open({ folder, now, logger });
+  AuditJournal.open({ folder, now, logger, signer: testSigner });
 
 const append = (
   journal: AuditJournal,
@@ -37,7 +39,7 @@ interface DeliveredRecord {
 
 async function deliveredFiles(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { recursive: true });
-  return entries.filter((path) => path.endsWith('.json.gz')).toSorted();
+  return entries.filter((path) => path.endsWith('.json.gz') && path.includes('/CloudTrail/')).toSorted();
 }
 
 /** Records of one region in the order of their chain, each checked against the one before. */
@@ -77,7 +79,7 @@ test('records go to CloudTrail folders by account, region and day', async (t) =>
   await append(journal, 'b', 'eu-west-1');
   await append(journal, 'c', 'us-east-1', '2026-01-03T00:00:00Z');
   await journal.close();
-  const names = (await deliveredFiles(folder)).map((path) => path.replace(/_[0-9a-f]{16}\.json\.gz$/, ''));
+  const names = (await deliveredFiles(folder)).map((path) => path.replace(/_S[0-9a-f]{15}\.json\.gz$/, ''));
   const trail = `AWSLogs/${ACCOUNT}/CloudTrail`;
   assert.deepEqual(names, [
     `${trail}/eu-west-1/2026/01/02/${ACCOUNT}_CloudTrail_eu-west-1_20260102T0304Z`,

@@ -2,39 +2,51 @@
  * The audit journal: every record is on disk before its call is answered.
  *
  * Records of all accounts go to one file, one line each, so that concurrent calls share one fdatasync (group commit).
- * Every five minutes the file is closed and delivered into CloudTrail's layout (delivery.ts). Each record carries its
+ * Every five minutes the file is closed and delivered into CloudTrail's layout (archive.ts). Each record carries its
  * number in its trail (account and region) and the SHA-256 of the record before it, so that a removed, changed or
  * reordered record breaks the chain. docs/formats/key-service-audit.md.
  */
-import { createHash } from 'node:crypto';
-import {
-  closeSync,
-  fdatasync,
-  fdatasyncSync,
-  ftruncateSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, fdatasync, ftruncateSync, mkdirSync, writeSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { KeyServiceError } from '../errors.js';
-import { deliverSegment } from './delivery.js';
-import { type ChainHead, type ChainHeads, parseLine, readHeads, trailName, writeHeads } from './chain.js';
+import { AuditArchive } from './archive.js';
+import { type ChainHead, type ChainHeads, GENESIS, sha256Hex, trailName } from './chain.js';
+import { NO_HEADS, readHeads } from './heads.js';
+import { DiskReserve } from './reserve.js';
+import { journalFolder, openSegment, recoverSegment, type Segment, segmentNumbers } from './segment.js';
+import type { AuditSigner } from './signing-key.js';
 
 /** CloudTrail delivers about every five minutes. */
 const SEGMENT_AGE_MS = 5 * 60_000;
 const SEGMENT_BYTES = 16 * 1024 * 1024;
+
+/** About 3,000 records of calls that change nothing, while a full disk is being seen to. */
+const RESERVE_BYTES = 4 * 1024 * 1024;
+const RESERVE_RETRY_MS = 5_000;
+
+/** Writes some bytes of `bytes` from `offset` on and says how many. */
+export type WriteBytes = (fd: number, bytes: Buffer, offset: number) => number;
 
 export interface AuditJournalOptions {
   /** Made with mode 0700 when absent. */
   readonly folder: string;
   readonly now: () => number;
   readonly logger: Logger;
+  /** Asked for when the first delivery is to be signed. */
+  readonly signer: () => Promise<AuditSigner>;
+  /** Delivered files of days longer ago are removed; absent: kept for ever. */
+  readonly retentionDays?: number | undefined;
+  /** Default: the file system's. */
+  readonly write?: WriteBytes;
 }
+
+/**
+ * `open`: everything is recorded. `full`: the disk is full and the reserve is in use, only calls that change nothing should go
+ * on. `failing`: the last records could not be written.
+ */
+export type AuditState = 'open' | 'full' | 'failing';
 
 interface Pending {
   readonly line: string;
@@ -44,37 +56,41 @@ interface Pending {
   readonly reject: (error: unknown) => void;
 }
 
-interface Segment {
-  readonly number: number;
-  readonly path: string;
-  readonly fd: number;
-  readonly openedAtMs: number;
-  /** Bytes known to be on disk. */
-  durableBytes: number;
-}
-
 export class AuditJournal {
   readonly #folder: string;
   readonly #now: () => number;
   readonly #logger: Logger;
+  readonly #write: WriteBytes;
+  readonly #archive: AuditArchive;
+  readonly #reserve: DiskReserve;
   /** As of the last line handed out, and as of the last line on disk. */
   readonly #heads: ChainHeads;
   readonly #durableHeads: ChainHeads;
   #segment: Segment;
   #pending: Pending[] = [];
   #flush: Promise<void> | undefined;
-  #deliveries: Promise<void> = Promise.resolve();
+  #state: AuditState = 'open';
+  #lastReserveTryMs = 0;
   readonly #timer: NodeJS.Timeout;
   #closed = false;
 
-  private constructor(options: AuditJournalOptions, heads: ChainHeads, segmentNumber: number) {
+  private constructor(
+    options: AuditJournalOptions,
+    archive: AuditArchive,
+    heads: ChainHeads,
+    segmentNumber: number,
+  ) {
     this.#folder = options.folder;
     this.#now = options.now;
     this.#logger = options.logger;
+    this.#write = options.write ?? writeSync;
+    this.#archive = archive;
     this.#heads = new Map(heads);
     this.#durableHeads = heads;
     this.#segment = openSegment(this.#folder, segmentNumber, this.#now());
-    this.#timer = setInterval(() => void this.roll(), SEGMENT_AGE_MS);
+    this.#reserve = new DiskReserve(join(journalFolder(this.#folder), 'reserve'), RESERVE_BYTES);
+    if (!this.#reserve.take()) this.#state = 'full';
+    this.#timer = setInterval(() => this.roll(), SEGMENT_AGE_MS);
     this.#timer.unref();
   }
 
@@ -91,24 +107,25 @@ export class AuditJournal {
       throw new KeyServiceError(
         'audit-unwritable',
         `The audit folder ${folder} cannot be made. Check its path and owner.`,
-        {
-          cause: error,
-        },
+        { cause: error },
       );
     }
-    const { heads, nextSegment } = readHeads(folder);
-    const left = readdirSync(journalFolder(folder))
-      .map((name) => /^(\d{12})\.jsonl$/.exec(name)?.[1])
-      .filter((digits) => digits !== undefined)
-      .map(Number)
-      .toSorted((a, b) => a - b);
-    let next = nextSegment;
-    for (const number of left) {
+    const stored = readHeads(folder)?.heads ?? NO_HEADS;
+    const heads: ChainHeads = new Map();
+    for (const [trail, { sequence, sha256 }] of stored.trails) heads.set(trail, { sequence, sha256 });
+    const archive = new AuditArchive(options, stored);
+    await archive.reopen();
+    let next = stored.nextSegment;
+    for (const number of segmentNumbers(folder)) {
       recoverSegment(folder, number, heads);
       next = Math.max(next, number + 1);
-      await deliverSegment(folder, segmentPath(folder, number), () => writeHeads(folder, heads, next));
+      await archive.deliverNow(number);
     }
-    return new AuditJournal(options, heads, next);
+    return new AuditJournal(options, archive, heads, next);
+  }
+
+  get state(): AuditState {
+    return this.#state;
   }
 
   /**
@@ -126,7 +143,7 @@ export class AuditJournal {
       ...record,
       waxsealChain: { sequence, previousSha256: before?.sha256 ?? GENESIS },
     });
-    const head: ChainHead = { sequence, sha256: createHash('sha256').update(line).digest('hex') };
+    const head: ChainHead = { sequence, sha256: sha256Hex(line) };
     this.#heads.set(trail, head);
     const done = new Promise<void>((resolve, reject) => {
       this.#pending.push({ line, trail, head, resolve, reject });
@@ -141,9 +158,28 @@ export class AuditJournal {
     this.#closed = true;
     clearInterval(this.#timer);
     await this.#flush;
-    await this.#deliveries;
     closeSync(this.#segment.fd);
-    await this.deliver(this.#segment, this.#segment.number + 1);
+    this.#reserve.giveBack();
+    if (this.#segment.durableBytes === 0) await rm(this.#segment.path, { force: true });
+    else await this.#archive.deliver(this.#segment.number);
+    await this.#archive.close().catch((error: unknown) => {
+      this.#logger.error({ err: error }, 'the audit log is not closed; the next start does it');
+    });
+  }
+
+  /** Tries to get out of the state of a full disk. Cheap when there is nothing to do. */
+  recover(): AuditState {
+    if (this.#state === 'open' || this.#closed) return this.#state;
+    const nowMs = this.#now();
+    if (nowMs - this.#lastReserveTryMs >= RESERVE_RETRY_MS) {
+      this.#lastReserveTryMs = nowMs;
+      if (this.#reserve.take()) {
+        this.#state = 'open';
+        this.#logger.warn('the audit disk has space again: changes are accepted');
+        void this.#archive.retry();
+      }
+    }
+    return this.#state;
   }
 
   private async flushSoon(): Promise<void> {
@@ -161,14 +197,14 @@ export class AuditJournal {
     for (const { line } of batch) text += `${line}\n`;
     const bytes = Buffer.from(text);
     try {
-      writeWhole(segment.fd, bytes);
-      await new Promise<void>((resolve, reject) => {
-        fdatasync(segment.fd, (error) => (error === null ? resolve() : reject(error)));
-      });
+      await this.writeDurably(segment, bytes);
     } catch (error) {
-      this.giveUp([...batch, ...this.#pending], error);
-      return;
+      if (!isDiskFull(error) || !this.#reserve.held || !(await this.writeIntoReserve(segment, bytes))) {
+        this.giveUp([...batch, ...this.#pending], error);
+        return;
+      }
     }
+    if (this.#state === 'failing') this.#state = this.#reserve.held ? 'open' : 'full';
     segment.durableBytes += bytes.length;
     for (const { trail, head } of batch) this.#durableHeads.set(trail, head);
     for (const { resolve } of batch) resolve();
@@ -176,9 +212,31 @@ export class AuditJournal {
       this.replaceSegment();
   }
 
+  private async writeDurably(segment: Segment, bytes: Buffer): Promise<void> {
+    for (let written = 0; written < bytes.length;) written += this.#write(segment.fd, bytes, written);
+    await new Promise<void>((resolve, reject) => {
+      fdatasync(segment.fd, (error) => (error === null ? resolve() : reject(error)));
+    });
+  }
+
+  private async writeIntoReserve(segment: Segment, bytes: Buffer): Promise<boolean> {
+    this.#logger.error('the audit disk is full: changes are refused until there is space again');
+    this.#state = 'full';
+    this.#lastReserveTryMs = this.#now();
+    try {
+      ftruncateSync(segment.fd, segment.durableBytes);
+      this.#reserve.giveBack();
+      await this.writeDurably(segment, bytes);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
   /** No call is answered whose record is not on disk; the chain goes on from what is. */
   private giveUp(lost: readonly Pending[], error: unknown): void {
     this.#logger.error({ err: error }, 'audit records cannot be written: calls are refused until they can');
+    this.#state = 'failing';
     this.#pending = [];
     this.#heads.clear();
     for (const [trail, head] of this.#durableHeads) this.#heads.set(trail, head);
@@ -194,9 +252,10 @@ export class AuditJournal {
     for (const { reject } of lost) reject(error);
   }
 
-  private async roll(): Promise<void> {
-    if (this.#segment.durableBytes === 0 || this.#closed || this.#flush !== undefined) return;
-    this.replaceSegment();
+  private roll(): void {
+    if (this.#closed) return;
+    if (this.#segment.durableBytes > 0 && this.#flush === undefined) this.replaceSegment();
+    else void this.#archive.retry();
   }
 
   private replaceSegment(): void {
@@ -211,75 +270,10 @@ export class AuditJournal {
       return;
     }
     closeSync(full.fd);
-    this.#deliveries = this.#deliveries.then(() => this.deliver(full, full.number + 1));
-  }
-
-  private async deliver(segment: Segment, nextSegment: number): Promise<void> {
-    const heads = new Map(this.#durableHeads);
-    try {
-      await deliverSegment(this.#folder, segment.path, () => writeHeads(this.#folder, heads, nextSegment));
-    } catch (error) {
-      this.#logger.error({ err: error }, 'audit records stay in the journal: they cannot be delivered yet');
-    }
+    void this.#archive.deliver(full.number);
   }
 }
 
-/** What the first record of a trail names as the record before it. */
-export const GENESIS = '0'.repeat(64);
-
-function journalFolder(folder: string): string {
-  return join(folder, 'journal');
-}
-
-function segmentPath(folder: string, number: number): string {
-  return join(journalFolder(folder), `${number.toString().padStart(12, '0')}.jsonl`);
-}
-
-function openSegment(folder: string, number: number, nowMs: number): Segment {
-  const path = segmentPath(folder, number);
-  const fd = openSync(path, 'ax', 0o600);
-  const folderFd = openSync(journalFolder(folder), 'r');
-  try {
-    fsyncSync(folderFd);
-  } finally {
-    closeSync(folderFd);
-  }
-  return { number, path, fd, openedAtMs: nowMs, durableBytes: 0 };
-}
-
-function writeWhole(fd: number, bytes: Buffer): void {
-  for (let written = 0; written < bytes.length;) written += writeSync(fd, bytes, written);
-}
-
-/** Cuts off a line torn by a crash (its call was never answered) and brings the heads up to the last whole one. */
-function recoverSegment(folder: string, number: number, heads: ChainHeads): void {
-  const path = segmentPath(folder, number);
-  const bytes = readFileSync(path);
-  const wholeBytes = bytes.lastIndexOf(0x0a) + 1;
-  if (wholeBytes < bytes.length) {
-    const fd = openSync(path, 'r+');
-    try {
-      ftruncateSync(fd, wholeBytes);
-      fdatasyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
-  }
-  for (const text of bytes.toString('utf8', 0, wholeBytes).split('\n')) {
-    if (text === '') continue;
-    const line = parseLine(text);
-    if (line === undefined) {
-      throw new KeyServiceError(
-        'audit-corrupt',
-        `The audit journal ${path} holds a line that is no record. Someone changed it: move it away, keep it as evidence, and start again.`,
-      );
-    }
-    const head = heads.get(line.trail);
-    if (head === undefined || head.sequence < line.sequence) {
-      heads.set(line.trail, {
-        sequence: line.sequence,
-        sha256: createHash('sha256').update(text).digest('hex'),
-      });
-    }
-  }
+function isDiskFull(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT');
 }

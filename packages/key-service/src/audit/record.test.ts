@@ -20,7 +20,9 @@ interface AuditRecord {
 async function recordsOf(kms: TestService, accountId: string): Promise<AuditRecord[]> {
   await kms.restart();
   const folder = join(kms.dataDir, 'audit', 'AWSLogs', accountId);
-  const files = (await readdir(folder, { recursive: true })).filter((path) => path.endsWith('.gz'));
+  const files = (await readdir(folder, { recursive: true })).filter(
+    (path) => path.startsWith('CloudTrail/') && path.endsWith('.gz'),
+  );
   const read = files.map(async (path) => {
     const { Records } = JSON.parse(gunzipSync(await readFile(join(folder, path))).toString()) as {
       Records: AuditRecord[];

@@ -2,7 +2,10 @@
 
 const ROOT = '/waxseal/key-service/v1';
 
+/** Everything the key service keeps, as a backup takes it. */
+export const ALL_PREFIX = Buffer.from(`${ROOT}/`);
 export const ROOT_KEY_RECORD = Buffer.from(`${ROOT}/root-key`);
+export const AUDIT_SIGNING_KEY = Buffer.from(`${ROOT}/audit-signing-key`);
 /** Everything the cache mirrors: keys and aliases. */
 export const RECORDS_PREFIX = Buffer.from(`${ROOT}/records/`);
 export const KEYS_PREFIX = Buffer.from(`${ROOT}/records/keys/`);

@@ -14,6 +14,7 @@ import { pino } from 'pino';
 import { Registry } from 'prom-client';
 import { createPrincipalDirectory, type UserConfig } from '../access/principals-file.js';
 import { type KeyService, startKeyService } from '../key-service.js';
+import { testSigningKey } from './audit-signer.js';
 import { createMemoryStore } from './memory-store.js';
 
 export const ACCOUNT = '111122223333';
@@ -101,6 +102,7 @@ export async function startTestService({
       registry,
       now,
       randomBytes,
+      generateAuditKey: testSigningKey,
     });
   let registry = new Registry();
   let service = await start(registry);
