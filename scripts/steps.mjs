@@ -43,7 +43,9 @@ export async function ensurePackages({ quiet = false } = {}) {
   const marker = join(root, 'node_modules/.package-lock.json');
   const current =
     existsSync(marker) && statSync(marker).mtimeMs >= statSync(join(root, 'package-lock.json')).mtimeMs;
-  if (!current) await must('npm ci', 'npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], { quiet });
+  if (current) return;
+  if (quiet) console.error('Installing packages, which happens once…');
+  await must('npm ci', 'npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], { quiet });
 }
 
 export async function build() {

@@ -6,4 +6,6 @@ if (!existsSync(main)) {
   console.error('waxseal: not built yet. Run: npm ci && npm run build');
   process.exit(1);
 }
+// They tell who builds Waxseal, not who runs it.
+process.noDeprecation = true;
 await import(main.href);

@@ -33,6 +33,9 @@ function systemErrorCode(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
 }
 
+const stackOf = (error: unknown): string =>
+  (error instanceof Error ? (error.stack ?? '') : '').split('\n    ').slice(1).join('\n    ');
+
 /** Turns what a part threw into something a user can act on. Unknown errors keep their message. */
 export function toCliError(error: unknown): CliError {
   if (error instanceof CliError) return error;
@@ -52,6 +55,20 @@ export function toCliError(error: unknown): CliError {
       return new CliError(message, 'Run as the user who owns the file, or choose another path.', undefined, {
         cause: error,
       });
+    case 'EROFS':
+      return new CliError(
+        message,
+        'The file system is read-only: mount it writable, or choose another --data-dir.',
+        undefined,
+        { cause: error },
+      );
+    case 'EEXIST':
+    case 'ENOTDIR':
+      return new CliError(message, 'Something else lies at that path: choose another one.', undefined, {
+        cause: error,
+      });
+    case 'EISDIR':
+      return new CliError(message, 'That is a folder; name a file.', undefined, { cause: error });
     case 'ENOENT':
       return new CliError(message, 'Check the path: the file or folder does not exist.', undefined, {
         cause: error,
@@ -69,7 +86,16 @@ export function toCliError(error: unknown): CliError {
       return new CliError(message, 'Stop the other process, or choose another --data-dir.', undefined, {
         cause: error,
       });
+    case undefined:
+      // Nobody foresaw it; where it happened is the best there is to say.
+      return new CliError(
+        message,
+        `This is a fault in Waxseal: please report it with these lines.\n${stackOf(error)}`,
+        undefined,
+        { cause: error },
+      );
     default:
-      return new CliError(message, 'Run with --log-level debug to see more.', undefined, { cause: error });
+      // The parts' own errors say in their message what to do.
+      return new CliError(message, '', undefined, { cause: error });
   }
 }

@@ -44,13 +44,37 @@ export async function startAll<T>(
   }
 }
 
-/** Resolves after SIGINT or SIGTERM and a clean close. A second signal ends the process at once. */
-export async function runUntilSignal(running: Running): Promise<void> {
-  const signals = ['SIGINT', 'SIGTERM'] as const;
-  await new Promise<void>((resolve) => {
-    for (const signal of signals) process.once(signal, () => resolve());
+/**
+ * One Ctrl-C arrives several times: a terminal sends it to the whole process group, and npm passes it on once more. What
+ * comes within this time of the first signal is the same key press.
+ */
+const sameSignalMs = 1_000;
+
+/**
+ * Runs a server command: starts its parts, announces them, and on SIGINT or SIGTERM closes them all. A signal during the
+ * start closes what the start has made, unannounced. A second signal, sent later on, ends the process at once.
+ */
+export async function runUntilSignal<T>(
+  start: (started: Started) => Promise<T>,
+  announce: (value: T) => void,
+): Promise<void> {
+  // Before anything starts, and never taken away: without a listener a signal ends the process by its default action.
+  let firstMs: number | undefined;
+  const signalled = new Promise<void>((resolve) => {
+    const onSignal = (): void => {
+      firstMs ??= performance.now();
+      if (performance.now() - firstMs > sameSignalMs) process.exit(130);
+      resolve();
+    };
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, onSignal);
   });
-  for (const signal of signals) process.once(signal, () => process.exit(130));
+  const { value, started } = await startAll(start);
+  if (firstMs === undefined) announce(value);
+  await signalled;
+  await closeInTime(started);
+}
+
+async function closeInTime(running: Running): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const timeout = new Promise<never>((_, reject) => {
     timer = setTimeout(

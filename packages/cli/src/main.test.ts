@@ -35,6 +35,7 @@ for (const [args, reason] of [
   [['nonsense'], /unknown command 'nonsense'/],
   [['up', '--api-port', '70000'], /Expected a port/],
   [['up', '--storage', 'redis://x'], /Expected lmdb/],
+  [['up', '--data-dir', ''], /Expected a path/],
   [['up', '--colour'], /unknown option '--colour'/],
   [['plugin', 'local', '--listen', '/tmp/x'], /--keyring/],
   [['plugin', 'waxseal', '--listen', '/tmp/x', '--key', 'k'], /needs --kms-endpoint and --credentials-file/],

@@ -4,7 +4,14 @@
  */
 import { Command, Option } from 'commander';
 import { exitCodes, toCliError } from './errors.js';
-import { logLevels, outputFormats, parseEncryptionContext, parsePort, parseStorage } from './options.js';
+import {
+  logLevels,
+  outputFormats,
+  parseEncryptionContext,
+  parsePath,
+  parsePort,
+  parseStorage,
+} from './options.js';
 
 const outputOption = () =>
   new Option('--output <format>', 'what to print').choices(outputFormats).default('text');
@@ -12,7 +19,8 @@ const logLevelOption = () =>
   new Option('--log-level <level>', 'log lines to standard error, as JSON')
     .choices(logLevels)
     .default('warn');
-const dataDirOption = () => new Option('--data-dir <dir>', 'where everything is kept').default('.waxseal');
+const dataDirOption = () =>
+  new Option('--data-dir <dir>', 'where everything is kept').argParser(parsePath).default('.waxseal');
 
 const storageOptions = (command: Command): Command =>
   command
@@ -245,6 +253,8 @@ try {
   await createProgram().parseAsync();
 } catch (error) {
   process.exitCode = report(error);
+  // What still holds the loop open (a part that does not close) must not hold the process.
+  setTimeout(() => process.exit(), 1_000).unref();
 }
 
 /** Prints what went wrong and returns the exit code. */

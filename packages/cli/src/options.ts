@@ -9,6 +9,12 @@ export function parsePort(text: string): number {
   return port;
 }
 
+/** A path. Empty is what an unset shell variable leaves; it would mean the current folder. */
+export function parsePath(text: string): string {
+  if (text === '') throw new InvalidArgumentError('Expected a path, got nothing.');
+  return text;
+}
+
 export type StorageOption =
   { readonly kind: 'lmdb' } | { readonly kind: 'etcd'; readonly endpoints: readonly string[] };
 

@@ -40,6 +40,17 @@ test('readOrCreate creates once', async (t) => {
   assert.equal(await readOrCreate(path, create), 'made 1');
 });
 
+test('readOrCreate keeps the first of two that create at once, and leaves nothing else behind', async (t) => {
+  const path = join(folder(t), 'token');
+  const [one, other] = await Promise.all([
+    readOrCreate(path, () => 'one'),
+    readOrCreate(path, () => 'other'),
+  ]);
+  assert.equal(one, 'one');
+  assert.equal(other, 'one');
+  assert.deepEqual(readdirSync(join(path, '..')), ['token']);
+});
+
 test('ensurePrivateDirectory creates 0700 and refuses a folder others can write to', (t) => {
   const path = folder(t);
   ensurePrivateDirectory(join(path, 'a', 'b'));

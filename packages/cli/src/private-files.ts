@@ -4,7 +4,10 @@
  */
 import { randomBytes } from 'node:crypto';
 import {
+  accessSync,
+  constants,
   existsSync,
+  linkSync,
   lstatSync,
   mkdirSync,
   readFileSync,
@@ -14,11 +17,13 @@ import {
 } from 'node:fs';
 import { CliError } from './errors.js';
 
-/** Creates the folder (0700) when it is missing. One that others may write to is refused. */
+/** Creates the folder (0700) when it is missing. One that others may write to, or that we may not, is refused. */
 export function ensurePrivateDirectory(path: string): void {
-  mkdirSync(path, { recursive: true, mode: 0o700 });
-  const stat = lstatSync(path);
+  const present = lstatSync(path, { throwIfNoEntry: false });
+  if (present === undefined) mkdirSync(path, { recursive: true, mode: 0o700 });
+  const stat = present ?? lstatSync(path);
   if (!stat.isDirectory()) throw new CliError(`${path} is not a folder`, 'Choose another path.');
+  accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK);
   if ((stat.mode & 0o022) !== 0) {
     throw new CliError(
       `${path} can be written by other users`,
@@ -39,8 +44,22 @@ export function writePrivateFile(path: string, content: string | Buffer, mode = 
   }
 }
 
-/** The file's content; written first by `create` when it is missing. */
+/**
+ * The file's content; written first by `create` when it is missing. Of several processes that find it missing the first
+ * one's content stands, and all of them return it.
+ */
 export async function readOrCreate(path: string, create: () => string | Promise<string>): Promise<string> {
-  if (!existsSync(path)) writePrivateFile(path, await create());
+  if (!existsSync(path)) {
+    const temporary = `${path}.${randomBytes(6).toString('hex')}`;
+    writePrivateFile(temporary, await create());
+    try {
+      // Unlike rename, link refuses a name that is taken.
+      linkSync(temporary, path);
+    } catch (error) {
+      if (!existsSync(path)) throw error;
+    } finally {
+      unlinkSync(temporary);
+    }
+  }
   return readFileSync(path, 'utf8');
 }

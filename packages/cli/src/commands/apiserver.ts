@@ -2,13 +2,13 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { CliError, exitCodes } from '../errors.js';
-import { runUntilSignal, startAll } from '../lifetime.js';
+import { runUntilSignal, type Started } from '../lifetime.js';
 import { createLogger } from '../logging.js';
 import type { LogLevel, OutputFormat, StorageOption } from '../options.js';
 import { startApiServerPart } from '../parts/api-server.js';
 import { openStore } from '../parts/store.js';
 import { writeKubeconfig } from '../up/client-files.js';
-import { openDataDir } from '../up/data-dir.js';
+import { openDataDir, type DataDir } from '../up/data-dir.js';
 import { loadPki } from '../up/pki.js';
 
 export interface ApiServerCommandOptions {
@@ -34,39 +34,51 @@ export async function apiServer(options: ApiServerCommandOptions): Promise<void>
       exitCodes.usage,
     );
   }
-  const { value: ready, started } = await startAll(async (parts) => {
-    const store = parts.add(
-      await openStore({
-        storage: options.storage,
-        folder: dataDir.apiStore,
-        caFile: options.storageCafile,
-        certFile: options.storageCertfile,
-        keyFile: options.storageKeyfile,
-      }),
-    );
-    const pki = await loadPki(dataDir.pki, new Date());
-    const server = await startApiServerPart(parts, {
-      store,
-      dataDir,
-      pki,
-      encryptionConfig,
-      kmsV1Enabled: options.kmsV1,
-      port: options.port,
-      logger: createLogger(options.logLevel),
-    });
-    writeKubeconfig(dataDir.kubeconfig, server.url, pki);
-    return {
-      kubeconfig: dataDir.kubeconfig,
-      apiServer: server.url,
-      caFile: pki.caFile,
-      encryptionConfig,
-      tokenFile: dataDir.tokens,
-    };
-  });
-  if (options.output === 'json') console.log(JSON.stringify(ready));
-  else
-    console.log(
-      `The API server listens at ${ready.apiServer}.\n\nType next, in another terminal:\n\n  kubectl --kubeconfig ${ready.kubeconfig} get namespaces\n`,
-    );
-  await runUntilSignal(started);
+  await runUntilSignal(
+    (started) => start(started, options, dataDir, encryptionConfig),
+    (ready) => console.log(options.output === 'json' ? JSON.stringify(ready) : describe(ready)),
+  );
 }
+
+async function start(
+  parts: Started,
+  options: ApiServerCommandOptions,
+  dataDir: DataDir,
+  encryptionConfig: string,
+) {
+  const store = parts.add(
+    await openStore({
+      storage: options.storage,
+      folder: dataDir.apiStore,
+      caFile: options.storageCafile,
+      certFile: options.storageCertfile,
+      keyFile: options.storageKeyfile,
+    }),
+  );
+  const pki = await loadPki(dataDir.pki, new Date());
+  const server = await startApiServerPart(parts, {
+    store,
+    dataDir,
+    pki,
+    encryptionConfig,
+    kmsV1Enabled: options.kmsV1,
+    port: options.port,
+    logger: createLogger(options.logLevel),
+  });
+  writeKubeconfig(dataDir.kubeconfig, server.url, pki);
+  return {
+    kubeconfig: dataDir.kubeconfig,
+    apiServer: server.url,
+    caFile: pki.caFile,
+    encryptionConfig,
+    tokenFile: dataDir.tokens,
+  };
+}
+
+const describe = (ready: { readonly apiServer: string; readonly kubeconfig: string }): string =>
+  `The API server listens at ${ready.apiServer}.
+
+Type next, in another terminal:
+
+  kubectl --kubeconfig ${ready.kubeconfig} get namespaces
+`;

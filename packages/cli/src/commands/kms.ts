@@ -1,5 +1,5 @@
 /** `waxseal kms serve`: the key service alone. */
-import { runUntilSignal, startAll } from '../lifetime.js';
+import { runUntilSignal } from '../lifetime.js';
 import { createLogger } from '../logging.js';
 import type { LogLevel, OutputFormat } from '../options.js';
 import { startKeyServicePart } from '../parts/key-service.js';
@@ -20,28 +20,24 @@ export async function serveKms(options: KmsServeOptions): Promise<void> {
   const dataDir = openDataDir(options.dataDir);
   const pki = await loadPki(dataDir.pki, new Date());
   if (options.config === undefined) ensurePrincipals(dataDir);
-  const { value: service, started } = await startAll((parts) =>
-    startKeyServicePart(parts, {
-      folder: dataDir.keyService,
-      principalsFile: options.config ?? dataDir.principals,
-      port: options.port,
-      tls: options.insecureHttp ? undefined : pki.keyService,
-      region,
-      logger: createLogger(options.logLevel),
-    }),
+  const credentialsFile = options.config === undefined ? dataDir.credentials : undefined;
+  await runUntilSignal(
+    (started) =>
+      startKeyServicePart(started, {
+        folder: dataDir.keyService,
+        principalsFile: options.config ?? dataDir.principals,
+        port: options.port,
+        tls: options.insecureHttp ? undefined : pki.keyService,
+        region,
+        logger: createLogger(options.logLevel),
+      }),
+    ({ endpoint }) =>
+      console.log(
+        options.output === 'json'
+          ? JSON.stringify({ endpoint, caFile: pki.caFile, region, credentialsFile })
+          : describe(endpoint, pki.caFile, credentialsFile),
+      ),
   );
-  const ready = {
-    endpoint: service.endpoint,
-    caFile: pki.caFile,
-    region,
-    ...(options.config === undefined ? { credentialsFile: dataDir.credentials } : {}),
-  };
-  if (options.output === 'json') console.log(JSON.stringify(ready));
-  else
-    console.log(
-      describe(service.endpoint, pki.caFile, options.config === undefined ? dataDir.credentials : undefined),
-    );
-  await runUntilSignal(started);
 }
 
 const describe = (endpoint: string, caFile: string, credentialsFile: string | undefined): string =>

@@ -82,30 +82,39 @@ export async function pluginWaxseal(options: AwsOptions): Promise<void> {
 }
 
 async function serve(provider: Provider, options: CommonOptions): Promise<void> {
-  let plugin: Plugin;
-  try {
-    plugin = await startPlugin({
-      listen: options.listen,
-      provider,
-      statusVersion: options.statusVersion,
-      logger: createLogger(options.logLevel),
-      ...(options.healthPort === undefined
-        ? {}
-        : { health: { host: '127.0.0.1', port: options.healthPort } }),
-    });
-  } catch (error) {
-    await provider.close();
-    throw error;
-  }
-  const { sockets, healthEndpoint } = plugin;
-  if (options.output === 'json')
-    console.log(JSON.stringify({ sockets, healthEndpoint: healthEndpoint ?? null }));
-  else console.log(describe(plugin));
-  const reload = (): void =>
-    void plugin.reload().catch((error: unknown) => console.error(`waxseal: not reloaded: ${String(error)}`));
-  process.on('SIGHUP', reload);
-  await runUntilSignal(plugin);
-  process.off('SIGHUP', reload);
+  await runUntilSignal(
+    async (started) => {
+      // Closing the plugin closes its provider; until there is one, the provider is on its own.
+      const plugin = await startPlugin({
+        listen: options.listen,
+        provider,
+        statusVersion: options.statusVersion,
+        logger: createLogger(options.logLevel),
+        ...(options.healthPort === undefined
+          ? {}
+          : { health: { host: '127.0.0.1', port: options.healthPort } }),
+      }).catch(async (error: unknown) => {
+        await provider.close();
+        throw error;
+      });
+      process.on(
+        'SIGHUP',
+        () =>
+          void plugin
+            .reload()
+            .catch((error: unknown) => console.error(`waxseal: not reloaded: ${String(error)}`)),
+      );
+      return started.add(plugin);
+    },
+    (plugin) => {
+      const { sockets, healthEndpoint } = plugin;
+      console.log(
+        options.output === 'json'
+          ? JSON.stringify({ sockets, healthEndpoint: healthEndpoint ?? null })
+          : describe(plugin),
+      );
+    },
+  );
 }
 
 const describe = ({ sockets, healthEndpoint }: Plugin): string =>

@@ -1,7 +1,7 @@
 /** `waxseal up`: every part in one process over one data directory. */
 import { createWaxsealProvider, startPlugin } from '@waxseal/kms-plugin';
 import { startEtcdFront } from '@waxseal/storage';
-import { runUntilSignal, startAll, type Started } from '../lifetime.js';
+import { runUntilSignal, type Started } from '../lifetime.js';
 import { createLogger } from '../logging.js';
 import type { LogLevel, OutputFormat, StorageOption } from '../options.js';
 import { startApiServerPart } from '../parts/api-server.js';
@@ -38,11 +38,14 @@ export interface UpOptions {
 }
 
 export async function up(options: UpOptions): Promise<void> {
-  const { value: ready, started } = await startAll((parts) => start(parts, options));
-  process.stdout.write(
-    options.output === 'json' ? `${JSON.stringify(ready)}\n` : describeReady(ready, process.cwd()),
+  await runUntilSignal(
+    (started) => start(started, options),
+    (ready) => {
+      process.stdout.write(
+        options.output === 'json' ? `${JSON.stringify(ready)}\n` : describeReady(ready, process.cwd()),
+      );
+    },
   );
-  await runUntilSignal(started);
 }
 
 async function start(started: Started, options: UpOptions): Promise<UpReady> {

@@ -47,6 +47,10 @@ test('principals are made once; the credentials file follows them', (t) => {
   assert.equal(readFileSync(files.credentials, 'utf8'), credentials);
   writeFileSync(files.principals, 'accounts: []\n');
   assert.throws(() => ensurePrincipals(files), /has no user admin with an access key/);
+  for (const broken of ['accounts: 3\n', '', 'accounts:\n  - [', '- a\n']) {
+    writeFileSync(files.principals, broken);
+    assert.throws(() => ensurePrincipals(files), { code: 'invalid-principals' }, broken);
+  }
 });
 
 test('tokens and service account keys are kept', async (t) => {

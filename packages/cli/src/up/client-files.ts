@@ -2,6 +2,7 @@
 import { createPublicKey, generateKeyPair, randomBytes } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
+import { parsePrincipals } from '@waxseal/key-service';
 import { parse, stringify } from 'yaml';
 import { CliError } from '../errors.js';
 import { readOrCreate, writePrivateFile } from '../private-files.js';
@@ -59,15 +60,17 @@ function newAccessKey(): AccessKey {
  */
 export function ensurePrincipals(dataDir: DataDir): void {
   if (!existsSync(dataDir.principals)) writePrivateFile(dataDir.principals, stringify(initialPrincipals()));
-  const config = parse(readFileSync(dataDir.principals, 'utf8')) as ReturnType<
-    typeof initialPrincipals
-  > | null;
-  const users = config?.accounts?.flatMap((account) => account.users ?? []) ?? [];
+  const text = readFileSync(dataDir.principals, 'utf8');
+  // Names what is wrong with an edited file; what passes has the shape below.
+  parsePrincipals(text);
+  const users = (parse(text) as ReturnType<typeof initialPrincipals>).accounts.flatMap(
+    (account) => account.users,
+  );
   const profiles = [profile('default', users, adminUser), profile(pluginProfile, users, pluginUser)];
   writePrivateFile(dataDir.credentials, profiles.join('\n'));
 
   function profile(name: string, candidates: typeof users, userName: string): string {
-    const key = candidates.find((user) => user.name === userName)?.accessKeys?.[0];
+    const key = candidates.find((user) => user.name === userName)?.accessKeys[0];
     if (key === undefined) {
       throw new CliError(
         `${dataDir.principals} has no user ${userName} with an access key`,

@@ -1,6 +1,6 @@
 /** Where `waxseal up` keeps everything. One folder (0700); moving it with the servers stopped moves the whole. */
 import { createHash } from 'node:crypto';
-import { lstatSync } from 'node:fs';
+import { lstatSync, statfsSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join, resolve } from 'node:path';
 import { CliError } from '../errors.js';
@@ -29,9 +29,13 @@ export interface DataDir {
 /** Longest path a unix socket can be bound to (sun_path is 108 bytes with its final zero). */
 const maxSocketPathBytes = 107;
 
+/** A start needs this much, and LMDB's memory-mapped lock file ends the process by a signal when its disk is full. */
+const minFreeBytes = 1 << 20;
+
 export function openDataDir(path: string): DataDir {
   const folder = resolve(path);
   ensurePrivateDirectory(folder);
+  ensureFreeSpace(folder);
   const keyService = join(folder, 'key-service');
   ensurePrivateDirectory(keyService);
   const at = (name: string) => join(folder, name);
@@ -49,6 +53,15 @@ export function openDataDir(path: string): DataDir {
     environment: at('env'),
     pluginSocket: socketPath(folder),
   };
+}
+
+function ensureFreeSpace(folder: string): void {
+  const { bavail, bsize } = statfsSync(folder);
+  if (bavail * bsize >= minFreeBytes) return;
+  throw new CliError(
+    `the disk ${folder} lies on is full: ${bavail * bsize} bytes are free, a start needs ${minFreeBytes}`,
+    'Free some space and start again; nothing was lost.',
+  );
 }
 
 /** In the data directory, or, when that path is too long for a socket, in a private folder with a short name. */

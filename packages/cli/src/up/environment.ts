@@ -16,6 +16,7 @@ export function writeEnvironmentFile(path: string, ready: UpReady): void {
     ETCDCTL_CERT: ready.etcdCertFile,
     ETCDCTL_KEY: ready.etcdKeyFile,
     AWS_SHARED_CREDENTIALS_FILE: ready.credentialsFile,
+    AWS_PROFILE: 'default',
     AWS_CA_BUNDLE: ready.caFile,
     AWS_REGION: ready.region,
     AWS_DEFAULT_REGION: ready.region,
@@ -25,6 +26,7 @@ export function writeEnvironmentFile(path: string, ready: UpReady): void {
   const lines = Object.entries(variables).map(([name, value]) => `export ${name}=${quote(value)}\n`);
   writePrivateFile(
     path,
-    `# Source this file to point kubectl, etcdctl and aws at this Waxseal.\n${lines.join('')}`,
+    // Credentials in the environment go before those in the file, and belong to another account.
+    `# Source this file to point kubectl, etcdctl and aws at this Waxseal.\nunset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN\n${lines.join('')}`,
   );
 }

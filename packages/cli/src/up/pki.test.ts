@@ -1,7 +1,7 @@
 /** Goal: every client certificate opens its own door only, and what is about to expire is made anew. */
 import assert from 'node:assert/strict';
-import { X509Certificate } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -44,4 +44,24 @@ test('a second load keeps everything; a leaf near its end is renewed, its author
   assert.equal(later.ca, first.ca);
   assert.notEqual(later.apiserver.cert, first.apiserver.cert);
   assert.ok(Date.parse(new X509Certificate(later.apiserver.cert).validTo) > start.getTime() + 600 * dayMs);
+});
+
+test('two servers that start at once on one folder agree on their authorities', async (t) => {
+  const path = folder(t);
+  const [first, second] = await Promise.all([loadPki(path, new Date()), loadPki(path, new Date())]);
+  const authority = (pem: string) => new X509Certificate(pem).publicKey;
+  for (const { cert } of [first.apiserver, second.apiserver]) {
+    assert.ok(new X509Certificate(cert).verify(authority(first.ca)));
+    assert.ok(new X509Certificate(cert).verify(authority(second.ca)));
+  }
+});
+
+test('halves that do not belong together are made anew for a leaf and refused for an authority', async (t) => {
+  const path = folder(t);
+  await loadPki(path, new Date());
+  copyFileSync(join(path, 'admin.key'), join(path, 'apiserver.key'));
+  const { apiserver } = await loadPki(path, new Date());
+  assert.ok(new X509Certificate(apiserver.cert).checkPrivateKey(createPrivateKey(apiserver.key)));
+  copyFileSync(join(path, 'admin.key'), join(path, 'ca.key'));
+  await assert.rejects(loadPki(path, new Date()), /ca\.crt and the key beside it do not belong together/);
 });

@@ -7,11 +7,18 @@
  *
  * ECDSA P-256 throughout. Authorities live ten years, leaves one; a leaf with less than 30 days left is made anew.
  */
-import { webcrypto, X509Certificate } from 'node:crypto';
+import {
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  webcrypto,
+  X509Certificate,
+} from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Extension } from '@peculiar/x509';
-import { ensurePrivateDirectory, writePrivateFile } from '../private-files.js';
+import { CliError } from '../errors.js';
+import { ensurePrivateDirectory, readOrCreate, writePrivateFile } from '../private-files.js';
 
 export interface KeyPair {
   /** PEM certificate. */
@@ -72,15 +79,31 @@ export async function loadPki(folder: string, now: Date): Promise<Pki> {
   return pki;
 }
 
+/**
+ * Two servers may start on one folder at once (`waxseal kms serve` and `waxseal apiserver`): the first key stands, and any
+ * certificate made of it is as good as any other.
+ */
 async function ensureAuthority(folder: string, name: string, now: Date): Promise<KeyPair> {
-  return (
-    readPair(folder, name) ??
-    writePair(
-      folder,
-      name,
-      await issue({ subject: `CN=waxseal-${name}`, lifeMs: authorityLifeMs, now, use: 'authority' }),
-    )
+  const key = await readOrCreate(join(folder, `${name}.key`), newKey);
+  const certFile = join(folder, `${name}.crt`);
+  const cert = await readOrCreate(certFile, () =>
+    issue({ subject: `CN=waxseal-${name}`, key, lifeMs: authorityLifeMs, now, use: 'authority' }),
   );
+  if (!belongTogether({ cert, key })) {
+    throw new CliError(
+      `${certFile} and the key beside it do not belong together`,
+      `Restore both from a backup, or remove both to have a new authority made (clients then need the new ${name}.crt).`,
+    );
+  }
+  return { cert, key };
+}
+
+function belongTogether({ cert, key }: KeyPair): boolean {
+  try {
+    return new X509Certificate(cert).checkPrivateKey(createPrivateKey(key));
+  } catch {
+    return false; // Not PEM at all.
+  }
 }
 
 async function ensureLeaf(
@@ -92,12 +115,16 @@ async function ensureLeaf(
   now: Date,
 ): Promise<KeyPair> {
   const present = readPair(folder, name);
-  if (present !== undefined) {
+  if (present !== undefined && belongTogether(present)) {
     const certificate = new X509Certificate(present.cert);
     const fresh = Date.parse(certificate.validTo) - now.getTime() > renewBeforeMs;
     if (fresh && certificate.verify(new X509Certificate(issuer.cert).publicKey)) return present;
   }
-  return writePair(folder, name, await issue({ subject, lifeMs: leafLifeMs, now, use, issuer }));
+  const key = newKey();
+  return writePair(folder, name, {
+    cert: await issue({ subject, key, lifeMs: leafLifeMs, now, use, issuer }),
+    key,
+  });
 }
 
 function readPair(folder: string, name: string): KeyPair | undefined {
@@ -114,8 +141,18 @@ function writePair(folder: string, name: string, pair: KeyPair): KeyPair {
   return pair;
 }
 
+/** PEM, PKCS#8. */
+const newKey = (): string =>
+  generateKeyPairSync('ec', {
+    namedCurve: algorithm.namedCurve,
+    privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+    publicKeyEncoding: { type: 'spki', format: 'pem' },
+  }).privateKey;
+
 interface Issue {
   readonly subject: string;
+  /** PEM of the subject's private key. */
+  readonly key: string;
   readonly lifeMs: number;
   readonly now: Date;
   readonly use: LeafUse | 'authority';
@@ -123,11 +160,11 @@ interface Issue {
   readonly issuer?: KeyPair;
 }
 
-async function issue({ subject, lifeMs, now, use, issuer }: Issue): Promise<KeyPair> {
+/** The certificate, PEM. */
+async function issue({ subject, key, lifeMs, now, use, issuer }: Issue): Promise<string> {
   // Only needed when something has to be made: an ordinary start does not pay for loading it.
   const x509 = await loadX509();
-  const subtle = webcrypto.subtle;
-  const keys = await subtle.generateKey(algorithm, true, ['sign', 'verify']);
+  const publicKey = await importPublicKey(key);
   const authority = use === 'authority';
   const extensions: Extension[] = [
     new x509.BasicConstraintsExtension(authority, authority ? 0 : undefined, true),
@@ -137,7 +174,7 @@ async function issue({ subject, lifeMs, now, use, issuer }: Issue): Promise<KeyP
         : x509.KeyUsageFlags.digitalSignature,
       true,
     ),
-    await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
+    await x509.SubjectKeyIdentifierExtension.create(publicKey),
   ];
   if (!authority) {
     const usage = use === 'server' ? x509.ExtendedKeyUsage.serverAuth : x509.ExtendedKeyUsage.clientAuth;
@@ -160,15 +197,12 @@ async function issue({ subject, lifeMs, now, use, issuer }: Issue): Promise<KeyP
     issuer: signer?.subject ?? subject,
     notBefore: new Date(now.getTime() - clockLagMs),
     notAfter: new Date(now.getTime() + lifeMs),
-    publicKey: keys.publicKey,
-    signingKey: issuer === undefined ? keys.privateKey : await importSigningKey(issuer.key),
+    publicKey,
+    signingKey: await importSigningKey(issuer?.key ?? key),
     signingAlgorithm: algorithm,
     extensions,
   });
-  return {
-    cert: `${certificate.toString('pem')}\n`,
-    key: `${x509.PemConverter.encode(await subtle.exportKey('pkcs8', keys.privateKey), 'PRIVATE KEY')}\n`,
-  };
+  return `${certificate.toString('pem')}\n`;
 }
 
 /** The library's dependency injection reads decorators' metadata and demands this polyfill first. */
@@ -177,9 +211,12 @@ async function loadX509() {
   return import('@peculiar/x509');
 }
 
-async function importSigningKey(pem: string): Promise<webcrypto.CryptoKey> {
-  const { PemConverter } = await loadX509();
-  const [der] = PemConverter.decode(pem);
-  if (der === undefined) throw new Error('the authority key file holds no PEM block');
+function importSigningKey(pem: string): Promise<webcrypto.CryptoKey> {
+  const der = createPrivateKey(pem).export({ type: 'pkcs8', format: 'der' });
   return webcrypto.subtle.importKey('pkcs8', der, algorithm, false, ['sign']);
+}
+
+function importPublicKey(privatePem: string): Promise<webcrypto.CryptoKey> {
+  const der = createPublicKey(privatePem).export({ type: 'spki', format: 'der' });
+  return webcrypto.subtle.importKey('spki', der, algorithm, true, ['verify']);
 }

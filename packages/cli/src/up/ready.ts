@@ -37,7 +37,7 @@ Type next, in another terminal:
   . ${environment}
   kubectl create secret generic db --from-literal=password=s3cret
   kubectl get secrets
-  etcdctl get /registry/secrets/default/db --print-value-only | head -c 27
+  etcdctl get /registry/secrets/default/db --print-value-only | head -c 23
   aws --endpoint-url $WAXSEAL_KMS kms describe-key --key-id alias/waxseal
 
 Ctrl-C ends it; the next start finds everything again.
