@@ -33,26 +33,22 @@ export function hasExpired({ materials, pendingMaterial }: KeyRecord, nowMs: num
   return materials.some((one) => isOver(one, nowMs)) || isOver(pendingMaterial, nowMs);
 }
 
-/** The key without what has expired; the same record when nothing has. */
-export function withoutExpired(key: KeyRecord, nowMs: number): KeyRecord {
-  if (!hasExpired(key, nowMs)) return key;
-  const { pendingMaterial, ...rest } = key;
+/** The family once what has expired in its first member is gone; the same records when nothing has. */
+export function withoutExpired(family: readonly KeyRecord[], nowMs: number): readonly KeyRecord[] {
+  const [key, ...others] = family as readonly [KeyRecord, ...KeyRecord[]];
+  if (!hasExpired(key, nowMs)) return family;
   const materials = key.materials.map((one) => (isOver(one, nowMs) ? withoutSecret(one) : one));
-  return settleState({
-    ...rest,
-    ...(pendingMaterial === undefined ? {} : withoutPending(key, pendingMaterial, nowMs)),
-    materials,
-  });
+  const left = [settleState({ ...key, materials }), ...others];
+  return isOver(key.pendingMaterial, nowMs) ? withoutPending(left) : left;
 }
 
-/** Pending material that expires is forgotten, but a replica remembers which one it waits for. */
-function withoutPending(
-  key: KeyRecord,
-  pendingMaterial: KeyMaterial,
-  nowMs: number,
-): { readonly pendingMaterial?: KeyMaterial } {
-  if (!isOver(pendingMaterial, nowMs)) return { pendingMaterial };
-  return isReplica(key) ? { pendingMaterial: withoutSecret(pendingMaterial) } : {};
+/** Pending material of a primary is forgotten in the whole family; a replica still waits for the one its primary has. */
+function withoutPending(family: readonly KeyRecord[]): readonly KeyRecord[] {
+  const [key, ...others] = family as readonly [KeyRecord, ...KeyRecord[]];
+  if (!isReplica(key)) return family.map(({ pendingMaterial: _, ...rest }) => rest);
+  const { pendingMaterial } = key;
+  if (pendingMaterial === undefined) return family;
+  return [{ ...key, pendingMaterial: withoutSecret(pendingMaterial) }, ...others];
 }
 
 function isOver(material: KeyMaterial | undefined, nowMs: number): boolean {
@@ -142,12 +138,7 @@ function toMaterial(before: KeyMaterial | undefined, incoming: NewImport): KeyMa
  */
 export function withoutImport(family: readonly KeyRecord[], materialId: string): readonly KeyRecord[] {
   const [key, ...others] = family as readonly [KeyRecord, ...KeyRecord[]];
-  if (key.pendingMaterial?.materialId === materialId) {
-    if (isReplica(key)) {
-      return [{ ...key, pendingMaterial: withoutSecret(key.pendingMaterial) }, ...others];
-    }
-    return family.map(({ pendingMaterial: _, ...rest }) => rest);
-  }
+  if (key.pendingMaterial?.materialId === materialId) return withoutPending(family);
   if (!key.materials.some((one) => one.materialId === materialId)) {
     throw new AwsError('NotFoundException', `Key material '${materialId}' of ${arnOf(key)} is not found.`);
   }

@@ -1,14 +1,17 @@
 /**
- * What happens to keys by date: automatic rotation and the end of the waiting period of a deletion.
+ * What happens to keys by date: automatic rotation, the end of the waiting period of a deletion, the expiry of imported
+ * material.
  *
  * Nothing depends on the process having run at the date. A sweep does what is due soon after start and every minute,
  * and a key that is used is settled first, so a key past its deletion date is never found and an overdue rotation
  * happens before the next Encrypt. With several replicas compare-and-swap lets one of them do it.
  */
 import type { Logger } from 'pino';
+import { hasExpired, withoutExpired } from './import-material.js';
 import { arnOf, type KeyRecord, type Rotation } from './key-record.js';
 import type { KeyStore } from './key-store.js';
 import type { MaterialVault } from './material-vault.js';
+import { isReplica, leaveFamily } from './multi-region.js';
 
 export const DAY_MS = 86_400_000;
 const SWEEP_INTERVAL_MS = 60_000;
@@ -62,34 +65,43 @@ export class KeyLifecycle {
   async settle(key: KeyRecord): Promise<KeyRecord | undefined> {
     const nowMs = this.#now();
     if (!isDue(key, nowMs)) return key;
+    if (hasExpired(key, nowMs)) return this.expire(key, nowMs);
     if (key.state.kind === 'PendingDeletion') {
-      await this.#keys.destroyKey(key);
+      await this.#keys.destroyKey(key, (family) => leaveFamily(family, key.region, nowMs, DAY_MS));
       this.#logger.info(
         { key: arnOf(key) },
         'the key and its material are destroyed: its waiting period is over',
       );
       return undefined;
     }
-    const rotated = await this.#keys.updateKey(key, (record) =>
-      isDue(record, nowMs) && record.rotation !== undefined
-        ? {
-            ...record,
-            rotation: nextRotation(record.rotation, nowMs),
-            materials: [
-              ...record.materials,
-              this.#vault.create(record.accountId, record.keyId, { dateMs: nowMs, type: 'AUTOMATIC' }),
-            ],
-          }
-        : record,
-    );
+    const [rotated] = await this.#keys.updateFamily(key, (family) => {
+      const [own] = family;
+      if (own?.rotation === undefined || !isDue(own, nowMs)) return family;
+      const rotation = nextRotation(own.rotation, nowMs);
+      const material = this.#vault.create(own.accountId, own.keyId, { dateMs: nowMs, type: 'AUTOMATIC' });
+      return family.map((record) => ({ ...record, rotation, materials: [...record.materials, material] }));
+    });
     this.#logger.info({ key: arnOf(key) }, 'the key material is rotated');
     return rotated;
   }
+
+  /** Removes imported material past its date, stored bytes too. */
+  private async expire(key: KeyRecord, nowMs: number): Promise<KeyRecord | undefined> {
+    const [own] = await this.#keys.updateFamily(key, (family) => withoutExpired(family, nowMs));
+    await this.#keys.eraseHistory();
+    this.#logger.info({ key: arnOf(key) }, 'imported key material has expired and is deleted');
+    return own === undefined ? undefined : this.settle(own);
+  }
 }
 
-export function isDue({ state, rotation }: KeyRecord, nowMs: number): boolean {
+export function isDue(key: KeyRecord, nowMs: number): boolean {
+  const { state, rotation, origin } = key;
+  if (origin === 'EXTERNAL' && hasExpired(key, nowMs)) return true;
   if (state.kind === 'PendingDeletion') return state.deletionDateMs <= nowMs;
-  return state.kind === 'Enabled' && rotation !== undefined && rotation.nextDateMs <= nowMs;
+  // A family is rotated by its primary.
+  return (
+    state.kind === 'Enabled' && rotation !== undefined && rotation.nextDateMs <= nowMs && !isReplica(key)
+  );
 }
 
 /** The first date of the schedule that is still ahead: dates missed while down are not made up one by one. */

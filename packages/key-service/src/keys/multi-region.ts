@@ -18,6 +18,11 @@ export function isReplica({ region, multiRegion }: KeyRecord): boolean {
   return multiRegion !== undefined && multiRegion.primaryRegion !== region;
 }
 
+/** True for a primary that has replicas. */
+export function hasReplicas(key: KeyRecord): boolean {
+  return key.multiRegion !== undefined && !isReplica(key) && key.multiRegion.replicaRegions.length > 0;
+}
+
 /** The primary's record; the key itself when it has no family. */
 export function primaryOf(family: readonly KeyRecord[]): KeyRecord {
   return (family.find((key) => !isReplica(key)) ?? family[0]) as KeyRecord;

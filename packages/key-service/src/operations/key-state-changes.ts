@@ -1,8 +1,10 @@
 /** EnableKey, DisableKey, ScheduleKeyDeletion, CancelKeyDeletion. */
 import { AwsError } from '../aws-error.js';
+import { isWhole } from '../keys/import-material.js';
 import { arnOf, type KeyRecord, type KeyState } from '../keys/key-record.js';
 import { checkKeyState, type KeyStateRule } from '../keys/key-states.js';
 import { DAY_MS } from '../keys/lifecycle.js';
+import { hasReplicas } from '../keys/multi-region.js';
 import { integer, required } from '../validation/members.js';
 import * as shapes from '../validation/shapes.js';
 import type { Call } from './call.js';
@@ -25,10 +27,10 @@ export const enableKey = defineKeyOperation({
   name: 'EnableKey',
   action: 'kms:EnableKey',
   readOnly: false,
-  key: { aliases: false, crossAccount: false, states: 'not-pending-deletion' },
+  key: { aliases: false, crossAccount: false, states: 'usable' },
   input: { KeyId: required(shapes.keyId) },
   async run(call, _input, key) {
-    await changeState(call, key, 'not-pending-deletion', { kind: 'Enabled' });
+    await changeState(call, key, 'usable', { kind: 'Enabled' });
     return undefined;
   },
 });
@@ -37,10 +39,10 @@ export const disableKey = defineKeyOperation({
   name: 'DisableKey',
   action: 'kms:DisableKey',
   readOnly: false,
-  key: { aliases: false, crossAccount: false, states: 'not-pending-deletion' },
+  key: { aliases: false, crossAccount: false, states: 'usable' },
   input: { KeyId: required(shapes.keyId) },
   async run(call, _input, key) {
-    await changeState(call, key, 'not-pending-deletion', { kind: 'Disabled' });
+    await changeState(call, key, 'usable', { kind: 'Disabled' });
     return undefined;
   },
 });
@@ -62,11 +64,20 @@ export const scheduleKeyDeletion = defineKeyOperation({
   },
   async run(call, { PendingWindowInDays = DEFAULT_WINDOW_DAYS }, key) {
     const deletionDateMs = call.nowMs + PendingWindowInDays * DAY_MS;
-    await changeState(call, key, 'not-pending-deletion', { kind: 'PendingDeletion', deletionDateMs });
+    const { state } = await call.services.keys.updateKey(key, (record) => {
+      checkKeyState(record, 'not-pending-deletion');
+      return {
+        ...record,
+        // A primary goes last: its waiting period begins when its last replica is gone (keys/multi-region.ts).
+        state: hasReplicas(record)
+          ? { kind: 'PendingReplicaDeletion', windowDays: PendingWindowInDays }
+          : { kind: 'PendingDeletion', deletionDateMs },
+      };
+    });
     return {
-      DeletionDate: epochSeconds(deletionDateMs),
+      ...(state.kind === 'PendingDeletion' ? { DeletionDate: epochSeconds(state.deletionDateMs) } : {}),
       KeyId: arnOf(key),
-      KeyState: 'PendingDeletion',
+      KeyState: state.kind,
       PendingWindowInDays,
     };
   },
@@ -79,7 +90,11 @@ export const cancelKeyDeletion = defineKeyOperation({
   key: { aliases: false, crossAccount: false, states: 'pending-deletion' },
   input: { KeyId: required(shapes.keyId) },
   async run(call, _input, key) {
-    await changeState(call, key, 'pending-deletion', { kind: 'Disabled' });
+    await call.services.keys.updateKey(key, (record) => {
+      checkKeyState(record, 'pending-deletion');
+      // Imported material may have been deleted or have expired while the key waited.
+      return { ...record, state: { kind: isWhole(record) ? 'Disabled' : 'PendingImport' } };
+    });
     return { KeyId: arnOf(key) };
   },
 });

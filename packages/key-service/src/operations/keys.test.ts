@@ -93,8 +93,7 @@ test('keys this service does not make yet are refused, not made wrongly', async 
     createKey({ KeySpec: 'RSA_2048', KeyUsage: 'SIGN_VERIFY' }),
     'UnsupportedOperationException',
   );
-  await rejectsWith(createKey({ MultiRegion: true }), 'UnsupportedOperationException');
-  await rejectsWith(createKey({ Origin: 'EXTERNAL' }), 'UnsupportedOperationException');
+  await rejectsWith(createKey({ Origin: 'AWS_CLOUDHSM' }), 'UnsupportedOperationException');
   await rejectsWith(
     createKey({ KeyUsage: 'SIGN_VERIFY' }),
     'ValidationException',

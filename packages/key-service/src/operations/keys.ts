@@ -1,7 +1,7 @@
 /** CreateKey, DescribeKey, ListKeys, UpdateKeyDescription. */
 import { defaultKeyPolicy } from '../access/policy.js';
 import { AwsError } from '../aws-error.js';
-import { createKeyId, keyArn } from '../keys/key-id.js';
+import { createKeyId, createMultiRegionKeyId, keyArn } from '../keys/key-id.js';
 import type { KeyRecord } from '../keys/key-record.js';
 import { boolean, list, required, string } from '../validation/members.js';
 import * as shapes from '../validation/shapes.js';
@@ -53,13 +53,11 @@ export const createKey = defineAccountOperation({
     const unsupported =
       spec !== 'SYMMETRIC_DEFAULT'
         ? `KeySpec ${spec}`
-        : input.MultiRegion === true
-          ? 'MultiRegion'
-          : input.CustomKeyStoreId !== undefined || input.XksKeyId !== undefined
-            ? 'CustomKeyStoreId'
-            : input.Origin !== undefined && input.Origin !== 'AWS_KMS'
-              ? `Origin ${input.Origin}`
-              : undefined;
+        : input.CustomKeyStoreId !== undefined || input.XksKeyId !== undefined
+          ? 'CustomKeyStoreId'
+          : input.Origin === 'AWS_CLOUDHSM' || input.Origin === 'EXTERNAL_KEY_STORE'
+            ? `Origin ${input.Origin}`
+            : undefined;
     if (unsupported !== undefined) {
       throw new AwsError(
         'UnsupportedOperationException',
@@ -71,7 +69,10 @@ export const createKey = defineAccountOperation({
     if (input.Tags !== undefined && input.Tags.length > 0) authorizeWithoutKey(call, 'kms:TagResource', '*');
     const tags = checkTags([], input.Tags ?? []);
     const accountId = accountOf(call);
-    const keyId = createKeyId(call.services.randomBytes);
+    const { randomBytes, vault } = call.services;
+    const multiRegion = input.MultiRegion === true;
+    const keyId = multiRegion ? createMultiRegionKeyId(randomBytes) : createKeyId(randomBytes);
+    const external = input.Origin === 'EXTERNAL';
     if (input.Policy !== undefined) {
       const arn = keyArn(call.region, accountId, keyId);
       checkKeyPolicy(call, input.Policy, arn, input.BypassPolicyLockoutSafetyCheck);
@@ -84,11 +85,12 @@ export const createKey = defineAccountOperation({
       description: input.Description ?? '',
       keySpec: 'SYMMETRIC_DEFAULT',
       keyUsage: 'ENCRYPT_DECRYPT',
-      origin: 'AWS_KMS',
-      state: { kind: 'Enabled' },
+      origin: external ? 'EXTERNAL' : 'AWS_KMS',
+      state: { kind: external ? 'PendingImport' : 'Enabled' },
       policy: input.Policy ?? defaultKeyPolicy(accountId),
       tags,
-      materials: [call.services.vault.create(accountId, keyId)],
+      materials: external ? [] : [vault.create(accountId, keyId)],
+      ...(multiRegion ? { multiRegion: { primaryRegion: call.region, replicaRegions: [] } } : {}),
     };
     await storeNewKey(call, record);
     return { KeyMetadata: keyMetadata(record) };
