@@ -35,6 +35,8 @@ const AWS_ERRORS = {
   InvalidKeyUsageException: clientFault,
   InvalidMarkerException: clientFault,
   InvalidSignatureException: clientFault,
+  KMSInvalidMacException: { status: 400 },
+  KMSInvalidSignatureException: { status: 400 },
   KMSInternalException: { status: 500, messageMember: 'message' },
   KMSInvalidStateException: clientFault,
   KeyUnavailableException: { status: 500, messageMember: 'message' },

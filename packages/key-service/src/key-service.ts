@@ -10,6 +10,7 @@ import type { Registry } from 'prom-client';
 import type { PrincipalDirectory } from './access/principals.js';
 import { AuditJournal } from './audit/journal.js';
 import { type GenerateSigningKey, openAuditSigner } from './audit/signing-key.js';
+import { createKeyGenerator } from './crypto/key-generator.js';
 import { createRandomPool } from './crypto/random-pool.js';
 import { ensureKey, type EnsuredKey, type EnsureKeyRequest } from './ensure-key.js';
 import { KeyServiceError } from './errors.js';
@@ -105,6 +106,7 @@ export async function startKeyService(options: KeyServiceOptions): Promise<KeySe
       lifecycle,
       principals,
       now,
+      createKeyMaterial: createKeyGenerator(randomBytes),
       randomBytes,
       publicRandomBytes: createRandomPool(randomBytes),
     };

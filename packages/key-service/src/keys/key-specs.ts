@@ -105,8 +105,8 @@ export function isAsymmetric(spec: KeySpec): spec is AsymmetricSpec {
   return spec !== 'SYMMETRIC_DEFAULT' && !spec.startsWith('HMAC_');
 }
 
-/** Length of a key that is bytes and nothing else; undefined for key pairs. HMAC keys are as long as their output. */
-export function secretKeyBytes(spec: KeySpec): number | undefined {
+/** Length of a key that is bytes and nothing else. HMAC keys are as long as their output. */
+export function secretKeyBytes(spec: Exclude<KeySpec, AsymmetricSpec>): number {
   switch (spec) {
     case 'SYMMETRIC_DEFAULT':
     case 'HMAC_256':
@@ -117,7 +117,5 @@ export function secretKeyBytes(spec: KeySpec): number | undefined {
       return 48;
     case 'HMAC_512':
       return 64;
-    default:
-      return undefined;
   }
 }

@@ -152,7 +152,7 @@ function openTarget(call: Call, targetKeyId: string, action: string): Promise<Ke
 
 function usePresentTarget(call: Call, alias: AliasRecord, action: string): void {
   const key = call.services.keys.findKey(alias.accountId, alias.region, alias.targetKeyId);
-  if (key !== undefined) useKey(call, key, action, 'any');
+  if (key !== undefined) useKey(call, key, action, { states: 'any' });
 }
 
 function findAlias(call: Call, aliasName: string): AliasRecord {

@@ -1,5 +1,6 @@
 /** One authenticated call on its way through an operation, and what the audit record will say of it. */
 import type { AccessKey, Principal, PrincipalDirectory } from '../access/principals.js';
+import type { KeyGenerator } from '../crypto/key-generator.js';
 import type { KeyStore } from '../keys/key-store.js';
 import type { KeyLifecycle } from '../keys/lifecycle.js';
 import type { MaterialVault } from '../keys/material-vault.js';
@@ -12,6 +13,8 @@ export interface KeyServices {
   readonly principals: PrincipalDirectory;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
+  /** New material of any spec, without blocking. */
+  readonly createKeyMaterial: KeyGenerator;
   readonly randomBytes: (size: number) => Buffer;
   /** The same, pooled: for salts and nonces, which the answer makes public anyway. */
   readonly publicRandomBytes: (size: number) => Buffer;

@@ -196,7 +196,7 @@ async function openNamedByBlob(
       'The ciphertext refers to a customer master key that does not exist, does not exist in this region, or you are not allowed to access.',
     );
   }
-  useKey(call, key, action, CRYPTOGRAPHIC.states);
+  useKey(call, key, action, CRYPTOGRAPHIC);
   return key;
 }
 

@@ -8,10 +8,10 @@ import { type CompiledPolicy, compilePolicy } from '../access/policy.js';
 import { AwsError } from '../aws-error.js';
 import { aliasArn, keyArn, parseKeyReference } from '../keys/key-id.js';
 import { arnOf, type KeyRecord } from '../keys/key-record.js';
-import { checkKeyState, type KeyStateRule } from '../keys/key-states.js';
+import { checkKeyState } from '../keys/key-states.js';
 import { isDue } from '../keys/lifecycle.js';
 import { accountOf, type Call } from './call.js';
-import type { KeyRule } from './operation.js';
+import type { KeyRule, KeyUseRule } from './operation.js';
 
 /** Compiled once per version of a key: a changed key is another record object. */
 const compiledPolicies = new WeakMap<KeyRecord, CompiledPolicy>();
@@ -34,15 +34,32 @@ export async function openKey(call: Call, keyId: string, action: string, rule: K
   const found = findKey(call, keyId, action, rule);
   const key = isDue(found, call.nowMs) ? await call.services.lifecycle.settle(found) : found;
   if (key === undefined) throw keyNotFound(arnOf(found));
-  useKey(call, key, action, rule.states);
+  useKey(call, key, action, rule);
   return key;
 }
 
 /** The second half of openKey, for a key found another way (from a ciphertext). */
-export function useKey(call: Call, key: KeyRecord, action: string, states: KeyStateRule): void {
+export function useKey(call: Call, key: KeyRecord, action: string, rule: KeyUseRule): void {
   noteKey(call, key);
   authorize(keyAccess(call, key, action));
+  checkKeyUse(key, action, rule);
+}
+
+/**
+ * Is the key meant for this, and may it be used now? AWS looks at the usage first.
+ *
+ * @throws AwsError InvalidKeyUsageException, and those of checkKeyState
+ */
+export function checkKeyUse(key: KeyRecord, action: string, { usage, states }: KeyUseRule): void {
+  if (usage !== undefined && key.keyUsage !== usage) throw wrongUsage(key, action);
   checkKeyState(key, states);
+}
+
+function wrongUsage(key: KeyRecord, action: string): AwsError {
+  return new AwsError(
+    'InvalidKeyUsageException',
+    `${arnOf(key)} key usage is ${key.keyUsage} which is not valid for ${action.slice('kms:'.length)}.`,
+  );
 }
 
 function keyAccess(call: Call, key: KeyRecord, action: string): AccessRequest {

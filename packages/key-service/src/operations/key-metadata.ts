@@ -1,6 +1,7 @@
 /** KeyMetadata, as CreateKey and DescribeKey give it. Dates are seconds since the epoch with milliseconds, as in JSON 1.1. */
 import { expirationOf, isPresent } from '../keys/import-material.js';
 import { arnOf, currentMaterialId, type KeyRecord } from '../keys/key-record.js';
+import { algorithmsOf } from '../keys/key-specs.js';
 import { multiRegionConfiguration } from '../keys/multi-region.js';
 
 export function epochSeconds(millis: number): number {
@@ -17,7 +18,6 @@ export function keyMetadata(key: KeyRecord): Readonly<Record<string, unknown>> {
     ...(key.state.kind === 'PendingDeletion' ? { DeletionDate: epochSeconds(key.state.deletionDateMs) } : {}),
     Description: key.description,
     Enabled: key.state.kind === 'Enabled',
-    EncryptionAlgorithms: ['SYMMETRIC_DEFAULT'],
     ...describeExpiration(key),
     KeyId: key.keyId,
     KeyManager: 'CUSTOMER',
@@ -29,6 +29,7 @@ export function keyMetadata(key: KeyRecord): Readonly<Record<string, unknown>> {
       ? {}
       : { MultiRegionConfiguration: multiRegionConfiguration(key, key.multiRegion) }),
     Origin: key.origin,
+    ...algorithmsOf(key.keySpec, key.keyUsage),
     ...(key.state.kind === 'PendingReplicaDeletion'
       ? { PendingDeletionWindowInDays: key.state.windowDays }
       : {}),

@@ -3,6 +3,7 @@ import { defaultKeyPolicy } from '../access/policy.js';
 import { AwsError } from '../aws-error.js';
 import { createKeyId, createMultiRegionKeyId, keyArn } from '../keys/key-id.js';
 import type { KeyRecord } from '../keys/key-record.js';
+import { allowsUsage, type KeySpec } from '../keys/key-specs.js';
 import { boolean, list, required, string } from '../validation/members.js';
 import * as shapes from '../validation/shapes.js';
 import { accountOf, type Call } from './call.js';
@@ -21,7 +22,7 @@ export const createKey = defineAccountOperation({
     Policy: shapes.policy,
     Description: shapes.description,
     KeyUsage: shapes.keyUsage,
-    CustomerMasterKeySpec: shapes.keySpec,
+    CustomerMasterKeySpec: shapes.customerMasterKeySpec,
     KeySpec: shapes.keySpec,
     Origin: shapes.origin,
     CustomKeyStoreId: string({ min: 1, max: 64 }),
@@ -37,22 +38,20 @@ export const createKey = defineAccountOperation({
         'You cannot specify KeySpec and CustomerMasterKeySpec in the same request. CustomerMasterKeySpec is deprecated.',
       );
     }
-    const spec = input.KeySpec ?? input.CustomerMasterKeySpec ?? 'SYMMETRIC_DEFAULT';
+    const spec = specOf(input);
     if (spec !== 'SYMMETRIC_DEFAULT' && input.KeyUsage === undefined) {
       throw new AwsError(
         'ValidationException',
         'You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys.',
       );
     }
-    if (spec === 'SYMMETRIC_DEFAULT' && (input.KeyUsage ?? 'ENCRYPT_DECRYPT') !== 'ENCRYPT_DECRYPT') {
-      throw new AwsError(
-        'ValidationException',
-        `KeyUsage ${input.KeyUsage} is not compatible with KeySpec ${spec}`,
-      );
+    const usage = input.KeyUsage ?? 'ENCRYPT_DECRYPT';
+    if (spec !== 'SM2' && !allowsUsage(spec, usage)) {
+      throw new AwsError('ValidationException', `KeyUsage ${usage} is not compatible with KeySpec ${spec}`);
     }
     const unsupported =
-      spec !== 'SYMMETRIC_DEFAULT'
-        ? `KeySpec ${spec}`
+      spec === 'SM2'
+        ? 'KeySpec SM2'
         : input.CustomKeyStoreId !== undefined || input.XksKeyId !== undefined
           ? 'CustomKeyStoreId'
           : input.Origin === 'AWS_CLOUDHSM' || input.Origin === 'EXTERNAL_KEY_STORE'
@@ -69,7 +68,9 @@ export const createKey = defineAccountOperation({
     if (input.Tags !== undefined && input.Tags.length > 0) authorizeWithoutKey(call, 'kms:TagResource', '*');
     const tags = checkTags([], input.Tags ?? []);
     const accountId = accountOf(call);
-    const { randomBytes, vault } = call.services;
+    const { createKeyMaterial, randomBytes, vault } = call.services;
+    // `check` has refused SM2.
+    const keySpec = specOf(input) as KeySpec;
     const multiRegion = input.MultiRegion === true;
     const keyId = multiRegion ? createMultiRegionKeyId(randomBytes) : createKeyId(randomBytes);
     const external = input.Origin === 'EXTERNAL';
@@ -83,19 +84,29 @@ export const createKey = defineAccountOperation({
       keyId,
       creationDateMs: call.nowMs,
       description: input.Description ?? '',
-      keySpec: 'SYMMETRIC_DEFAULT',
-      keyUsage: 'ENCRYPT_DECRYPT',
+      keySpec,
+      keyUsage: input.KeyUsage ?? 'ENCRYPT_DECRYPT',
       origin: external ? 'EXTERNAL' : 'AWS_KMS',
       state: { kind: external ? 'PendingImport' : 'Enabled' },
       policy: input.Policy ?? defaultKeyPolicy(accountId),
       tags,
-      materials: external ? [] : [vault.create(accountId, keyId)],
+      materials: external ? [] : [vault.adopt(accountId, keyId, await createKeyMaterial(keySpec))],
       ...(multiRegion ? { multiRegion: { primaryRegion: call.region, replicaRegions: [] } } : {}),
     };
     await storeNewKey(call, record);
     return { KeyMetadata: keyMetadata(record) };
   },
 });
+
+function specOf<Spec>({
+  KeySpec,
+  CustomerMasterKeySpec,
+}: {
+  readonly KeySpec: Spec | undefined;
+  readonly CustomerMasterKeySpec: Spec | undefined;
+}): Spec | 'SYMMETRIC_DEFAULT' {
+  return KeySpec ?? CustomerMasterKeySpec ?? 'SYMMETRIC_DEFAULT';
+}
 
 async function storeNewKey(call: Call, record: KeyRecord): Promise<void> {
   // 122 random bits: a second key of one id means the source of randomness is broken, and nothing may go on.

@@ -7,6 +7,7 @@
 import { AwsError } from '../aws-error.js';
 import type { JsonObject } from '../http/json-body.js';
 import type { KeyRecord } from '../keys/key-record.js';
+import type { KeyUsage } from '../keys/key-specs.js';
 import type { KeyStateRule } from '../keys/key-states.js';
 import { type InputOf, type Members, readInput } from '../validation/members.js';
 import type { Call } from './call.js';
@@ -15,12 +16,18 @@ import { authorizeWithoutKey, openKey } from './key-access.js';
 /** Members of an answer; undefined: success without a body. */
 export type Output = Readonly<Record<string, unknown>> | undefined;
 
-export interface KeyRule {
+/** What a key must be for an operation to use it. */
+export interface KeyUseRule {
+  /** Absent: keys of every usage. */
+  readonly usage?: KeyUsage;
+  readonly states: KeyStateRule;
+}
+
+export interface KeyRule extends KeyUseRule {
   /** True: KeyId may be an alias name or alias ARN. */
   readonly aliases: boolean;
   /** True: KeyId may name a key of another account. */
   readonly crossAccount: boolean;
-  readonly states: KeyStateRule;
 }
 
 interface OperationCommon<M extends Members> {

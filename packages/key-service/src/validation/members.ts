@@ -8,6 +8,8 @@ import { AwsError } from '../aws-error.js';
 import { isJsonObject, type JsonObject } from '../http/json-body.js';
 
 export interface Member<T> {
+  /** True: AWS says of it that it is missing without saying `null`. */
+  readonly sensitive?: boolean;
   /** @param path as AWS names it, e.g. `keyId`, `tags.1.member.tagKey`; broken constraints are added to `violations` */
   read(value: unknown, path: string, violations: string[]): T;
 }
@@ -28,7 +30,11 @@ export type InputOf<M extends Members> = {
 };
 
 export function required<T>(member: Member<T>): RequiredMember<T> {
-  return { required: true, read: (value, path, violations) => member.read(value, path, violations) };
+  return {
+    required: true,
+    ...(member.sensitive === undefined ? {} : { sensitive: member.sensitive }),
+    read: (value, path, violations) => member.read(value, path, violations),
+  };
 }
 
 /**
@@ -56,7 +62,8 @@ function readMembers<M extends Members>(
     const path = prefix + lowerFirst(name);
     if (value !== undefined && value !== null) input[name] = member.read(value, path, violations);
     else if ('required' in member) {
-      violations.push(`Value null at '${path}' failed to satisfy constraint: Member must not be null`);
+      const shown = member.sensitive === true ? 'Value' : 'Value null';
+      violations.push(`${shown} at '${path}' failed to satisfy constraint: Member must not be null`);
     }
   }
   // Each member's reader gives the type the mapped type says; TypeScript cannot see that through the loop.
@@ -104,11 +111,16 @@ export function string(constraints: StringConstraints = {}): Member<string> {
   };
 }
 
-export function enumeration<const T extends string>(values: readonly T[]): Member<T> {
+/** @param unlisted accepted too, and not named among the values when another one is refused */
+export function enumeration<const T extends string>(
+  values: readonly T[],
+  unlisted: readonly T[] = [],
+): Member<T> {
+  const accepted = [...values, ...unlisted];
   return {
     read(value, path, violations) {
       if (typeof value !== 'string') throw wrongType(value, 'a String');
-      const found = values.find((one) => one === value);
+      const found = accepted.find((one) => one === value);
       if (found === undefined) {
         violations.push(
           `Value '${value.slice(0, MAX_ECHO)}' at '${path}' failed to satisfy constraint: Member must satisfy enum value set: [${values.join(', ')}]`,
@@ -150,12 +162,13 @@ export const boolean: Member<boolean> = {
 interface BlobConstraints {
   readonly min: number;
   readonly max: number;
-  /** AWS leaves the value of a sensitive member out of its errors. */
-  readonly sensitive?: boolean;
+  /** AWS leaves the value of a sensitive member out of its errors; of some only when there is one. */
+  readonly sensitive?: boolean | 'when-present';
 }
 
 export function blob({ min, max, sensitive = false }: BlobConstraints): Member<Buffer> {
   return {
+    sensitive: sensitive === true,
     read(value, path, violations) {
       if (typeof value !== 'string') throw wrongType(value, 'a Blob');
       const bytes = Buffer.from(value, 'base64');
@@ -165,7 +178,8 @@ export function blob({ min, max, sensitive = false }: BlobConstraints): Member<B
       }
       if (bytes.length < min || bytes.length > max) {
         const size = bytes.length;
-        const shown = sensitive ? 'Value' : `Value 'java.nio.HeapByteBuffer[pos=0 lim=${size} cap=${size}]'`;
+        const shown =
+          sensitive !== false ? 'Value' : `Value 'java.nio.HeapByteBuffer[pos=0 lim=${size} cap=${size}]'`;
         const rule = size < min ? `greater than or equal to ${min}` : `less than or equal to ${max}`;
         violations.push(
           `${shown} at '${path}' failed to satisfy constraint: Member must have length ${rule}`,

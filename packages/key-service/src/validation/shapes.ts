@@ -90,6 +90,59 @@ export const keySpec = enumeration([
   'ML_DSA_87',
   'ECC_NIST_EDWARDS25519',
 ]);
+/** CustomerMasterKeySpec is deprecated and has none of the specs that came after it. */
+export const customerMasterKeySpec = enumeration([
+  'RSA_2048',
+  'ECC_NIST_P384',
+  'ECC_NIST_P256',
+  'ECC_NIST_P521',
+  'HMAC_384',
+  'RSA_3072',
+  'ECC_SECG_P256K1',
+  'RSA_4096',
+  'SYMMETRIC_DEFAULT',
+  'HMAC_256',
+  'HMAC_224',
+  'HMAC_512',
+  'SM2',
+]);
+export const dataKeyPairSpec = enumeration([
+  'RSA_2048',
+  'RSA_3072',
+  'RSA_4096',
+  'ECC_NIST_P256',
+  'ECC_NIST_P384',
+  'ECC_NIST_P521',
+  'ECC_SECG_P256K1',
+  'SM2',
+  'ECC_NIST_EDWARDS25519',
+]);
+export const signingAlgorithm = enumeration(
+  [
+    'RSASSA_PSS_SHA_256',
+    'RSASSA_PSS_SHA_384',
+    'RSASSA_PSS_SHA_512',
+    'RSASSA_PKCS1_V1_5_SHA_256',
+    'RSASSA_PKCS1_V1_5_SHA_384',
+    'RSASSA_PKCS1_V1_5_SHA_512',
+    'ECDSA_SHA_256',
+    'ECDSA_SHA_384',
+    'ECDSA_SHA_512',
+    'ED25519_SHA_512',
+    'ED25519_PH_SHA_512',
+    'SM2DSA',
+    'ML_DSA_SHAKE_256',
+  ],
+  // Let through by the service, which then finds that no signing key has it.
+  ['SYMMETRIC_DEFAULT'],
+);
+export const macAlgorithm = enumeration(['HMAC_SHA_384', 'HMAC_SHA_256', 'HMAC_SHA_224', 'HMAC_SHA_512']);
+export const keyAgreementAlgorithm = enumeration(['ECDH']);
+export const messageType = enumeration(['RAW', 'DIGEST', 'EXTERNAL_MU']);
+export const message = blob({ min: 1, max: 4096, sensitive: true });
+export const signature = blob({ min: 1, max: 6144, sensitive: 'when-present' });
+export const mac = blob({ min: 1, max: 6144, sensitive: 'when-present' });
+export const publicKey = blob({ min: 1, max: 8192, sensitive: 'when-present' });
 export const origin = enumeration(['AWS_KMS', 'EXTERNAL', 'AWS_CLOUDHSM', 'EXTERNAL_KEY_STORE']);
 
 /** Attestation documents of Nitro enclaves: read so that their presence can be refused by name. */
