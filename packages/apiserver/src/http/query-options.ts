@@ -203,6 +203,25 @@ interface RawDeleteOptions {
   readonly resourceVersion: string | undefined;
   readonly propagationPolicy: string | undefined;
   readonly orphanDependents: boolean | undefined;
+  readonly hasPreconditions: boolean;
+  readonly ignoreReadError: boolean;
+}
+
+const IGNORE_READ_ERROR = 'ignoreStoreReadErrorWithClusterBreakingPotential';
+
+/** Nothing of the object can be read then, so nothing about it can be asked for. */
+function checkIgnoreReadError(raw: RawDeleteOptions, errors: FieldError[]): void {
+  if (!raw.ignoreReadError) return;
+  const given = {
+    dryRun: raw.dryRun.length > 0,
+    propagationPolicy: raw.propagationPolicy !== undefined,
+    orphanDependents: raw.orphanDependents !== undefined,
+    gracePeriodSeconds: raw.gracePeriodSeconds !== undefined,
+    preconditions: raw.hasPreconditions,
+  };
+  for (const [field, isGiven] of Object.entries(given)) {
+    if (isGiven) errors.push(invalidValue(IGNORE_READ_ERROR, true, `cannot be set together with .${field}`));
+  }
 }
 
 function deleteOptions(raw: RawDeleteOptions): DeleteOptions {
@@ -221,6 +240,7 @@ function deleteOptions(raw: RawDeleteOptions): DeleteOptions {
     errors.push(notSupported('propagationPolicy', policy, ['Foreground', 'Background', 'Orphan', 'nil']));
   }
   const dryRun = checkDryRun(raw.dryRun, errors);
+  checkIgnoreReadError(raw, errors);
   refuse('DeleteOptions', errors);
   let propagationPolicy = (policy ?? '') as DeleteOptions['propagationPolicy'];
   if (orphanDependents !== undefined) propagationPolicy = orphanDependents ? 'Orphan' : 'Background';
@@ -229,6 +249,7 @@ function deleteOptions(raw: RawDeleteOptions): DeleteOptions {
     gracePeriodSeconds: raw.gracePeriodSeconds,
     preconditions: { uid: raw.uid, resourceVersion: raw.resourceVersion },
     propagationPolicy,
+    ...(raw.ignoreReadError ? { [IGNORE_READ_ERROR]: true } : {}),
   };
 }
 
@@ -241,6 +262,8 @@ export function parseDeleteQuery(query: Query): DeleteOptions {
     resourceVersion: undefined,
     propagationPolicy: query?.get('propagationPolicy') ?? undefined,
     orphanDependents: flag(query, 'orphanDependents'),
+    hasPreconditions: false,
+    ignoreReadError: flag(query, IGNORE_READ_ERROR) ?? false,
   });
 }
 
@@ -265,7 +288,8 @@ const isRecord = (item: unknown): item is Record<string, unknown> =>
 
 /** DeleteOptions in the body. @throws ApiError 400, 422 */
 export function parseDeleteBody(body: object): DeleteOptions {
-  const preconditions = optional(body, 'preconditions', isRecord, 'an object') ?? {};
+  const given = optional(body, 'preconditions', isRecord, 'an object');
+  const preconditions = given ?? {};
   return deleteOptions({
     dryRun: optional(body, 'dryRun', isStrings, 'a list of strings') ?? [],
     gracePeriodSeconds: optional(body, 'gracePeriodSeconds', isInteger, 'an integer'),
@@ -273,5 +297,7 @@ export function parseDeleteBody(body: object): DeleteOptions {
     resourceVersion: optional(preconditions, 'resourceVersion', isString, 'a string'),
     propagationPolicy: optional(body, 'propagationPolicy', isString, 'a string'),
     orphanDependents: optional(body, 'orphanDependents', isBoolean, 'a boolean'),
+    hasPreconditions: given !== undefined,
+    ignoreReadError: optional(body, IGNORE_READ_ERROR, isBoolean, 'a boolean') ?? false,
   });
 }

@@ -147,6 +147,34 @@ describe('objects', () => {
     assert.match(strict.text, /duplicate field \\"data\\"/);
   });
 
+  test('deleting what cannot be read is asked for in the query or the body, and goes with nothing else', async () => {
+    const field = 'ignoreStoreReadErrorWithClusterBreakingPotential';
+    const deleted = async (path: string, options?: object): Promise<string> => {
+      put(secret('a'));
+      const body = options === undefined ? {} : post({ kind: 'DeleteOptions', apiVersion: 'v1', ...options });
+      return (await server.fetch(path, { ...body, method: 'DELETE' })).text;
+    };
+    const asked = async (path: string, options?: object): Promise<boolean | undefined> => {
+      await deleted(path, options);
+      const request = lastRequest();
+      assert.ok(request.verb === 'delete');
+      return request.options[field];
+    };
+    assert.equal(await asked(`${SECRETS}/a`), undefined);
+    assert.equal(await asked(`${SECRETS}/a?${field}=true`), true);
+    assert.equal(await asked(`${SECRETS}/a`, { [field]: true }), true);
+    for (const [name, value] of Object.entries({
+      dryRun: ['All'],
+      propagationPolicy: 'Orphan',
+      orphanDependents: true,
+      gracePeriodSeconds: 0,
+      preconditions: {},
+    })) {
+      const text = await deleted(`${SECRETS}/a`, { [field]: true, [name]: value });
+      assert.ok(text.includes(`${field}: Invalid value: true: cannot be set together with .${name}`), text);
+    }
+  });
+
   test('malformed bodies are 400 with a position, and are not quoted', async () => {
     const cases: readonly [string, string][] = [
       ['application/json', '{"data":{"k":"aHVudGVyMg=="'],

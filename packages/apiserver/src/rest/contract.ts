@@ -95,9 +95,11 @@ export interface DeleteOptions {
     readonly resourceVersion?: string | undefined;
   };
   readonly propagationPolicy: '' | 'Orphan' | 'Background' | 'Foreground';
+  /** Delete only what cannot be read, past its finalizers. */
+  readonly ignoreStoreReadErrorWithClusterBreakingPotential?: boolean | undefined;
 }
 
-interface DeleteRequest extends RestTarget {
+export interface DeleteRequest extends RestTarget {
   readonly verb: 'delete';
   readonly name: string;
   readonly options: DeleteOptions;

@@ -10,13 +10,15 @@ import type { KubeObject } from '../object.js';
 import type { ObjectRef } from '../objects/storage-key.js';
 import { encodeServed, encodeStored, serveStored } from '../objects/stored-object.js';
 import type { StoredObject } from '../objects/object-store.js';
+import { invalidValue } from '../registry/validation/field-error.js';
 import { FOREGROUND_FINALIZER, ORPHAN_FINALIZER } from '../registry/validation/object-meta.js';
 import { ApiError } from '../errors.js';
 import type { RestContext, StoredEntry } from './context.js';
 import type { DeleteCollectionRequest, DeleteOptions, RestResponse } from './contract.js';
+import { IGNORE_READ_ERROR } from './delete-unreadable.js';
 import { checkName, decode, serve } from './get.js';
 import { listObjects } from './list.js';
-import { conflict, forbidden, notFound } from './status-errors.js';
+import { conflict, forbidden, invalid, notFound } from './status-errors.js';
 import { timestamp } from './system-fields.js';
 import { parseObjectKey } from '../objects/storage-key.js';
 
@@ -190,6 +192,12 @@ export async function removeCollection(
   request: DeleteCollectionRequest,
 ): Promise<RestResponse> {
   const { definition } = entry;
+  if (request.options.ignoreStoreReadErrorWithClusterBreakingPotential === true) {
+    const why = 'is not allowed with DELETECOLLECTION, try again after removing the option';
+    throw invalid({ group: 'meta.k8s.io', kind: 'DeleteOptions' }, '', [
+      invalidValue(IGNORE_READ_ERROR, true, why),
+    ]);
+  }
   const found = await listObjects(context, entry, request);
   const remaining = [...found.objects];
   const worker = async (): Promise<void> => {

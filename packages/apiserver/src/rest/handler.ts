@@ -34,6 +34,7 @@ import type { RestContext, StoredEntry } from './context.js';
 import type { CreateRequest, RestHandler, RestRequest, RestResponse } from './contract.js';
 import { create } from './create.js';
 import { remove, removeCollection } from './delete.js';
+import { removeUnreadable } from './delete-unreadable.js';
 import { dropNulls } from './drop-nulls.js';
 import { createGarbageCollector } from './garbage-collector.js';
 import { get } from './get.js';
@@ -204,7 +205,9 @@ export async function createRestHandler(options: RestHandlerOptions): Promise<Ru
       case 'patch':
         return patch(context, entry, request, updateStrategy(entry, request));
       case 'delete':
-        return remove(context, entry, request);
+        return request.options.ignoreStoreReadErrorWithClusterBreakingPotential === true
+          ? removeUnreadable(context, entry, request)
+          : remove(context, entry, request);
       default:
         return removeCollection(context, entry, request);
     }
