@@ -109,8 +109,10 @@ try {
       ],
     ),
   );
+  // One DEK source wrote everything; the plugin proves the key with an Encrypt and a Decrypt of its own when it starts.
+  const perStart = (decrypts / runs).toFixed(1);
   console.log(
-    `KMS Decrypt calls per start, first get and full list included: ${(decrypts / runs).toFixed(1)}`,
+    `KMS Decrypt calls per start, a get and a full list included: ${perStart} (one is the plugin's own probe)`,
   );
 } finally {
   await rm(folder, { recursive: true, force: true });
