@@ -4,7 +4,9 @@ import { arnOf, type KeyRecord } from '../keys/key-record.js';
 import { required, string } from '../validation/members.js';
 import * as shapes from '../validation/shapes.js';
 import type { Call } from './call.js';
-import { CRYPTOGRAPHIC, refuseRecipient, sealMessage } from './encryption.js';
+import { sealMessage } from './ciphertexts.js';
+import { refuseRecipient } from './encryption.js';
+import { ENCRYPTION } from './key-rules.js';
 import { defineAccountOperation, defineKeyOperation } from './operation.js';
 
 const dataKeyInput = {
@@ -26,7 +28,8 @@ export const generateDataKey = defineKeyOperation({
   name: 'GenerateDataKey',
   action: 'kms:GenerateDataKey',
   readOnly: true,
-  key: CRYPTOGRAPHIC,
+  key: ENCRYPTION,
+  checkKey: checkSymmetric,
   input: { ...dataKeyInput, Recipient: shapes.recipient },
   check(input) {
     checkLength(input);
@@ -44,7 +47,8 @@ export const generateDataKeyWithoutPlaintext = defineKeyOperation({
   name: 'GenerateDataKeyWithoutPlaintext',
   action: 'kms:GenerateDataKeyWithoutPlaintext',
   readOnly: true,
-  key: CRYPTOGRAPHIC,
+  key: ENCRYPTION,
+  checkKey: checkSymmetric,
   input: dataKeyInput,
   check: checkLength,
   run(call, input, key) {
@@ -57,6 +61,12 @@ export const generateDataKeyWithoutPlaintext = defineKeyOperation({
 function checkLength({ NumberOfBytes, KeySpec }: DataKeyRequest): void {
   if ((NumberOfBytes === undefined) === (KeySpec === undefined)) {
     throw new AwsError('ValidationException', 'Please specify either number of bytes or key spec.');
+  }
+}
+
+export function checkSymmetric(_input: unknown, { keySpec }: KeyRecord): void {
+  if (keySpec !== 'SYMMETRIC_DEFAULT') {
+    throw new AwsError('InvalidKeyUsageException', 'You cannot generate a data key with an asymmetric CMK');
   }
 }
 

@@ -1,54 +1,19 @@
-/** Encrypt, Decrypt, ReEncrypt. */
+/** Encrypt, Decrypt, ReEncrypt: with symmetric keys, and with RSA keys by OAEP. */
 import { AwsError } from '../aws-error.js';
-import { openBlob, readBlobHeader, sealBlob } from '../crypto/ciphertext-blob.js';
-import { type EncryptionContext, encodeEncryptionContext } from '../crypto/encryption-context.js';
-import { arnOf, currentMaterial, type KeyRecord } from '../keys/key-record.js';
-import { isDue } from '../keys/lifecycle.js';
-import { required } from '../validation/members.js';
+import { arnOf } from '../keys/key-record.js';
+import { list, memberMissing, required } from '../validation/members.js';
 import * as shapes from '../validation/shapes.js';
-import { type Call, noteMaterial } from './call.js';
-import { openKey, useKey } from './key-access.js';
-import {
-  defineKeyOperation,
-  defineSelfAuthorizingOperation,
-  type KeyRule,
-  refuseDryRun,
-} from './operation.js';
-
-/** Every cryptographic operation: any name, any account, Enabled keys only. */
-export const CRYPTOGRAPHIC: KeyRule = { aliases: true, crossAccount: true, states: 'enabled' };
-
-export interface SealedMessage {
-  readonly blob: Buffer;
-  readonly materialId: string;
-}
-
-/** Encrypts under the key's current material. */
-export function sealMessage(
-  call: Call,
-  key: KeyRecord,
-  plaintext: Buffer,
-  context: EncryptionContext | undefined,
-): SealedMessage {
-  const { vault, publicRandomBytes } = call.services;
-  const material = currentMaterial(key);
-  const name = { accountId: key.accountId, keyId: key.keyId, materialId: material.materialId };
-  const blob = sealBlob(
-    name,
-    vault.open(key, material),
-    encodeEncryptionContext(context),
-    plaintext,
-    publicRandomBytes,
-  );
-  noteMaterial(call, material.materialId);
-  return { blob, materialId: material.materialId };
-}
+import { noteMaterial } from './call.js';
+import { encryptionAlgorithmFor, encryptMessage, openCiphertext } from './ciphertexts.js';
+import { openKey } from './key-access.js';
+import { ENCRYPTION } from './key-rules.js';
+import { defineKeyOperation, defineSelfAuthorizingOperation, refuseDryRun } from './operation.js';
 
 export const encrypt = defineKeyOperation({
   name: 'Encrypt',
   action: 'kms:Encrypt',
   readOnly: true,
-  key: CRYPTOGRAPHIC,
+  key: ENCRYPTION,
   input: {
     KeyId: required(shapes.keyId),
     Plaintext: required(shapes.plaintext),
@@ -57,12 +22,13 @@ export const encrypt = defineKeyOperation({
     EncryptionAlgorithm: shapes.encryptionAlgorithm,
     DryRun: shapes.dryRun,
   },
+  checkKey: (input, key) => void encryptionAlgorithmFor(key, input.EncryptionAlgorithm),
   run(call, input, key) {
-    checkAlgorithm(key, input.EncryptionAlgorithm);
-    const { blob } = sealMessage(call, key, input.Plaintext, input.EncryptionContext);
+    const algorithm = encryptionAlgorithmFor(key, input.EncryptionAlgorithm);
+    const { blob } = encryptMessage(call, key, algorithm, input.Plaintext, input.EncryptionContext);
     return {
       CiphertextBlob: blob.toString('base64'),
-      EncryptionAlgorithm: 'SYMMETRIC_DEFAULT',
+      EncryptionAlgorithm: algorithm,
       KeyId: arnOf(key),
     };
   },
@@ -73,32 +39,42 @@ export const decrypt = defineSelfAuthorizingOperation({
   authorizes: 'itself',
   readOnly: true,
   input: {
-    CiphertextBlob: required(shapes.ciphertextBlob),
+    CiphertextBlob: shapes.ciphertextBlob,
     EncryptionContext: shapes.encryptionContext,
     GrantTokens: shapes.grantTokens,
     KeyId: shapes.keyId,
     EncryptionAlgorithm: shapes.encryptionAlgorithm,
     Recipient: shapes.recipient,
     DryRun: shapes.dryRun,
+    DryRunModifiers: list(shapes.dryRunModifier, 0, 1),
   },
-  check: ({ Recipient }) => refuseRecipient(Recipient),
+  check(input) {
+    checkCiphertextGiven(input, input.KeyId, 'keyId');
+    refuseRecipient(input.Recipient);
+  },
   async run(call, input) {
+    if (input.CiphertextBlob === undefined || ignoresCiphertext(input)) {
+      await openKey(call, input.KeyId ?? '', 'kms:Decrypt', ENCRYPTION);
+      return refuseDryRun(input);
+    }
     const opened = await openCiphertext(call, 'kms:Decrypt', {
       blob: input.CiphertextBlob,
       keyId: input.KeyId,
       context: input.EncryptionContext,
       algorithm: input.EncryptionAlgorithm,
     });
-    refuseDryRun(input);
-    noteMaterial(call, opened.materialId);
-    const Plaintext = opened.plaintext.toString('base64');
-    opened.plaintext.fill(0);
-    return {
-      EncryptionAlgorithm: 'SYMMETRIC_DEFAULT',
-      KeyId: arnOf(opened.key),
-      KeyMaterialId: opened.materialId,
-      Plaintext,
-    };
+    try {
+      refuseDryRun(input);
+      if (opened.materialId !== undefined) noteMaterial(call, opened.materialId);
+      return {
+        EncryptionAlgorithm: opened.algorithm,
+        KeyId: arnOf(opened.key),
+        ...(opened.materialId === undefined ? {} : { KeyMaterialId: opened.materialId }),
+        Plaintext: opened.plaintext.toString('base64'),
+      };
+    } finally {
+      opened.plaintext.fill(0);
+    }
   },
 });
 
@@ -107,7 +83,7 @@ export const reEncrypt = defineSelfAuthorizingOperation({
   authorizes: 'itself',
   readOnly: true,
   input: {
-    CiphertextBlob: required(shapes.ciphertextBlob),
+    CiphertextBlob: shapes.ciphertextBlob,
     SourceEncryptionContext: shapes.encryptionContext,
     SourceKeyId: shapes.keyId,
     DestinationKeyId: required(shapes.keyId),
@@ -116,8 +92,15 @@ export const reEncrypt = defineSelfAuthorizingOperation({
     DestinationEncryptionAlgorithm: shapes.encryptionAlgorithm,
     GrantTokens: shapes.grantTokens,
     DryRun: shapes.dryRun,
+    DryRunModifiers: list(shapes.dryRunModifier, 0, 1),
   },
+  check: (input) => checkCiphertextGiven(input, input.SourceKeyId, 'sourceKeyId'),
   async run(call, input) {
+    if (input.CiphertextBlob === undefined || ignoresCiphertext(input)) {
+      await openKey(call, input.SourceKeyId ?? '', 'kms:ReEncryptFrom', ENCRYPTION);
+      await openKey(call, input.DestinationKeyId, 'kms:ReEncryptTo', ENCRYPTION);
+      return refuseDryRun(input);
+    }
     const source = await openCiphertext(call, 'kms:ReEncryptFrom', {
       blob: input.CiphertextBlob,
       keyId: input.SourceKeyId,
@@ -125,18 +108,24 @@ export const reEncrypt = defineSelfAuthorizingOperation({
       algorithm: input.SourceEncryptionAlgorithm,
     });
     try {
-      const key = await openKey(call, input.DestinationKeyId, 'kms:ReEncryptTo', CRYPTOGRAPHIC);
-      checkAlgorithm(key, input.DestinationEncryptionAlgorithm);
+      const key = await openKey(call, input.DestinationKeyId, 'kms:ReEncryptTo', ENCRYPTION);
+      const algorithm = encryptionAlgorithmFor(key, input.DestinationEncryptionAlgorithm);
       refuseDryRun(input);
-      const sealed = sealMessage(call, key, source.plaintext, input.DestinationEncryptionContext);
+      const encrypted = encryptMessage(
+        call,
+        key,
+        algorithm,
+        source.plaintext,
+        input.DestinationEncryptionContext,
+      );
       return {
-        CiphertextBlob: sealed.blob.toString('base64'),
-        DestinationEncryptionAlgorithm: 'SYMMETRIC_DEFAULT',
-        DestinationKeyMaterialId: sealed.materialId,
+        CiphertextBlob: encrypted.blob.toString('base64'),
+        DestinationEncryptionAlgorithm: algorithm,
+        ...(encrypted.materialId === undefined ? {} : { DestinationKeyMaterialId: encrypted.materialId }),
         KeyId: arnOf(key),
-        SourceEncryptionAlgorithm: 'SYMMETRIC_DEFAULT',
+        SourceEncryptionAlgorithm: source.algorithm,
         SourceKeyId: arnOf(source.key),
-        SourceKeyMaterialId: source.materialId,
+        ...(source.materialId === undefined ? {} : { SourceKeyMaterialId: source.materialId }),
       };
     } finally {
       source.plaintext.fill(0);
@@ -144,68 +133,23 @@ export const reEncrypt = defineSelfAuthorizingOperation({
   },
 });
 
-interface Ciphertext {
-  readonly blob: Buffer;
-  /** When the caller names the key, no other may be used. */
-  readonly keyId: string | undefined;
-  readonly context: EncryptionContext | undefined;
-  readonly algorithm: string | undefined;
+interface CiphertextRequest {
+  readonly CiphertextBlob: Buffer | undefined;
+  readonly DryRun: boolean | undefined;
+  readonly DryRunModifiers: readonly string[] | undefined;
 }
 
-interface OpenedCiphertext {
-  readonly key: KeyRecord;
-  readonly materialId: string;
-  readonly plaintext: Buffer;
+/** A dry run may ask for the permission alone. */
+function ignoresCiphertext({ DryRun, DryRunModifiers }: CiphertextRequest): boolean {
+  return DryRun === true && DryRunModifiers?.includes('IGNORE_CIPHERTEXT') === true;
 }
 
-/**
- * @throws AwsError InvalidCiphertextException for anything wrong with blob or context, without saying what;
- *   IncorrectKeyException when the caller named another key; those of openKey
- */
-async function openCiphertext(call: Call, action: string, ciphertext: Ciphertext): Promise<OpenedCiphertext> {
-  const { blob, keyId, context, algorithm } = ciphertext;
-  const named = keyId === undefined ? undefined : await openKey(call, keyId, action, CRYPTOGRAPHIC);
-  const header = readBlobHeader(blob);
-  if (header === undefined) throw new AwsError('InvalidCiphertextException');
-  if (named !== undefined && (named.keyId !== header.keyId || named.accountId !== header.accountId)) {
-    throw new AwsError(
-      'IncorrectKeyException',
-      'The key ID in the request does not identify a CMK that can perform this operation.',
-    );
-  }
-  const key = named ?? (await openNamedByBlob(call, action, header.accountId, header.keyId));
-  checkAlgorithm(key, algorithm);
-  const material = key.materials.find((one) => one.materialId === header.materialId);
-  const plaintext =
-    material && openBlob(call.services.vault.open(key, material), encodeEncryptionContext(context), blob);
-  if (plaintext === undefined) throw new AwsError('InvalidCiphertextException');
-  return { key, materialId: header.materialId, plaintext };
-}
-
-async function openNamedByBlob(
-  call: Call,
-  action: string,
-  accountId: string,
-  keyId: string,
-): Promise<KeyRecord> {
-  const found = call.services.keys.findKey(accountId, call.region, keyId);
-  const key = found && (isDue(found, call.nowMs) ? await call.services.lifecycle.settle(found) : found);
-  if (key === undefined) {
-    throw new AwsError(
-      'AccessDeniedException',
-      'The ciphertext refers to a customer master key that does not exist, does not exist in this region, or you are not allowed to access.',
-    );
-  }
-  useKey(call, key, action, CRYPTOGRAPHIC);
-  return key;
-}
-
-function checkAlgorithm(key: KeyRecord, algorithm: string | undefined): void {
-  if (algorithm !== undefined && algorithm !== 'SYMMETRIC_DEFAULT') {
-    throw new AwsError(
-      'InvalidKeyUsageException',
-      `Algorithm ${algorithm} is incompatible with key spec ${key.keySpec}.`,
-    );
+/** Without a ciphertext to name the key, the request must. */
+function checkCiphertextGiven(request: CiphertextRequest, keyId: string | undefined, path: string): void {
+  if (!ignoresCiphertext(request)) {
+    if (request.CiphertextBlob === undefined) throw memberMissing('ciphertextBlob');
+  } else if (keyId === undefined) {
+    throw memberMissing(path);
   }
 }
 

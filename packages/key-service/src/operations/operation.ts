@@ -44,6 +44,8 @@ export interface KeyOperation<M extends Members> extends OperationCommon<M> {
   /** `kms:Encrypt`. */
   readonly action: string;
   readonly key: KeyRule;
+  /** What the request asks of this very key (an algorithm of its spec), checked in a dry run too. */
+  readonly checkKey?: (input: InputOf<M>, key: KeyRecord) => void;
   readonly run: (call: Call, input: InputOf<M>, key: KeyRecord) => Output | Promise<Output>;
 }
 
@@ -72,6 +74,7 @@ type KeyedMembers = Members & { readonly KeyId: Members[string] };
 export function defineKeyOperation<M extends KeyedMembers>(operation: KeyOperation<M>): Operation {
   return define(operation, async (call, input) => {
     const key = await openKey(call, String(input.KeyId), operation.action, operation.key);
+    operation.checkKey?.(input, key);
     refuseDryRun(input);
     return operation.run(call, input, key);
   });
@@ -91,7 +94,7 @@ export function defineSelfAuthorizingOperation<M extends Members>(
 }
 
 /** DryRun succeeded: every check is done and nothing else must be. */
-export function refuseDryRun(input: object): void {
+export function refuseDryRun(input: object): undefined {
   if ('DryRun' in input && input.DryRun === true) {
     throw new AwsError(
       'DryRunOperationException',

@@ -1,11 +1,15 @@
 /** Every operation the service answers, by name. An operation missing here is unknown. */
 import { createAlias, deleteAlias, listAliases, updateAlias } from './aliases.js';
 import { generateDataKey, generateDataKeyWithoutPlaintext, generateRandom } from './data-keys.js';
+import { generateDataKeyPair, generateDataKeyPairWithoutPlaintext } from './data-key-pairs.js';
 import { decrypt, encrypt, reEncrypt } from './encryption.js';
+import { deriveSharedSecret } from './key-agreement.js';
 import { cancelKeyDeletion, disableKey, enableKey, scheduleKeyDeletion } from './key-state-changes.js';
 import { createKey, describeKey, listKeys, updateKeyDescription } from './keys.js';
+import { generateMac, verifyMac } from './macs.js';
 import type { Operation } from './operation.js';
 import { getKeyPolicy, listKeyPolicies, putKeyPolicy } from './policies.js';
+import { getPublicKey } from './public-keys.js';
 import {
   disableKeyRotation,
   enableKeyRotation,
@@ -13,6 +17,7 @@ import {
   listKeyRotations,
   rotateKeyOnDemand,
 } from './rotation.js';
+import { sign, verify } from './sign.js';
 import { listResourceTags, tagResource, untagResource } from './tags.js';
 
 const ALL: readonly Operation[] = [
@@ -21,6 +26,7 @@ const ALL: readonly Operation[] = [
   createKey,
   decrypt,
   deleteAlias,
+  deriveSharedSecret,
   describeKey,
   disableKey,
   disableKeyRotation,
@@ -28,10 +34,14 @@ const ALL: readonly Operation[] = [
   enableKeyRotation,
   encrypt,
   generateDataKey,
+  generateDataKeyPair,
+  generateDataKeyPairWithoutPlaintext,
   generateDataKeyWithoutPlaintext,
+  generateMac,
   generateRandom,
   getKeyPolicy,
   getKeyRotationStatus,
+  getPublicKey,
   listAliases,
   listKeyPolicies,
   listKeyRotations,
@@ -41,10 +51,13 @@ const ALL: readonly Operation[] = [
   reEncrypt,
   rotateKeyOnDemand,
   scheduleKeyDeletion,
+  sign,
   tagResource,
   untagResource,
   updateAlias,
   updateKeyDescription,
+  verify,
+  verifyMac,
 ];
 
 export const OPERATIONS: ReadonlyMap<string, Operation> = new Map(

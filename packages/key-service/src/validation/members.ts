@@ -70,6 +70,11 @@ function readMembers<M extends Members>(
   return input as InputOf<M>;
 }
 
+/** For members whose being required depends on others. */
+export function memberMissing(path: string): AwsError {
+  return validationErrors([`Value null at '${path}' failed to satisfy constraint: Member must not be null`]);
+}
+
 function validationErrors(violations: readonly string[]): AwsError {
   const many = violations.length === 1 ? '1 validation error' : `${violations.length} validation errors`;
   return new AwsError('ValidationException', `${many} detected: ${violations.join('; ')}`);
@@ -156,6 +161,14 @@ export const boolean: Member<boolean> = {
   read(value) {
     if (typeof value !== 'boolean') throw wrongType(value, 'a Boolean');
     return value;
+  },
+};
+
+/** A date: seconds since the epoch, with a fraction, as JSON 1.1 writes it. Read as milliseconds. */
+export const timestamp: Member<number> = {
+  read(value) {
+    if (typeof value !== 'number') throw wrongType(value, 'milliseconds since epoch');
+    return Math.round(value * 1000);
   },
 };
 

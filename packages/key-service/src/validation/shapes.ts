@@ -31,6 +31,7 @@ export const encryptionContext = stringMap(8192);
 
 export const grantTokens = list(string({ min: 1, max: 8192 }), 0, 10);
 export const dryRun = boolean;
+export const dryRunModifier = enumeration(['IGNORE_CIPHERTEXT']);
 
 export const limit = integer(1, 1000);
 export const marker = string({
