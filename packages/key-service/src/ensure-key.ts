@@ -3,7 +3,7 @@
  *
  * It runs the same operations a caller would, as the account's root, and leaves the same audit records.
  */
-import { createRootPrincipal } from './access/principals-file.js';
+import { createRootPrincipal } from './access/principal-directory.js';
 import type { AccessKey } from './access/principals.js';
 import { AwsError } from './aws-error.js';
 import type { CallRecorder } from './http/call-recorder.js';

@@ -1,5 +1,5 @@
+export { createPrincipalDirectory } from './access/principal-directory.js';
 export {
-  createPrincipalDirectory,
   parsePrincipals,
   type AccountConfig,
   type UserConfig,

@@ -6,11 +6,15 @@
  *  2. a key policy that names the principal itself (or everyone) is enough inside the key's account;
  *  3. a key policy that names the account delegates to the principal's identity policies;
  *  4. across accounts both sides must allow;
- *  5. where no key is involved the identity policies alone decide.
+ *  5. a grant is one more allow, whatever the account;
+ *  6. a session policy limits all of this, except what a key policy gives the session by its own ARN;
+ *  7. where no key is involved the identity policies alone decide.
  */
 import { AwsError } from '../aws-error.js';
-import type { CompiledPolicy, StatementPrincipals } from './policy.js';
-import { accountRootArn, type Principal } from './principals.js';
+import type { CompiledPolicy, Statement } from './policy.js';
+import type { ConditionContext } from './policy-variables.js';
+import type { Principal } from './principals.js';
+import { matchPrincipal } from './statement-principals.js';
 
 export interface AccessRequest {
   readonly principal: Principal;
@@ -19,81 +23,175 @@ export interface AccessRequest {
   /** The key's or alias's ARN, or `*`. */
   readonly resource: string;
   readonly resourceAccountId: string;
-  /** Present when the resource has a policy of its own: a key. */
+  /** Present when the resource has a policy of its own: a key, a role. */
   readonly resourcePolicy?: CompiledPolicy;
+  readonly context: ConditionContext;
+  /** The first grant that allows this, asked for only when no policy does. */
+  readonly findGrant?: () => GrantMatch | undefined;
 }
 
-/** `allow`, or which sentence AWS ends its refusal with. */
-export type AccessDecision = 'allow' | 'deny-identity' | 'deny-resource' | 'no-identity' | 'no-resource';
+export interface GrantMatch {
+  readonly grantId: string;
+  /** How the grantee is named; see PrincipalMatch. */
+  readonly match: 'session' | 'role' | 'account';
+}
 
-type Verdict = 'allow' | 'delegate' | 'deny' | 'none';
+/** What decided. Absent fields: nothing said anything. */
+export type DecidedBy =
+  | {
+      readonly kind: 'identity' | 'session' | 'resource';
+      readonly policy: string;
+      readonly statement: Statement;
+    }
+  | { readonly kind: 'grant'; readonly grantId: string }
+  /** The account's root user needs no identity policy. */
+  | { readonly kind: 'root' };
+
+export type AccessOutcome =
+  'allow' | 'deny-identity' | 'deny-session' | 'deny-resource' | 'no-identity' | 'no-session' | 'no-resource';
+
+export interface AccessDecision {
+  readonly outcome: AccessOutcome;
+  /** The statements that decided, the most important first. Empty: nothing allows it. */
+  readonly by: readonly DecidedBy[];
+}
+
+type Verdict = { readonly kind: 'none' } | { readonly kind: 'allow' | 'deny'; readonly by: DecidedBy };
+
+const NONE: Verdict = { kind: 'none' };
 
 export function decideAccess(request: AccessRequest): AccessDecision {
   const { principal, resourcePolicy } = request;
   const identity = identityVerdict(request);
-  if (identity === 'deny') return 'deny-identity';
+  if (identity.kind === 'deny') return { outcome: 'deny-identity', by: [identity.by] };
+  const session = sessionVerdict(request);
+  if (session.kind === 'deny') return { outcome: 'deny-session', by: [session.by] };
   const sameAccount = principal.accountId === request.resourceAccountId;
   if (resourcePolicy === undefined) {
-    return identity === 'allow' && sameAccount ? 'allow' : 'no-identity';
+    if (identity.kind === 'none' || !sameAccount) return refused('no-identity');
+    return session.kind === 'none' ? refused('no-session') : allowed(identity.by, session);
   }
+
   const resource = resourceVerdict(request, resourcePolicy);
-  if (resource === 'deny') return 'deny-resource';
-  if (resource === 'none') return 'no-resource';
-  if (resource === 'allow' && sameAccount) return 'allow';
-  return identity === 'allow' ? 'allow' : 'no-identity';
+  if (resource.kind === 'deny') return { outcome: 'deny-resource', by: [resource.by] };
+  if (resource.kind === 'itself' && sameAccount) {
+    // What is given to a session by its own ARN is beyond its session policy.
+    if (resource.match === 'session' && principal.kind !== 'root') return allowed(resource.by);
+    if (session.kind !== 'none') return allowed(resource.by, session);
+  } else if (resource.kind !== 'none' && identity.kind === 'allow' && session.kind !== 'none') {
+    return { outcome: 'allow', by: [resource.by, identity.by, ...limitedBy(session)] };
+  }
+
+  const grant = request.findGrant?.();
+  if (grant !== undefined) {
+    const by: DecidedBy = { kind: 'grant', grantId: grant.grantId };
+    if (grant.match === 'session') return allowed(by);
+    if (session.kind !== 'none') {
+      if (grant.match === 'role') return allowed(by, session);
+      if (identity.kind === 'allow')
+        return { outcome: 'allow', by: [by, identity.by, ...limitedBy(session)] };
+    }
+  }
+  if (resource.kind === 'none') return refused('no-resource');
+  return refused(resource.kind === 'itself' && sameAccount ? 'no-session' : lacking(identity));
+}
+
+const lacking = (identity: Verdict): 'no-identity' | 'no-session' =>
+  identity.kind === 'allow' ? 'no-session' : 'no-identity';
+
+function refused(outcome: AccessOutcome): AccessDecision {
+  return { outcome, by: [] };
+}
+
+function allowed(by: DecidedBy, session: SessionVerdict = UNLIMITED): AccessDecision {
+  return { outcome: 'allow', by: [by, ...limitedBy(session)] };
+}
+
+function limitedBy(session: SessionVerdict): readonly DecidedBy[] {
+  return session.kind === 'allow' ? [session.by] : [];
 }
 
 /** @throws AwsError AccessDeniedException in AWS's words */
 export function authorize(request: AccessRequest): void {
-  const decision = decideAccess(request);
-  if (decision !== 'allow') throw accessDenied(request, decision);
+  const { outcome } = decideAccess(request);
+  if (outcome !== 'allow') throw accessDenied(request, outcome);
 }
 
-export function accessDenied(request: AccessRequest, decision: Exclude<AccessDecision, 'allow'>): AwsError {
+export function accessDenied(
+  request: Pick<AccessRequest, 'principal' | 'action' | 'resource'>,
+  outcome: Exclude<AccessOutcome, 'allow'>,
+): AwsError {
   const because = {
     'deny-identity': 'with an explicit deny in an identity-based policy',
+    'deny-session': 'with an explicit deny in a session policy',
     'deny-resource': 'with an explicit deny in a resource-based policy',
     'no-identity': `because no identity-based policy allows the ${request.action} action`,
+    'no-session': `because no session policy allows the ${request.action} action`,
     'no-resource': `because no resource-based policy allows the ${request.action} action`,
-  }[decision];
+  }[outcome];
   return new AwsError(
     'AccessDeniedException',
     `User: ${request.principal.arn} is not authorized to perform: ${request.action} on resource: ${request.resource} ${because}`,
   );
 }
 
-function identityVerdict({ principal, action, resource }: AccessRequest): 'allow' | 'deny' | 'none' {
-  // The account's root user cannot be limited by identity policies.
-  let verdict: 'allow' | 'none' = principal.kind === 'root' ? 'allow' : 'none';
-  for (const policy of principal.policies) {
-    for (const statement of policy.statements) {
-      if (!statement.matchesAction(action) || !statement.matchesResource(resource)) continue;
-      if (statement.effect === 'Deny') return 'deny';
-      if (!statement.hasCondition) verdict = 'allow';
+function identityVerdict(request: AccessRequest): Verdict {
+  const { principal } = request;
+  const verdict = readPolicies(request, principal.policies, 'identity');
+  // The account's root user needs no identity policy, and cannot be limited by one.
+  return principal.kind === 'root' ? { kind: 'allow', by: { kind: 'root' } } : verdict;
+}
+
+type SessionVerdict = Verdict | { readonly kind: 'unlimited' };
+const UNLIMITED: SessionVerdict = { kind: 'unlimited' };
+
+function sessionVerdict(request: AccessRequest): SessionVerdict {
+  const { sessionPolicies } = request.principal;
+  return sessionPolicies === undefined ? UNLIMITED : readPolicies(request, sessionPolicies, 'session');
+}
+
+function readPolicies(
+  request: AccessRequest,
+  policies: readonly CompiledPolicy[],
+  kind: 'identity' | 'session',
+): Verdict {
+  let verdict: Verdict = NONE;
+  for (const policy of policies) {
+    for (const statement of policy.statementsFor(request.action)) {
+      if (statement.effect === 'Allow' && verdict.kind === 'allow') continue;
+      if (!applies(statement, request)) continue;
+      const by: DecidedBy = { kind, policy: policy.name, statement };
+      if (statement.effect === 'Deny') return { kind: 'deny', by };
+      verdict = { kind: 'allow', by };
     }
   }
   return verdict;
 }
 
-function resourceVerdict({ principal, action, resource }: AccessRequest, policy: CompiledPolicy): Verdict {
-  let verdict: Verdict = 'none';
-  for (const statement of policy.statements) {
-    const match = matchPrincipal(statement.principals, principal);
-    if (match === 'none' || !statement.matchesAction(action) || !statement.matchesResource(resource))
-      continue;
-    if (statement.effect === 'Deny') return 'deny';
-    if (statement.hasCondition || verdict === 'allow') continue;
-    verdict = match === 'itself' ? 'allow' : 'delegate';
+type ResourceVerdict =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'deny' | 'delegate'; readonly by: DecidedBy }
+  | { readonly kind: 'itself'; readonly match: 'session' | 'role'; readonly by: DecidedBy };
+
+function resourceVerdict(request: AccessRequest, policy: CompiledPolicy): ResourceVerdict {
+  let verdict: ResourceVerdict = { kind: 'none' };
+  for (const statement of policy.statementsFor(request.action)) {
+    const match =
+      statement.principals === undefined ? 'none' : matchPrincipal(statement.principals, request.principal);
+    if (match === 'none' || !applies(statement, request)) continue;
+    const by: DecidedBy = { kind: 'resource', policy: policy.name, statement };
+    if (statement.effect === 'Deny') return { kind: 'deny', by };
+    if (match === 'account') {
+      if (verdict.kind === 'none') verdict = { kind: 'delegate', by };
+    } else if (verdict.kind !== 'itself' || (verdict.match === 'role' && match === 'session')) {
+      verdict = { kind: 'itself', match, by };
+    }
   }
   return verdict;
 }
 
-function matchPrincipal(
-  principals: StatementPrincipals | undefined,
-  { arn, accountId }: Principal,
-): 'itself' | 'account' | 'none' {
-  if (principals === undefined) return 'none';
-  if (principals.kind === 'anyone' || principals.arns.has(arn)) return 'itself';
-  if (!principals.accountIds.has(accountId)) return 'none';
-  return arn === accountRootArn(accountId) ? 'itself' : 'account';
+function applies({ matchesResource, conditions }: Statement, { resource, context }: AccessRequest): boolean {
+  if (!matchesResource(resource, context)) return false;
+  for (const condition of conditions) if (!condition.holds(context)) return false;
+  return true;
 }

@@ -10,150 +10,172 @@
  *         policies: [AdministratorAccess]   # or inline policy documents
  * ```
  *
- * Unknown members are refused: a misspelt `policies` must not pass for no policy. docs/key-service.md shows the whole file.
+ * Groups, roles, tags and policies of an account's own are in docs/key-service.md. Unknown members are refused: a
+ * misspelt `policies` must not pass for no policy.
  */
-import { createHash } from 'node:crypto';
 import { parse } from 'yaml';
-import { KeyServiceError } from '../errors.js';
 import { isJsonObject, type JsonObject } from '../http/json-body.js';
-import { ADMINISTRATOR_ACCESS, type CompiledPolicy, compilePolicyObject, PolicyError } from './policy.js';
-import { type AccessKey, accountRootArn, type Principal, type PrincipalDirectory } from './principals.js';
+import { createPrincipalDirectory, invalidPrincipals } from './principal-directory.js';
+import type { PrincipalDirectory } from './principals.js';
 
 export interface AccountConfig {
   readonly id: string;
   readonly users: readonly UserConfig[];
+  readonly groups?: readonly GroupConfig[];
+  readonly roles?: readonly RoleConfig[];
+  /** Policies of the account's own, to be used by name. */
+  readonly policies?: readonly { readonly name: string; readonly document: unknown }[];
 }
 
 export interface UserConfig {
+  /** May begin with a path: `engineering/alice`. */
   readonly name: string;
   readonly accessKeys: readonly { readonly id: string; readonly secret: string }[];
-  /** The name `AdministratorAccess`, or policy documents. */
+  /** Names of managed policies or of the account's own, or policy documents. */
+  readonly policies: readonly unknown[];
+  /** Names of groups. */
+  readonly groups?: readonly string[];
+  readonly tags?: Readonly<Record<string, string>>;
+}
+
+export interface GroupConfig {
+  readonly name: string;
   readonly policies: readonly unknown[];
 }
 
+export interface RoleConfig {
+  /** May begin with a path: `service-role/deployer`. */
+  readonly name: string;
+  /** Who may assume it: a policy document with principals and `sts:AssumeRole`. */
+  readonly trustPolicy: unknown;
+  readonly policies: readonly unknown[];
+  /** 3600 to 43200; default 3600. */
+  readonly maxSessionDuration?: number;
+  readonly tags?: Readonly<Record<string, string>>;
+}
+
 const MAX_FILE_BYTES = 4 * 1024 * 1024;
+const NAME = /^(?:[\w+=,.@-]+\/)*[\w+=,.@-]{1,128}$/;
+const NAME_RULE =
+  'must be 1 to 128 letters, digits or +=,.@_-, with a path of such names before it if wanted';
 
 /** @throws KeyServiceError invalid-principals; the message names the place in the file, never a secret */
 export function parsePrincipals(yaml: string): PrincipalDirectory {
-  if (Buffer.byteLength(yaml) > MAX_FILE_BYTES) throw invalid('the file', 'is larger than 4 MiB');
+  if (Buffer.byteLength(yaml) > MAX_FILE_BYTES) throw invalidPrincipals('the file', 'is larger than 4 MiB');
   let document: unknown;
   try {
     document = parse(yaml, { maxAliasCount: 100, logLevel: 'error' });
   } catch {
     // The parser's message quotes the line, which may hold a secret.
-    throw invalid('the file', 'is not YAML');
+    throw invalidPrincipals('the file', 'is not YAML');
   }
   const file = members(document, 'the file', ['accounts']);
   return createPrincipalDirectory(list(file['accounts'], 'accounts').map(readAccount));
 }
 
-/** @throws KeyServiceError invalid-principals */
-export function createPrincipalDirectory(accounts: readonly AccountConfig[]): PrincipalDirectory {
-  const accessKeys = new Map<string, AccessKey>();
-  const principals = new Set<string>();
-  for (const account of accounts) {
-    const root = accountRootArn(account.id);
-    if (principals.has(root)) throw invalid(`account ${account.id}`, 'is there twice');
-    principals.add(root);
-    for (const user of account.users) {
-      const principal = createUser(account.id, user);
-      if (principals.has(principal.arn)) throw invalid(principal.arn, 'is there twice');
-      principals.add(principal.arn);
-      for (const { id, secret } of user.accessKeys) {
-        if (accessKeys.has(id)) throw invalid(`access key ${id}`, 'is there twice');
-        accessKeys.set(id, { id, secret, principal });
-      }
-    }
-  }
-  return {
-    findAccessKey: (accessKeyId) => accessKeys.get(accessKeyId),
-    accountIds: accounts.map(({ id }) => id),
-    hasPrincipal: (arn) => principals.has(arn),
-  };
-}
-
-/** The principal the process itself acts as when it makes keys before any caller can. */
-export function createRootPrincipal(accountId: string): Principal {
-  return { kind: 'root', accountId, arn: accountRootArn(accountId), principalId: accountId, policies: [] };
-}
-
-function createUser(accountId: string, user: UserConfig): Principal {
-  const arn = `arn:aws:iam::${accountId}:user/${user.name}`;
-  // Stable across restarts without being stored: unique ids are names, not secrets.
-  const unique = createHash('sha256').update(arn).digest('hex').slice(0, 17).toUpperCase();
-  return {
-    kind: 'user',
-    accountId,
-    arn,
-    principalId: `AIDA${unique}`,
-    userName: user.name,
-    policies: user.policies.map((policy, index) => readPolicy(policy, `${arn}, policies[${index}]`)),
-  };
-}
-
 function readAccount(value: unknown, index: number): AccountConfig {
   const at = `accounts[${index}]`;
-  const account = members(value, at, ['id', 'users']);
+  const account = members(value, at, ['id', 'users', 'groups', 'roles', 'policies', 'keys']);
   const id = account['id'];
   if (typeof id !== 'string' || !/^\d{12}$/.test(id))
-    throw invalid(`${at}.id`, 'must be 12 digits in quotes');
+    throw invalidPrincipals(`${at}.id`, 'must be 12 digits in quotes');
   return {
     id,
-    users: list(account['users'] ?? [], `${at}.users`).map((user, i) => readUser(user, `${at}.users[${i}]`)),
+    users: each(account, 'users', at, readUser),
+    groups: each(account, 'groups', at, readGroup),
+    roles: each(account, 'roles', at, readRole),
+    policies: each(account, 'policies', at, readNamedPolicy),
   };
 }
 
 function readUser(value: unknown, at: string): UserConfig {
-  const user = members(value, at, ['name', 'accessKeys', 'policies']);
-  const name = user['name'];
-  if (typeof name !== 'string' || !/^[\w+=,.@/-]{1,128}$/.test(name)) {
-    throw invalid(`${at}.name`, 'must be 1 to 128 letters, digits or +=,.@_/-');
+  const user = members(value, at, ['name', 'accessKeys', 'policies', 'groups', 'tags']);
+  return {
+    name: readName(user, at),
+    accessKeys: each(user, 'accessKeys', at, readAccessKey),
+    policies: list(user['policies'] ?? [], `${at}.policies`),
+    groups: each(user, 'groups', at, readText),
+    tags: readTags(user['tags'], `${at}.tags`),
+  };
+}
+
+function readGroup(value: unknown, at: string): GroupConfig {
+  const group = members(value, at, ['name', 'policies']);
+  return { name: readName(group, at), policies: list(group['policies'] ?? [], `${at}.policies`) };
+}
+
+function readRole(value: unknown, at: string): RoleConfig {
+  const role = members(value, at, ['name', 'trustPolicy', 'policies', 'maxSessionDuration', 'tags']);
+  const seconds = role['maxSessionDuration'] ?? 3600;
+  if (typeof seconds !== 'number' || !Number.isInteger(seconds) || seconds < 3600 || seconds > 43_200) {
+    throw invalidPrincipals(`${at}.maxSessionDuration`, 'must be 3600 to 43200 seconds');
+  }
+  if (role['trustPolicy'] === undefined) {
+    throw invalidPrincipals(`${at}.trustPolicy`, 'is missing: it says who may assume the role');
   }
   return {
-    name,
-    accessKeys: list(user['accessKeys'] ?? [], `${at}.accessKeys`).map((key, i) =>
-      readAccessKey(key, `${at}.accessKeys[${i}]`),
-    ),
-    policies: list(user['policies'] ?? [], `${at}.policies`),
+    name: readName(role, at),
+    trustPolicy: role['trustPolicy'],
+    policies: list(role['policies'] ?? [], `${at}.policies`),
+    maxSessionDuration: seconds,
+    tags: readTags(role['tags'], `${at}.tags`),
   };
+}
+
+function readNamedPolicy(value: unknown, at: string): { readonly name: string; readonly document: unknown } {
+  const policy = members(value, at, ['name', 'document']);
+  return { name: readName(policy, at), document: policy['document'] };
 }
 
 function readAccessKey(value: unknown, at: string): { readonly id: string; readonly secret: string } {
   const key = members(value, at, ['id', 'secret']);
   const { id, secret } = key;
   if (typeof id !== 'string' || !/^\w{1,128}$/.test(id))
-    throw invalid(`${at}.id`, 'must be 1 to 128 letters or digits');
+    throw invalidPrincipals(`${at}.id`, 'must be 1 to 128 letters or digits');
   if (typeof secret !== 'string' || secret.length < 8 || secret.length > 256) {
-    throw invalid(`${at}.secret`, 'must be 8 to 256 characters');
+    throw invalidPrincipals(`${at}.secret`, 'must be 8 to 256 characters');
   }
   return { id, secret };
 }
 
-function readPolicy(value: unknown, at: string): CompiledPolicy {
-  if (value === 'AdministratorAccess') return ADMINISTRATOR_ACCESS;
-  if (typeof value === 'string') throw invalid(at, 'must be AdministratorAccess or a policy document');
-  try {
-    return compilePolicyObject(value, 'identity');
-  } catch (error) {
-    if (error instanceof PolicyError) throw invalid(at, `is not a policy: ${error.message}`);
-    throw error;
-  }
+function readName(object: JsonObject, at: string): string {
+  const name = object['name'];
+  if (typeof name !== 'string' || !NAME.test(name)) throw invalidPrincipals(`${at}.name`, NAME_RULE);
+  return name;
+}
+
+function readText(value: unknown, at: string): string {
+  if (typeof value !== 'string') throw invalidPrincipals(at, 'must be a text');
+  return value;
+}
+
+function readTags(value: unknown, at: string): Readonly<Record<string, string>> {
+  if (value === undefined) return {};
+  if (!isJsonObject(value)) throw invalidPrincipals(at, 'must be a mapping');
+  return Object.fromEntries(
+    Object.entries(value).map(([key, text]) => [key, readText(text, `${at}.${key}`)] as const),
+  );
 }
 
 function members(value: unknown, at: string, known: readonly string[]): JsonObject {
-  if (!isJsonObject(value)) throw invalid(at, 'must be a mapping');
+  if (!isJsonObject(value)) throw invalidPrincipals(at, 'must be a mapping');
   for (const name of Object.keys(value)) {
     if (!known.includes(name))
-      throw invalid(at, `has an unknown member '${name}'; known are ${known.join(', ')}`);
+      throw invalidPrincipals(at, `has an unknown member '${name}'; known are ${known.join(', ')}`);
   }
   return value;
 }
 
 function list(value: unknown, at: string): readonly unknown[] {
-  if (!Array.isArray(value)) throw invalid(at, 'must be a list');
+  if (!Array.isArray(value)) throw invalidPrincipals(at, 'must be a list');
   return value;
 }
 
-function invalid(at: string, what: string): KeyServiceError {
-  return new KeyServiceError('invalid-principals', `Principals: ${at} ${what}.`);
+function each<T>(
+  object: JsonObject,
+  member: string,
+  at: string,
+  read: (value: unknown, at: string) => T,
+): readonly T[] {
+  return list(object[member] ?? [], `${at}.${member}`).map((one, i) => read(one, `${at}.${member}[${i}]`));
 }

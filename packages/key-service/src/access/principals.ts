@@ -1,21 +1,47 @@
 /**
- * Who may call: accounts, their users, and the access keys that sign for them.
+ * Who may call: accounts, their users and roles, the sessions made from them, and the access keys that sign for all of these.
  *
  * Source of the rule: IAM User Guide, "IAM identifiers". A directory answers one question on the hot path: whose access
- * key is this? Roles and sessions will be further implementations of the same interface.
+ * key is this?
  */
 import type { CompiledPolicy } from './policy.js';
 
 export interface Principal {
-  readonly kind: 'root' | 'user';
+  readonly kind: 'root' | 'user' | 'assumed-role';
   readonly accountId: string;
-  /** `arn:aws:iam::123456789012:root` or `arn:aws:iam::123456789012:user/name`. */
+  /**
+   * `arn:aws:iam::123456789012:root`, `arn:aws:iam::123456789012:user/name` or
+   * `arn:aws:sts::123456789012:assumed-role/role/session`.
+   */
   readonly arn: string;
-  /** What CloudTrail calls principalId: the account id for root, a unique `AIDA…` id for a user. */
+  /** CloudTrail's principalId: the account id for root, `AIDA…` for a user, `AROA…:session` for a session of a role. */
   readonly principalId: string;
+  /** Users only. */
   readonly userName?: string;
-  /** Identity policies. The account root needs none: it is allowed everything in its own account. */
+  /** The role a session was made from. */
+  readonly roleArn?: string;
+  /** Identity policies, those of groups included. The account root needs none: it is allowed everything in its own account. */
   readonly policies: readonly CompiledPolicy[];
+  /** What the session is limited to; absent: no limit. */
+  readonly sessionPolicies?: readonly CompiledPolicy[];
+  /** `aws:PrincipalTag/…`. */
+  readonly tags?: ReadonlyMap<string, string>;
+  /** When temporary credentials were issued, milliseconds since the epoch. */
+  readonly issuedAtMs?: number;
+}
+
+/** What roles are made of; a session of one is a Principal. */
+export interface Role {
+  readonly accountId: string;
+  /** `arn:aws:iam::123456789012:role/path/name`. */
+  readonly arn: string;
+  readonly name: string;
+  /** `AROA…`. */
+  readonly roleId: string;
+  readonly trustPolicy: CompiledPolicy;
+  readonly policies: readonly CompiledPolicy[];
+  readonly maxSessionSeconds: number;
+  readonly tags: ReadonlyMap<string, string>;
 }
 
 export interface AccessKey {
@@ -29,13 +55,48 @@ export interface AccessKey {
 
 export interface PrincipalDirectory {
   findAccessKey(accessKeyId: string): AccessKey | undefined;
+  findRole(arn: string): Role | undefined;
+  /** Users and account roots by ARN. */
+  findPrincipal(arn: string): Principal | undefined;
   readonly accountIds: readonly string[];
-  /** True when a policy may name this principal: an account, or a user that exists. */
+  /** True when a policy or grant may name this principal: an account, a user or role that exists, a session of such a role. */
   hasPrincipal(arn: string): boolean;
 }
 
 export function accountRootArn(accountId: string): string {
   return `arn:aws:iam::${accountId}:root`;
+}
+
+/** `arn:aws:sts::123456789012:assumed-role/role/session` in its parts; undefined for every other text. */
+export function parseSessionArn(
+  arn: string,
+): { readonly accountId: string; readonly roleName: string; readonly sessionName: string } | undefined {
+  const [, accountId, roleName, sessionName] =
+    /^arn:aws:sts::(\d{12}):assumed-role\/([\w+=,.@-]+)\/([\w+=,.@-]{2,64})$/.exec(arn) ?? [];
+  return accountId === undefined || roleName === undefined || sessionName === undefined
+    ? undefined
+    : { accountId, roleName, sessionName };
+}
+
+/** The principal a session of a role acts as. */
+export function roleSession(
+  role: Role,
+  sessionName: string,
+  session: Pick<Principal, 'sessionPolicies' | 'issuedAtMs'> & {
+    readonly tags?: ReadonlyMap<string, string>;
+  } = {},
+): Principal {
+  return {
+    kind: 'assumed-role',
+    accountId: role.accountId,
+    arn: `arn:aws:sts::${role.accountId}:assumed-role/${role.name}/${sessionName}`,
+    principalId: `${role.roleId}:${sessionName}`,
+    roleArn: role.arn,
+    policies: role.policies,
+    ...(session.sessionPolicies === undefined ? {} : { sessionPolicies: session.sessionPolicies }),
+    ...(session.issuedAtMs === undefined ? {} : { issuedAtMs: session.issuedAtMs }),
+    tags: new Map([...role.tags, ...(session.tags ?? [])]),
+  };
 }
 
 export interface NewAccessKey {
@@ -45,10 +106,16 @@ export interface NewAccessKey {
 
 const BASE32 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
 
-/** An access key in AWS's shape: `AKIA` and 16 characters, and a secret of 40. The secret is shown once and kept safe by the caller. */
-export function createAccessKey(randomBytes: (size: number) => Buffer): NewAccessKey {
+/**
+ * An access key in AWS's shape: `AKIA` (`ASIA` for temporary ones) and 16 characters, and a secret of 40. The secret is shown
+ * once and kept safe by the caller.
+ */
+export function createAccessKey(
+  randomBytes: (size: number) => Buffer,
+  prefix: 'AKIA' | 'ASIA' = 'AKIA',
+): NewAccessKey {
   return {
-    id: `AKIA${Array.from(randomBytes(16), (byte) => BASE32.charAt(byte & 31)).join('')}`,
+    id: `${prefix}${Array.from(randomBytes(16), (byte) => BASE32.charAt(byte & 31)).join('')}`,
     secret: randomBytes(30).toString('base64'),
   };
 }

@@ -1,11 +1,12 @@
 /**
- * KMS over the AWS JSON 1.1 protocol: `POST /` with `X-Amz-Target: TrentService.<Action>`.
+ * KMS and CloudTrail over the AWS JSON 1.1 protocol: `POST /` with `X-Amz-Target: TrentService.<Action>`.
  *
  * Signature, body, operation, answer, in that order; whatever happens, one audit record is on disk before the answer leaves.
  */
 import { AwsError } from '../aws-error.js';
 import type { Call } from '../operations/call.js';
 import type { Operation, Output } from '../operations/operation.js';
+import { CLOUDTRAIL_OPERATIONS } from '../operations/lookup-events.js';
 import { OPERATIONS } from '../operations/table.js';
 import type { SignatureVerifier, VerifiedCaller } from '../sigv4/verifier.js';
 import { parseJsonBody } from './json-body.js';
@@ -13,7 +14,29 @@ import { type HttpRequest, type HttpResponse, splitTarget } from './message.js';
 import type { CallRecorder } from './call-recorder.js';
 import type { KeyServices } from '../operations/call.js';
 
-const TARGET_PREFIX = 'TrentService.';
+interface AwsJsonService {
+  /** What `X-Amz-Target` begins with. */
+  readonly targetPrefix: string;
+  /** In the credential scope. */
+  readonly signingName: string;
+  readonly eventSource: string;
+  readonly operations: ReadonlyMap<string, Operation>;
+}
+
+const KMS: AwsJsonService = {
+  targetPrefix: 'TrentService.',
+  signingName: 'kms',
+  eventSource: 'kms.amazonaws.com',
+  operations: OPERATIONS,
+};
+
+const CLOUDTRAIL: AwsJsonService = {
+  targetPrefix: 'com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101.',
+  signingName: 'cloudtrail',
+  eventSource: 'cloudtrail.amazonaws.com',
+  operations: CLOUDTRAIL_OPERATIONS,
+};
+
 const CONTENT_TYPE = 'application/x-amz-json-1.1';
 const CONTENT_TYPES = /^application\/x-amz-json-1\.[01](?:\s*;|$)/i;
 
@@ -39,11 +62,13 @@ export function createAwsJsonProtocol(
       region: caller.region,
       requestId,
       nowMs: services.now(),
+      http: request,
       resources: [],
     };
     let output: Output;
     let error: AwsError | undefined;
     try {
+      if (!operation.readOnly) recorder.refuseUnrecordable();
       output = await operation.execute(call, parseJsonBody(request.body));
     } catch (thrown) {
       error = recorder.asAwsError(thrown, operation.name);
@@ -53,7 +78,9 @@ export function createAwsJsonProtocol(
 
   return {
     async handle(request) {
-      const started = recorder.start(request, 'kms.amazonaws.com');
+      const target = request.headers.get('x-amz-target') ?? '';
+      const service = target.startsWith(CLOUDTRAIL.targetPrefix) ? CLOUDTRAIL : KMS;
+      const started = recorder.start(request, service.eventSource);
       const { requestId } = started;
       if (!CONTENT_TYPES.test(request.headers.get('content-type') ?? '')) {
         // Without its content type no protocol is recognised, and the service answers in none.
@@ -64,12 +91,12 @@ export function createAwsJsonProtocol(
         });
         return { status: 404, contentType: undefined, requestId, body: '<UnknownOperationException/>\n' };
       }
-      const name = operationName(request);
-      const operation = name === undefined ? undefined : OPERATIONS.get(name);
+      const name = operationName(request, target, service);
+      const operation = name === undefined ? undefined : service.operations.get(name);
       let caller: VerifiedCaller | undefined;
       try {
         if (operation === undefined) throw new AwsError('UnknownOperationException');
-        caller = verifier.verify(request, 'kms');
+        caller = verifier.verify(request, service.signingName);
       } catch (thrown) {
         const error = recorder.asAwsError(thrown, name ?? 'Unknown');
         const eventName = operation?.name ?? 'Unknown';
@@ -99,10 +126,13 @@ export function createAwsJsonProtocol(
   };
 }
 
-function operationName(request: HttpRequest): string | undefined {
-  const target = request.headers.get('x-amz-target');
+function operationName(
+  request: HttpRequest,
+  target: string,
+  { targetPrefix }: AwsJsonService,
+): string | undefined {
   if (request.method !== 'POST' || splitTarget(request.target).path !== '/') return undefined;
-  return target?.startsWith(TARGET_PREFIX) ? target.slice(TARGET_PREFIX.length) : undefined;
+  return target.startsWith(targetPrefix) ? target.slice(targetPrefix.length) : undefined;
 }
 
 function failure(error: AwsError, requestId: string): HttpResponse {

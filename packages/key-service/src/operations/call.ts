@@ -1,9 +1,16 @@
 /** One authenticated call on its way through an operation, and what the audit record will say of it. */
 import type { AccessKey, Principal, PrincipalDirectory } from '../access/principals.js';
+import type { HttpRequest } from '../http/message.js';
+import type { AuditPage, AuditQuery } from '../audit/lookup.js';
 import type { KeyGenerator } from '../crypto/key-generator.js';
 import type { KeyStore } from '../keys/key-store.js';
 import type { KeyLifecycle } from '../keys/lifecycle.js';
 import type { MaterialVault } from '../keys/material-vault.js';
+
+/** What has been recorded so far. */
+export interface AuditLog {
+  lookUp(query: AuditQuery): Promise<AuditPage>;
+}
 
 /** What every operation works with. */
 export interface KeyServices {
@@ -11,6 +18,7 @@ export interface KeyServices {
   readonly vault: MaterialVault;
   readonly lifecycle: KeyLifecycle;
   readonly principals: PrincipalDirectory;
+  readonly auditLog: AuditLog;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   /** New material of any spec, without blocking. */
@@ -28,6 +36,8 @@ export interface Call {
   readonly region: string;
   readonly requestId: string;
   readonly nowMs: number;
+  /** Absent for calls of the process itself. */
+  readonly http?: Pick<HttpRequest, 'headers' | 'sourceIpAddress' | 'tls'>;
 
   /** The request's members once they are read. */
   input?: Readonly<Record<string, unknown>>;

@@ -4,22 +4,23 @@
  * Messages are those recorded from AWS. Whether a key exists is told only to callers who could have used it.
  */
 import { accessDenied, authorize, decideAccess, type AccessRequest } from '../access/authorizer.js';
-import { type CompiledPolicy, compilePolicy } from '../access/policy.js';
+import { type CompiledPolicy, compileStoredKeyPolicy } from '../access/policy.js';
 import { AwsError } from '../aws-error.js';
 import { aliasArn, keyArn, parseKeyReference } from '../keys/key-id.js';
 import { arnOf, type KeyRecord } from '../keys/key-record.js';
 import { checkKeyState } from '../keys/key-states.js';
 import { isDue } from '../keys/lifecycle.js';
 import { accountOf, type Call } from './call.js';
+import { contextOfCall } from './condition-context.js';
 import type { KeyRule, KeyUseRule } from './operation.js';
 
 /** Compiled once per version of a key: a changed key is another record object. */
 const compiledPolicies = new WeakMap<KeyRecord, CompiledPolicy>();
 
-function keyPolicyOf(key: KeyRecord): CompiledPolicy {
+export function keyPolicyOf(key: KeyRecord): CompiledPolicy {
   let policy = compiledPolicies.get(key);
   if (policy === undefined) {
-    policy = compilePolicy(key.policy, 'key');
+    policy = compileStoredKeyPolicy(key.policy);
     compiledPolicies.set(key, policy);
   }
   return policy;
@@ -69,6 +70,7 @@ function keyAccess(call: Call, key: KeyRecord, action: string): AccessRequest {
     resource: arnOf(key),
     resourceAccountId: key.accountId,
     resourcePolicy: keyPolicyOf(key),
+    context: contextOfCall(call, action, key.accountId, key),
   };
 }
 
@@ -78,7 +80,13 @@ export function noteKey(call: Call, key: KeyRecord): void {
 
 /** For what has no policy of its own: the account (`*`), an alias. */
 export function authorizeWithoutKey(call: Call, action: string, resource: string): void {
-  authorize({ principal: call.principal, action, resource, resourceAccountId: accountOf(call) });
+  authorize(accessWithoutKey(call, action, resource));
+}
+
+function accessWithoutKey(call: Call, action: string, resource: string): AccessRequest {
+  const resourceAccountId = accountOf(call);
+  const context = contextOfCall(call, action, resourceAccountId);
+  return { principal: call.principal, action, resource, resourceAccountId, context };
 }
 
 function keyNotFound(arn: string): AwsError {
@@ -110,16 +118,11 @@ function findKey(call: Call, keyId: string, action: string, { aliases, crossAcco
       : findByAlias(call, reference.aliasName, accountId);
   if (found !== undefined && (crossAccount || !foreign)) return found;
 
-  const access: AccessRequest = {
-    principal: call.principal,
-    action,
-    resource: arn,
-    resourceAccountId: accountId,
-  };
+  const access = accessWithoutKey(call, action, arn);
   // Of another account's keys nothing is told, not even that there are none.
   if (foreign) throw accessDenied(access, 'no-resource');
-  const decision = decideAccess(access);
-  if (decision !== 'allow') throw accessDenied(access, decision);
+  const { outcome } = decideAccess(access);
+  if (outcome !== 'allow') throw accessDenied(access, outcome);
   throw reference.kind === 'key'
     ? keyNotFound(arn)
     : new AwsError('NotFoundException', `Alias ${arn} is not found.`);

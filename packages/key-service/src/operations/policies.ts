@@ -6,6 +6,7 @@ import { arnOf } from '../keys/key-record.js';
 import { boolean, required } from '../validation/members.js';
 import * as shapes from '../validation/shapes.js';
 import { accountOf, type Call } from './call.js';
+import { contextOfCall } from './condition-context.js';
 import { defineKeyOperation } from './operation.js';
 import { pageOf } from './pages.js';
 
@@ -73,14 +74,17 @@ export function checkKeyPolicy(call: Call, document: string, arn: string, bypass
   const policy = compile(document);
   checkPrincipalsExist(call, policy);
   if (bypassLockout) return;
-  const decision = decideAccess({
+  const action = 'kms:PutKeyPolicy';
+  const resourceAccountId = accountOf(call);
+  const { outcome } = decideAccess({
     principal: call.principal,
-    action: 'kms:PutKeyPolicy',
+    action,
     resource: arn,
-    resourceAccountId: accountOf(call),
+    resourceAccountId,
     resourcePolicy: policy,
+    context: contextOfCall(call, action, resourceAccountId),
   });
-  if (decision !== 'allow') {
+  if (outcome !== 'allow') {
     throw new AwsError(
       'MalformedPolicyDocumentException',
       'The new key policy will not allow you to update the key policy in the future.',
@@ -100,7 +104,7 @@ function compile(document: string): CompiledPolicy {
 function checkPrincipalsExist(call: Call, { statements }: CompiledPolicy): void {
   for (const { principals } of statements) {
     if (principals === undefined || principals.kind === 'anyone') continue;
-    for (const arn of principals.arns) {
+    for (const arn of principals.names.arns) {
       if (!call.services.principals.hasPrincipal(arn)) {
         throw new AwsError(
           'MalformedPolicyDocumentException',

@@ -5,7 +5,7 @@ import { createHash, createHmac } from 'node:crypto';
 import { test } from 'node:test';
 import { SignatureV4 } from '@smithy/signature-v4';
 import * as fc from 'fast-check';
-import { createPrincipalDirectory } from '../access/principals-file.js';
+import { createPrincipalDirectory } from '../access/principal-directory.js';
 import type { AccessKey, PrincipalDirectory } from '../access/principals.js';
 import { AwsError } from '../aws-error.js';
 import type { HttpRequest } from '../http/message.js';
