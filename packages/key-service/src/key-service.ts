@@ -9,6 +9,7 @@ import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import type { PrincipalDirectory } from './access/principals.js';
 import { AuditJournal } from './audit/journal.js';
+import { lookUpRecords } from './audit/lookup.js';
 import { type GenerateSigningKey, openAuditSigner } from './audit/signing-key.js';
 import { createKeyGenerator } from './crypto/key-generator.js';
 import { createRandomPool } from './crypto/random-pool.js';
@@ -105,6 +106,7 @@ export async function startKeyService(options: KeyServiceOptions): Promise<KeySe
       vault,
       lifecycle,
       principals,
+      auditLog: { lookUp: (query) => lookUpRecords(join(dataDir, 'audit'), query) },
       now,
       createKeyMaterial: createKeyGenerator(randomBytes),
       randomBytes,

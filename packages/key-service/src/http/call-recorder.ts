@@ -29,6 +29,8 @@ interface StartedCall {
 }
 
 export interface CallRecorder {
+  /** Before a change: @throws AwsError KMSInternalException while the audit log takes no changes. */
+  refuseUnrecordable(): void;
   start(request: HttpRequest | undefined, eventSource: string): StartedCall;
   /** AwsErrors as they are; the store's failures and our own faults as AWS would name them, after logging them. */
   asAwsError(thrown: unknown, operation: string): AwsError;
@@ -48,9 +50,18 @@ const INTERNAL_MESSAGE = 'An internal error occurred. The request ID finds it in
 const TIMEOUT_MESSAGE =
   'The system timed out while trying to fulfill the request. The request can be retried.';
 
+const AUDIT_FULL_MESSAGE =
+  'The audit log cannot be written, most likely because its disk is full: nothing was changed. Free some space on it and try again; calls that change nothing go on meanwhile.';
+const STORE_FULL_MESSAGE =
+  'The disk of the key store is full: nothing was changed. Free some space on it and try again.';
+
 export function createCallRecorder(options: CallRecorderOptions): CallRecorder {
   const { journal, metrics, logger, now, createUuid, defaultRegion } = options;
   return {
+    refuseUnrecordable() {
+      if (journal.recover() !== 'open') throw new AwsError('KMSInternalException', AUDIT_FULL_MESSAGE);
+    },
+
     start(request, eventSource) {
       const requestId = createUuid();
       const startedNs = process.hrtime.bigint();
@@ -93,7 +104,10 @@ export function createCallRecorder(options: CallRecorderOptions): CallRecorder {
       if (thrown instanceof StoreError && (thrown.code === 'unavailable' || thrown.code === 'timeout')) {
         return new AwsError('DependencyTimeoutException', TIMEOUT_MESSAGE, { cause: thrown });
       }
-      return new AwsError('KMSInternalException', INTERNAL_MESSAGE, { cause: thrown });
+      const full = thrown instanceof StoreError && thrown.code === 'no-space';
+      return new AwsError('KMSInternalException', full ? STORE_FULL_MESSAGE : INTERNAL_MESSAGE, {
+        cause: thrown,
+      });
     },
   };
 }
