@@ -7,12 +7,16 @@
 import { type Compare, prefixRangeEnd, type Op, type Store, StoreError, type Watch } from '@waxseal/storage';
 import type { Logger } from 'pino';
 import { AwsError } from '../aws-error.js';
+import type { GrantIndex } from './grant-index.js';
+import { type GrantRecord, serializeGrant } from './grant-record.js';
 import { type AliasRecord, arnOf, type KeyRecord, serializeRecord } from './key-record.js';
 import { familyRegions } from './multi-region.js';
 import { type KeyEntry, RecordCache, type SortedNames } from './record-cache.js';
 import {
   aliasRecordKey,
   aliasRecordName,
+  grantRecordName,
+  grantsPrefix,
   keyRecordKey,
   keyRecordName,
   RECORDS_PREFIX,
@@ -59,6 +63,16 @@ export class KeyStore {
 
   findKey(accountId: string, region: string, keyId: string): KeyRecord | undefined {
     return this.#cache.key(keyRecordName(accountId, region, keyId))?.record;
+  }
+
+  /** Every key of the family that is known here, the key itself first; a single-Region key alone. */
+  familyOf(key: KeyRecord): readonly KeyRecord[] {
+    return [
+      key,
+      ...familyRegions(key)
+        .slice(1)
+        .flatMap((region) => this.findKey(key.accountId, region, key.keyId) ?? []),
+    ];
   }
 
   findAlias(accountId: string, region: string, aliasName: string): AliasRecord | undefined {
@@ -163,11 +177,13 @@ export class KeyStore {
       storeKey,
       ...aliases.map((aliasName) => aliasRecordKey(key.accountId, key.region, aliasName)),
     ];
+    const grants = grantsPrefix(key.accountId, key.region, key.keyId);
     const puts = changed.map((record) => ({ key: storeKeyOf(record), value: serializeRecord(record) }));
     const { succeeded, revision } = await this.#store.txn({
       compare: family.map(unchanged),
       success: [
         ...deleted.map((one): Op => ({ kind: 'delete', key: one })),
+        { kind: 'delete', key: grants, rangeEnd: prefixRangeEnd(grants) },
         ...puts.map((put): Op => ({ kind: 'put', ...put })),
       ],
       failure: [],
@@ -177,6 +193,7 @@ export class KeyStore {
       return;
     }
     for (const one of deleted) this.forget(one, revision);
+    for (const grant of [...this.#cache.grants.ofKey(key).values()]) this.forget(grantKeyOf(grant), revision);
     for (const put of puts) this.#cache.put({ ...put, modRevision: revision });
     await this.eraseHistory(revision);
   }
@@ -211,14 +228,31 @@ export class KeyStore {
 
   /** False when there is no such alias. */
   async deleteAlias({ accountId, region, aliasName }: AliasRecord): Promise<boolean> {
-    const storeKey = aliasRecordKey(accountId, region, aliasName);
-    const { succeeded, revision } = await this.#store.txn({
-      compare: [{ key: storeKey, target: 'createRevision', result: 'greater', number: 0 }],
-      success: [{ kind: 'delete', key: storeKey }],
-      failure: [],
-    });
-    if (succeeded) this.forget(storeKey, revision);
-    return succeeded;
+    return this.deletePresent(aliasRecordKey(accountId, region, aliasName));
+  }
+
+  get grants(): Pick<GrantIndex, 'ofKey' | 'ofGrantee' | 'ofRetiringPrincipal'> {
+    return this.#cache.grants;
+  }
+
+  /** False when a grant of that id exists already. */
+  async createGrant(record: GrantRecord): Promise<boolean> {
+    return this.putNew(grantKeyOf(record), serializeGrant(record));
+  }
+
+  /** False when there is no such grant. */
+  async deleteGrant(grant: GrantRecord): Promise<boolean> {
+    return this.deletePresent(grantKeyOf(grant));
+  }
+
+  /** The grant itself, also when another replica has just made it and the watch has not brought it yet. */
+  async fetchGrant(
+    name: Pick<GrantRecord, 'accountId' | 'region' | 'keyId' | 'grantId'>,
+  ): Promise<GrantRecord | undefined> {
+    const known = this.#cache.grants.ofKey(name).get(name.grantId);
+    if (known !== undefined) return known;
+    await this.refresh(grantKeyOf(name));
+    return this.#cache.grants.ofKey(name).get(name.grantId);
   }
 
   /** Stops following the store; the store itself stays open. */
@@ -249,6 +283,16 @@ export class KeyStore {
       if (entry !== undefined) entries.push(entry);
     }
     return entries;
+  }
+
+  private async deletePresent(storeKey: Buffer): Promise<boolean> {
+    const { succeeded, revision } = await this.#store.txn({
+      compare: [{ key: storeKey, target: 'createRevision', result: 'greater', number: 0 }],
+      success: [{ kind: 'delete', key: storeKey }],
+      failure: [],
+    });
+    if (succeeded) this.forget(storeKey, revision);
+    return succeeded;
   }
 
   private forget(storeKey: Buffer, revision: number): void {
@@ -336,4 +380,13 @@ function unchanged({ record, modRevision }: KeyEntry): Compare {
 
 function absent(record: KeyRecord): Compare {
   return { key: storeKeyOf(record), target: 'createRevision', result: 'equal', number: 0 };
+}
+
+function grantKeyOf({
+  accountId,
+  region,
+  keyId,
+  grantId,
+}: Pick<GrantRecord, 'accountId' | 'region' | 'keyId' | 'grantId'>): Buffer {
+  return Buffer.from(grantRecordName(accountId, region, keyId, grantId));
 }

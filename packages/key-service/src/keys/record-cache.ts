@@ -1,5 +1,5 @@
 /**
- * Every key and alias in memory, as of a revision.
+ * Every key, alias and grant in memory, as of a revision.
  *
  * Reads never touch the store. Two writers keep the cache true: the process's own transactions as they commit, and the
  * store's watch, which also brings what other replicas write. Both carry revisions, and the higher one wins, so their
@@ -14,6 +14,8 @@ import {
   parseAliasRecord,
   parseKeyRecord,
 } from './key-record.js';
+import { GrantIndex } from './grant-index.js';
+import { type GrantRecord, parseGrantRecord } from './grant-record.js';
 import { recordKind } from './store-keys.js';
 
 /** A record with what belongs to exactly this version of it. */
@@ -29,7 +31,14 @@ export interface AliasEntry {
   readonly modRevision: number;
 }
 
-type Entry = KeyEntry | AliasEntry | { readonly kind: 'deleted'; readonly modRevision: number };
+interface GrantEntry {
+  readonly kind: 'grant';
+  readonly record: GrantRecord;
+  readonly modRevision: number;
+}
+
+type LiveEntry = KeyEntry | AliasEntry | GrantEntry;
+type Entry = LiveEntry | { readonly kind: 'deleted'; readonly modRevision: number };
 
 /** One account in one region. Names are sorted, so that pages can be cut from them. */
 class Scope {
@@ -78,6 +87,7 @@ export class SortedNames {
 export class RecordCache {
   readonly #entries = new Map<string, Entry>();
   readonly #scopes = new Map<string, Scope>();
+  readonly grants = new GrantIndex();
   readonly #onMaterialGone: (key: KeyRecord) => void;
 
   /** @param onMaterialGone called when a key leaves the cache or loses imported material, so that it can be forgotten */
@@ -161,7 +171,11 @@ export class RecordCache {
     }
   }
 
-  private index(entry: KeyEntry | AliasEntry): void {
+  private index(entry: LiveEntry): void {
+    if (entry.kind === 'grant') {
+      this.grants.add(entry.record);
+      return;
+    }
     const { accountId, region } = entry.record;
     const scope = this.scope(accountId, region);
     if (entry.kind === 'key') {
@@ -177,6 +191,10 @@ export class RecordCache {
 
   private unindex(entry: Entry | undefined): void {
     if (entry === undefined || entry.kind === 'deleted') return;
+    if (entry.kind === 'grant') {
+      this.grants.delete(entry.record);
+      return;
+    }
     const { accountId, region } = entry.record;
     const scope = this.scope(accountId, region);
     if (entry.kind === 'key') {
@@ -199,11 +217,15 @@ function hasLostMaterial(before: KeyRecord, after: KeyRecord): boolean {
 }
 
 function parseEntry(
-  kind: 'key' | 'alias',
+  kind: LiveEntry['kind'],
   { value, modRevision }: Pick<KeyValue, 'value' | 'modRevision'>,
-): KeyEntry | AliasEntry | undefined {
+): LiveEntry | undefined {
   if (kind === 'key') {
     const record = parseKeyRecord(value);
+    return record && { kind, record, modRevision };
+  }
+  if (kind === 'grant') {
+    const record = parseGrantRecord(value);
     return record && { kind, record, modRevision };
   }
   const record = parseAliasRecord(value);

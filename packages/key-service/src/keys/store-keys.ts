@@ -6,12 +6,13 @@ const ROOT = '/waxseal/key-service/v1';
 export const ALL_PREFIX = Buffer.from(`${ROOT}/`);
 export const ROOT_KEY_RECORD = Buffer.from(`${ROOT}/root-key`);
 export const AUDIT_SIGNING_KEY = Buffer.from(`${ROOT}/audit-signing-key`);
-/** Everything the cache mirrors: keys and aliases. */
+/** Everything the cache mirrors: keys, aliases and grants. */
 export const RECORDS_PREFIX = Buffer.from(`${ROOT}/records/`);
 export const KEYS_PREFIX = Buffer.from(`${ROOT}/records/keys/`);
 
 const KEY = `${ROOT}/records/keys/`;
 const ALIAS = `${ROOT}/records/aliases/`;
+const GRANT = `${ROOT}/records/grants/`;
 
 export function keyRecordName(accountId: string, region: string, keyId: string): string {
   return `${KEY}${accountId}/${region}/${keyId}`;
@@ -31,7 +32,17 @@ export function aliasRecordKey(accountId: string, region: string, aliasName: str
   return Buffer.from(aliasRecordName(accountId, region, aliasName));
 }
 
-export function recordKind(storeKey: string): 'key' | 'alias' | undefined {
+/** Every grant of a key begins with this. */
+export function grantsPrefix(accountId: string, region: string, keyId: string): Buffer {
+  return Buffer.from(`${GRANT}${accountId}/${region}/${keyId}/`);
+}
+
+export function grantRecordName(accountId: string, region: string, keyId: string, grantId: string): string {
+  return `${GRANT}${accountId}/${region}/${keyId}/${grantId}`;
+}
+
+export function recordKind(storeKey: string): 'key' | 'alias' | 'grant' | undefined {
   if (storeKey.startsWith(KEY)) return 'key';
+  if (storeKey.startsWith(GRANT)) return 'grant';
   return storeKey.startsWith(ALIAS) ? 'alias' : undefined;
 }
