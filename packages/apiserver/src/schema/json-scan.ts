@@ -48,10 +48,7 @@ class JsonScanner {
 
   scan(): JsonScan {
     for (;;) {
-      while (/\s/.test(this.#text[this.#at] ?? '')) {
-        if (!' \t\r\n'.includes(this.#text[this.#at] ?? '')) break;
-        this.#at++;
-      }
+      while (isSpace(this.#text.charCodeAt(this.#at))) this.#at++;
       const char = this.#text[this.#at];
       if (char === undefined) {
         const message = 'unexpected end of JSON input';
@@ -183,6 +180,11 @@ class JsonScanner {
     }
     return path;
   }
+}
+
+/** RFC 8259 §2: space, tab, line feed, carriage return. */
+function isSpace(code: number): boolean {
+  return code === 0x20 || code === 0x09 || code === 0x0a || code === 0x0d;
 }
 
 export function scanJson(bytes: Buffer, wantDuplicates: boolean): JsonScan {
