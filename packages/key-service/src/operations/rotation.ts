@@ -1,11 +1,18 @@
 /** EnableKeyRotation, DisableKeyRotation, GetKeyRotationStatus, RotateKeyOnDemand, ListKeyRotations. */
 import { AwsError } from '../aws-error.js';
-import { arnOf, currentMaterial, type KeyMaterial, type KeyRecord } from '../keys/key-record.js';
+import {
+  allMaterials,
+  arnOf,
+  currentMaterialId,
+  type KeyMaterial,
+  type KeyRecord,
+} from '../keys/key-record.js';
 import { checkKeyState } from '../keys/key-states.js';
 import { DAY_MS } from '../keys/lifecycle.js';
+import { isReplica } from '../keys/multi-region.js';
 import { enumeration, integer, required } from '../validation/members.js';
 import * as shapes from '../validation/shapes.js';
-import { epochSeconds } from './key-metadata.js';
+import { describeValidity, epochSeconds } from './key-metadata.js';
 import { defineKeyOperation } from './operation.js';
 import { pageOf } from './pages.js';
 
@@ -21,12 +28,16 @@ export const enableKeyRotation = defineKeyOperation({
   key: { aliases: false, crossAccount: false, states: 'enabled' },
   input: { KeyId: required(shapes.keyId), RotationPeriodInDays: integer(90, 2560) },
   async run(call, input, key) {
-    await call.services.keys.updateKey(key, (record) => {
-      checkKeyState(record, 'enabled');
-      const periodDays = input.RotationPeriodInDays ?? record.rotation?.periodDays ?? DEFAULT_PERIOD_DAYS;
+    checkRotatesByDate(key);
+    await call.services.keys.updateFamily(key, (family) => {
+      const [own = key] = family;
+      checkKeyState(own, 'enabled');
+      checkPrimary(own);
+      const periodDays = input.RotationPeriodInDays ?? own.rotation?.periodDays ?? DEFAULT_PERIOD_DAYS;
       // Enabling what is enabled with the same period does not put the next rotation off.
-      if (record.rotation?.periodDays === periodDays) return record;
-      return { ...record, rotation: { periodDays, nextDateMs: call.nowMs + periodDays * DAY_MS } };
+      if (own.rotation?.periodDays === periodDays) return family;
+      const rotation = { periodDays, nextDateMs: call.nowMs + periodDays * DAY_MS };
+      return family.map((record) => ({ ...record, rotation }));
     });
     return undefined;
   },
@@ -39,10 +50,12 @@ export const disableKeyRotation = defineKeyOperation({
   key: { aliases: false, crossAccount: false, states: 'enabled' },
   input: { KeyId: required(shapes.keyId) },
   async run(call, _input, key) {
-    await call.services.keys.updateKey(key, (record) => {
-      checkKeyState(record, 'enabled');
-      const { rotation: _, ...rest } = record;
-      return record.rotation === undefined ? record : rest;
+    checkRotatesByDate(key);
+    await call.services.keys.updateFamily(key, (family) => {
+      const [own = key] = family;
+      checkKeyState(own, 'enabled');
+      checkPrimary(own);
+      return own.rotation === undefined ? family : family.map(({ rotation: _, ...rest }) => rest);
     });
     return undefined;
   },
@@ -54,8 +67,11 @@ export const getKeyRotationStatus = defineKeyOperation({
   readOnly: true,
   key: { aliases: false, crossAccount: true, states: 'any' },
   input: { KeyId: required(shapes.keyId) },
-  run(_call, _input, { keyId, rotation, state }) {
-    const enabled = rotation !== undefined && state.kind !== 'PendingDeletion';
+  run(_call, _input, key) {
+    const { keyId, rotation, state } = key;
+    if (key.keySpec === 'SYMMETRIC_DEFAULT') checkOrigin(key);
+    const waits = state.kind === 'PendingDeletion' || state.kind === 'PendingReplicaDeletion';
+    const enabled = rotation !== undefined && !waits;
     return {
       KeyId: keyId,
       KeyRotationEnabled: enabled,
@@ -70,40 +86,109 @@ export const rotateKeyOnDemand = defineKeyOperation({
   name: 'RotateKeyOnDemand',
   action: 'kms:RotateKeyOnDemand',
   readOnly: false,
-  key: { aliases: false, crossAccount: false, states: 'enabled' },
+  key: { aliases: false, crossAccount: false, states: 'any' },
   input: { KeyId: required(shapes.keyId) },
   async run(call, _input, key) {
+    // Nothing was ever imported: there is nothing to rotate, which AWS says before it looks at the state.
+    if (key.materials.length === 0) checkOrigin(key);
+    checkKeyState(key, 'enabled');
+    checkSymmetric(key);
     const { keys, vault } = call.services;
-    const material = vault.create(key.accountId, key.keyId, { dateMs: call.nowMs, type: 'ON_DEMAND' });
-    await keys.updateKey(key, (record) => {
-      checkKeyState(record, 'enabled');
-      const done = record.materials.filter(({ rotation }) => rotation?.type === 'ON_DEMAND').length;
-      if (done >= MAX_ON_DEMAND_ROTATIONS) {
-        throw new AwsError(
-          'LimitExceededException',
-          `The on-demand rotations limit has been reached for the given keyId. No more on-demand rotations can be performed for this key: ${arnOf(record)}`,
-        );
+    const rotation = { dateMs: call.nowMs, type: 'ON_DEMAND' } as const;
+    const created = key.origin === 'EXTERNAL' ? undefined : vault.create(key.accountId, key.keyId, rotation);
+    await keys.updateFamily(key, (family) => {
+      const [own = key] = family;
+      checkKeyState(own, 'enabled');
+      checkPrimary(own);
+      checkRotationsLeft(own);
+      if (created !== undefined) {
+        return family.map((record) => ({ ...record, materials: [...record.materials, created] }));
       }
-      return { ...record, materials: [...record.materials, material] };
+      checkPendingRotation(own, family);
+      return family.map(({ pendingMaterial, ...rest }) =>
+        pendingMaterial === undefined
+          ? rest
+          : { ...rest, materials: [...rest.materials, { ...pendingMaterial, rotation }] },
+      );
     });
     return { KeyId: key.keyId };
   },
 });
 
+function checkRotationsLeft(key: KeyRecord): void {
+  const done = key.materials.filter(({ rotation }) => rotation?.type === 'ON_DEMAND').length;
+  if (done < MAX_ON_DEMAND_ROTATIONS) return;
+  throw new AwsError(
+    'LimitExceededException',
+    `The on-demand rotations limit has been reached for the given keyId. No more on-demand rotations can be performed for this key: ${arnOf(key)}`,
+  );
+}
+
+function checkPendingRotation(key: KeyRecord, family: readonly KeyRecord[]): void {
+  if (key.pendingMaterial === undefined) {
+    throw new AwsError(
+      'KMSInvalidStateException',
+      `${arnOf(key)} has no key material that is pending rotation. Import new key material first.`,
+    );
+  }
+  const missing = family.find(({ pendingMaterial }) => pendingMaterial?.sealed === undefined);
+  if (missing !== undefined) {
+    throw new AwsError(
+      'KMSInvalidStateException',
+      `${arnOf(missing)} is pending import. Import the new key material into every replica key first.`,
+    );
+  }
+}
+
+/** Only AES keys have generations. */
+function checkSymmetric(key: KeyRecord): void {
+  if (key.keySpec === 'SYMMETRIC_DEFAULT') return;
+  throw new AwsError(
+    'UnsupportedOperationException',
+    `You cannot perform rotation on this key: ${arnOf(key)}`,
+  );
+}
+
+function checkRotatesByDate(key: KeyRecord): void {
+  checkSymmetric(key);
+  checkOrigin(key);
+}
+
+/** Imported material is rotated by its owner. */
+function checkOrigin(key: KeyRecord): void {
+  if (key.origin === 'AWS_KMS') return;
+  throw new AwsError(
+    'UnsupportedOperationException',
+    `${arnOf(key)} origin is ${key.origin} which is not valid for this operation.`,
+  );
+}
+
+/** What a family shares is set on its primary. */
+function checkPrimary(key: KeyRecord): void {
+  if (!isReplica(key)) return;
+  throw new AwsError(
+    'UnsupportedOperationException',
+    `${arnOf(key)} is a multi-Region replica key. Change the rotation of the primary key.`,
+  );
+}
+
 export const listKeyRotations = defineKeyOperation({
   name: 'ListKeyRotations',
   action: 'kms:ListKeyRotations',
   readOnly: true,
-  key: { aliases: false, crossAccount: true, states: 'any' },
+  key: { aliases: false, crossAccount: false, states: 'any' },
   input: {
     KeyId: required(shapes.keyId),
     IncludeKeyMaterial: enumeration(['ALL_KEY_MATERIAL', 'ROTATIONS_ONLY']),
     Limit: shapes.limit,
     Marker: shapes.marker,
   },
-  run(_call, input, key) {
+  run(call, input, key) {
+    checkSymmetric(key);
     const all = input.IncludeKeyMaterial === 'ALL_KEY_MATERIAL';
-    const materials = all ? key.materials : key.materials.filter(({ rotation }) => rotation !== undefined);
+    const materials = all
+      ? allMaterials(key)
+      : key.materials.filter(({ rotation }) => rotation !== undefined);
     const { items, tail } = pageOf(
       'ListKeyRotations',
       input,
@@ -111,20 +196,42 @@ export const listKeyRotations = defineKeyOperation({
       materials,
       ({ materialId }) => materialId,
     );
-    return { Rotations: items.map((material) => describeRotation(key, material)), ...tail };
+    const family = call.services.keys.familyOf(key);
+    return { Rotations: items.map((material) => describeRotation(key, material, family)), ...tail };
   },
 });
 
 function describeRotation(
   key: KeyRecord,
-  { materialId, rotation }: KeyMaterial,
+  material: KeyMaterial,
+  family: readonly KeyRecord[],
 ): Readonly<Record<string, unknown>> {
+  const { materialId, rotation } = material;
   return {
     KeyId: key.keyId,
     KeyMaterialId: materialId,
-    KeyMaterialState: materialId === currentMaterial(key).materialId ? 'CURRENT' : 'NON_CURRENT',
+    KeyMaterialState: materialState(key, materialId, family),
+    ...(key.origin === 'EXTERNAL' ? describeImport(material) : {}),
     ...(rotation === undefined
       ? {}
       : { RotationDate: epochSeconds(rotation.dateMs), RotationType: rotation.type }),
+  };
+}
+
+function materialState(key: KeyRecord, materialId: string, family: readonly KeyRecord[]): string {
+  if (key.pendingMaterial?.materialId === materialId) {
+    return family.every(({ pendingMaterial }) => pendingMaterial?.sealed !== undefined)
+      ? 'PENDING_ROTATION'
+      : 'PENDING_MULTI_REGION_IMPORT_AND_ROTATION';
+  }
+  return materialId === currentMaterialId(key) ? 'CURRENT' : 'NON_CURRENT';
+}
+
+function describeImport({ sealed, imported }: KeyMaterial): Readonly<Record<string, unknown>> {
+  const description = imported?.description;
+  return {
+    ImportState: sealed === undefined ? 'PENDING_IMPORT' : 'IMPORTED',
+    ...(description === undefined ? {} : { KeyMaterialDescription: description }),
+    ...(sealed === undefined ? {} : describeValidity(imported?.validToMs)),
   };
 }

@@ -5,7 +5,9 @@ import { generateDataKeyPair, generateDataKeyPairWithoutPlaintext } from './data
 import { decrypt, encrypt, reEncrypt } from './encryption.js';
 import { deriveSharedSecret } from './key-agreement.js';
 import { cancelKeyDeletion, disableKey, enableKey, scheduleKeyDeletion } from './key-state-changes.js';
+import { deleteImportedKeyMaterial, getParametersForImport, importKeyMaterial } from './import.js';
 import { createKey, describeKey, listKeys, updateKeyDescription } from './keys.js';
+import { replicateKey, updatePrimaryRegion } from './multi-region.js';
 import { generateMac, verifyMac } from './macs.js';
 import type { Operation } from './operation.js';
 import { getKeyPolicy, listKeyPolicies, putKeyPolicy } from './policies.js';
@@ -26,6 +28,7 @@ const ALL: readonly Operation[] = [
   createKey,
   decrypt,
   deleteAlias,
+  deleteImportedKeyMaterial,
   deriveSharedSecret,
   describeKey,
   disableKey,
@@ -41,6 +44,8 @@ const ALL: readonly Operation[] = [
   generateRandom,
   getKeyPolicy,
   getKeyRotationStatus,
+  getParametersForImport,
+  importKeyMaterial,
   getPublicKey,
   listAliases,
   listKeyPolicies,
@@ -49,6 +54,7 @@ const ALL: readonly Operation[] = [
   listResourceTags,
   putKeyPolicy,
   reEncrypt,
+  replicateKey,
   rotateKeyOnDemand,
   scheduleKeyDeletion,
   sign,
@@ -58,6 +64,7 @@ const ALL: readonly Operation[] = [
   updateKeyDescription,
   verify,
   verifyMac,
+  updatePrimaryRegion,
 ];
 
 export const OPERATIONS: ReadonlyMap<string, Operation> = new Map(
