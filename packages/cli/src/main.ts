@@ -10,6 +10,8 @@ import {
   parseEncryptionContext,
   parsePath,
   parsePort,
+  parseResource,
+  parseSocket,
   parseStorage,
 } from './options.js';
 
@@ -139,7 +141,7 @@ Example:
     );
   const common = (command: Command): Command =>
     command
-      .requiredOption('--listen <socket>', 'unix socket: /path, unix:///path or @abstract')
+      .requiredOption('--listen <socket>', 'unix socket: a path, unix:///path or @abstract', parseSocket)
       .option('--health-port <n>', 'health and metrics on 127.0.0.1 (default: off)', parsePort)
       .addOption(
         new Option(
@@ -234,7 +236,11 @@ function addTransform(program: Command): void {
     .command('transform')
     .description('Run values through an EncryptionConfiguration exactly as the API server would.')
     .requiredOption('--encryption-config <file>', 'EncryptionConfiguration')
-    .requiredOption('--resource <resource>', 'resource or resource.group, e.g. secrets or deployments.apps')
+    .requiredOption(
+      '--resource <resource>',
+      'resource or resource.group, e.g. secrets or deployments.apps',
+      parseResource,
+    )
     .option('--kms-v1', 'allow KMS v1 providers', false)
     .addHelpText(
       'after',

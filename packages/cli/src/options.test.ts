@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { test } from 'node:test';
-import { parseEncryptionContext, parsePort, parseStorage } from './options.js';
+import { parseEncryptionContext, parsePort, parseResource, parseSocket, parseStorage } from './options.js';
 
 test('parsePort takes 0 to 65535 and nothing else', () => {
   assert.equal(parsePort('0'), 0);
@@ -24,6 +25,23 @@ test('parseStorage reads lmdb and etcd URLs', () => {
   for (const text of ['', 'etcd', 'etcd://', 'etcd://a', 'etcd://a:b', 'redis://a:1', 'etcd://a:1,']) {
     assert.throws(() => parseStorage(text), /Expected lmdb|host:port/, text);
   }
+});
+
+test('parseResource reads a resource and its group, and no wildcard', () => {
+  assert.deepEqual(parseResource('secrets'), { group: '', resource: 'secrets' });
+  assert.deepEqual(parseResource('roles.rbac.authorization.k8s.io'), {
+    group: 'rbac.authorization.k8s.io',
+    resource: 'roles',
+  });
+  for (const text of ['', '.', 'secrets.', '*.*', 'Secrets', 'secrets/status'])
+    assert.throws(() => parseResource(text), /Expected a resource/, text);
+});
+
+test('parseSocket makes paths absolute and leaves endpoints alone', () => {
+  assert.equal(parseSocket('./kms.sock'), join(process.cwd(), 'kms.sock'));
+  for (const text of ['/run/kms.sock', 'unix:///run/kms.sock', '@waxseal'])
+    assert.equal(parseSocket(text), text);
+  assert.throws(() => parseSocket(''), /Expected a path/);
 });
 
 test('parseEncryptionContext reads pairs, once each', () => {

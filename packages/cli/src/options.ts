@@ -1,4 +1,5 @@
 /** Parsers of option values, with errors that say what is allowed. */
+import { resolve } from 'node:path';
 import { InvalidArgumentError } from 'commander';
 
 /** A TCP port, 0 for a free one. */
@@ -13,6 +14,22 @@ export function parsePort(text: string): number {
 export function parsePath(text: string): string {
   if (text === '') throw new InvalidArgumentError('Expected a path, got nothing.');
   return text;
+}
+
+/** A path, also a relative one, `unix:///path` or `@abstract`; the path absolute in the answer. */
+export function parseSocket(text: string): string {
+  return text.startsWith('@') || /^\w+:/.test(text) ? text : resolve(parsePath(text));
+}
+
+/** `secrets`, `deployments.apps`: the first label is the resource, the rest the group. */
+export function parseResource(text: string): { readonly group: string; readonly resource: string } {
+  const [resource = '', ...group] = text.split('.');
+  // As the API server asks: by plural name, in lower case, never by wildcard.
+  if (![resource, ...group].every((label) => /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/.test(label)))
+    throw new InvalidArgumentError(
+      'Expected a resource, as secrets, or resource.group, as deployments.apps.',
+    );
+  return { group: group.join('.'), resource };
 }
 
 export type StorageOption =

@@ -3,13 +3,13 @@
  * JSON lines in, JSON lines out, in order; a line that fails answers `{"err":…}` and the next one goes on.
  */
 import { once } from 'node:events';
-import { createInterface } from 'node:readline';
 import { createEncryptionAtRest, type GroupResource } from '@waxseal/encryption-config';
 import type { Transformer } from '@waxseal/envelope';
+import { linesOf, type Line } from '../lines.js';
 
 export interface TransformOptions {
   readonly encryptionConfig: string;
-  readonly resource: string;
+  readonly resource: GroupResource;
   readonly kmsV1: boolean;
 }
 
@@ -20,8 +20,11 @@ interface Task {
   readonly data: Buffer;
 }
 
-/** Lines read ahead while earlier ones wait for the KMS. */
+/** Lines, and bytes of lines, read ahead while earlier ones wait for the KMS. */
 const maxUnderWay = 256;
+const maxBytesUnderWay = 64 << 20;
+/** Far above what an API server stores (etcd takes 1.5 MiB a request), far below what a string can hold. */
+const maxLineBytes = 32 << 20;
 
 export async function transform(options: TransformOptions): Promise<void> {
   const encryption = await createEncryptionAtRest({
@@ -29,34 +32,36 @@ export async function transform(options: TransformOptions): Promise<void> {
     kmsV1Enabled: options.kmsV1,
   });
   try {
-    const transformer = encryption.transformerFor(parseResource(options.resource));
-    const answers: Promise<string>[] = [];
+    const transformer = encryption.transformerFor(options.resource);
+    const underWay: { readonly answer: Promise<string>; readonly bytes: number }[] = [];
+    let bytesUnderWay = 0;
     const writeOldest = async (): Promise<void> => {
-      const line = await answers.shift();
-      if (!process.stdout.write(`${line}\n`)) await once(process.stdout, 'drain');
+      const oldest = underWay.shift();
+      if (oldest === undefined) return;
+      const text = await oldest.answer;
+      bytesUnderWay -= oldest.bytes;
+      if (!process.stdout.write(`${text}\n`)) await once(process.stdout, 'drain');
     };
-    for await (const line of createInterface({ input: process.stdin, crlfDelay: Infinity })) {
-      if (line.trim() === '') continue;
-      answers.push(answer(transformer, line));
-      if (answers.length >= maxUnderWay) await writeOldest();
+    for await (const line of linesOf(process.stdin, maxLineBytes)) {
+      const bytes = line.kind === 'line' ? line.bytes.length : 0;
+      if (line.kind === 'line' && line.bytes.toString('latin1').trim() === '') continue;
+      underWay.push({ answer: answer(transformer, line), bytes });
+      bytesUnderWay += bytes;
+      while (underWay.length >= maxUnderWay || bytesUnderWay > maxBytesUnderWay) await writeOldest();
     }
-    while (answers.length > 0) await writeOldest();
+    while (underWay.length > 0) await writeOldest();
+  } catch (error) {
+    // Who reads the answers has seen enough, as `| head` does.
+    if (!(error instanceof Error && 'code' in error && error.code === 'EPIPE')) throw error;
   } finally {
     await encryption.close();
   }
 }
 
-/** `secrets`, `deployments.apps`: the first label is the resource, the rest the group. */
-function parseResource(text: string): GroupResource {
-  const dot = text.indexOf('.');
-  return dot < 0
-    ? { group: '', resource: text }
-    : { group: text.slice(dot + 1), resource: text.slice(0, dot) };
-}
-
-async function answer(transformer: Transformer, line: string): Promise<string> {
+async function answer(transformer: Transformer, line: Line): Promise<string> {
   try {
-    const { op, key, data } = parseTask(line);
+    if (line.kind === 'too-long') throw new Error(`the line is longer than ${maxLineBytes} bytes`);
+    const { op, key, data } = parseTask(line.bytes);
     const authenticatedData = Buffer.from(key);
     if (op === 'to') {
       const sealed = await transformer.transformToStorage(data, authenticatedData);
@@ -69,10 +74,12 @@ async function answer(transformer: Transformer, line: string): Promise<string> {
   }
 }
 
-function parseTask(line: string): Task {
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+
+function parseTask(line: Buffer): Task {
   let value: unknown;
   try {
-    value = JSON.parse(line);
+    value = JSON.parse(utf8.decode(line));
   } catch {
     throw new Error('the line is not JSON');
   }
