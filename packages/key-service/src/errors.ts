@@ -12,6 +12,8 @@ export type KeyServiceErrorCode =
   | 'store-corrupt'
   | 'audit-corrupt'
   | 'audit-unwritable'
+  | 'backup-damaged'
+  | 'restore-refused'
   | 'listen-failed'
   | 'closed';
 

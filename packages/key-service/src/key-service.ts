@@ -25,8 +25,7 @@ import { MaterialVault } from './keys/material-vault.js';
 import { createMetrics } from './metrics.js';
 import type { KeyServices } from './operations/call.js';
 import { createFileProtector } from './root-key/file-protector.js';
-import type { RootKeyProtector } from './root-key/protector.js';
-import { openRootKey } from './root-key/root-key.js';
+import { openRootKey, type RootKeyProtectors } from './root-key/root-key.js';
 import { createSignatureVerifier } from './sigv4/verifier.js';
 
 export interface KeyServiceOptions {
@@ -44,7 +43,7 @@ export interface KeyServiceOptions {
   readonly port?: number;
   readonly principals: PrincipalDirectory;
   /** Default: `<dataDir>/root.key`, mode 0600, made for an empty store. */
-  readonly rootKeyProtector?: RootKeyProtector;
+  readonly rootKeyProtectors?: RootKeyProtectors;
   /** Trail of calls that could not prove their region; default us-east-1. */
   readonly defaultRegion?: string;
   /** Delivered audit files of days longer ago are removed; default: kept for ever. */
@@ -77,8 +76,8 @@ export async function startKeyService(options: KeyServiceOptions): Promise<KeySe
   const transport = chooseTransport(options, host);
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
 
-  const protector = options.rootKeyProtector ?? createFileProtector(join(dataDir, 'root.key'), randomBytes);
-  const rootKey = await openRootKey(store, protector, randomBytes);
+  const protectors = options.rootKeyProtectors ?? [createFileProtector(join(dataDir, 'root.key'))];
+  const rootKey = await openRootKey(store, protectors, randomBytes);
   // The vault owns the root key: after it is closed nothing opens any more.
   const vault = new MaterialVault(rootKey, randomBytes);
   const closers: (() => void | Promise<void>)[] = [() => vault.close()];

@@ -21,14 +21,10 @@ test('pages over many files and the journal give every record once, newest first
   const folder = await mkdtemp(join(tmpdir(), 'waxseal-lookup-'));
   t.after(() => rm(folder, { recursive: true, force: true }));
   let nowMs = START;
-  const journal = await AuditJournal.open({
-    folder,
-    now: () => nowMs,
-    logger: pino({ level: 'silent' }),
-    signer: testSigner,
-  });
-  t.after(() => journal.close());
-  for (let i = 0; i < 150; i++) {
+  const logger = pino({ level: 'silent' });
+  const open = (): Promise<AuditJournal> =>
+    AuditJournal.open({ folder, now: () => nowMs, logger, signer: testSigner });
+  const append = async (journal: AuditJournal, i: number): Promise<void> => {
     await journal.append(ACCOUNT, 'us-east-1', {
       eventID: `e${i}`,
       eventTime: `${new Date(nowMs).toISOString().slice(0, 19)}Z`,
@@ -36,7 +32,13 @@ test('pages over many files and the journal give every record once, newest first
       recipientAccountId: ACCOUNT,
     });
     nowMs += 100_000;
-  }
+  };
+  const delivered = await open();
+  for (let i = 0; i < 148; i++) await append(delivered, i);
+  await delivered.close();
+  const journal = await open();
+  t.after(() => journal.close());
+  for (let i = 148; i < 150; i++) await append(journal, i);
   const all = { accountId: ACCOUNT, region: 'us-east-1', startMs: 0, endMs: nowMs, matches: () => true };
   const seen: unknown[] = [];
   let before: number | undefined;

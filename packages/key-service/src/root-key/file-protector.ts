@@ -4,23 +4,29 @@
  * The file is one line, `waxseal-root-key-v1:` and 32 bytes in base64. It is created with mode 0600 and never
  * overwritten: losing it loses every key, so it is worth a backup apart from the data.
  */
+import { timingSafeEqual } from 'node:crypto';
 import { constants } from 'node:fs';
-import { open, type FileHandle } from 'node:fs/promises';
+import { open, rm, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { KeyServiceError } from '../errors.js';
-import { ROOT_KEY_BYTES, type RootKeyProtector } from './protector.js';
+import type { RootKeyProtector } from './protector.js';
 
 const LINE = /^waxseal-root-key-v1:([A-Za-z0-9+/]{43}=)\n?$/;
 
-export function createFileProtector(path: string, randomBytes: (size: number) => Buffer): RootKeyProtector {
+export function createFileProtector(path: string): RootKeyProtector {
   return {
     kind: 'file',
-    async create() {
-      const prepared = await readRootKey(path);
-      if (prepared !== undefined) return { rootKey: prepared, sealed: Buffer.alloc(0) };
-      const rootKey = Buffer.from(randomBytes(ROOT_KEY_BYTES));
-      await writeNew(path, `waxseal-root-key-v1:${rootKey.toString('base64')}\n`);
-      return { rootKey, sealed: Buffer.alloc(0) };
+    prepared: () => readRootKey(path),
+    async seal(rootKey) {
+      const present = await readRootKey(path);
+      if (present === undefined) await writeNew(path, `waxseal-root-key-v1:${rootKey.toString('base64')}\n`);
+      else if (!timingSafeEqual(present, rootKey)) {
+        throw new KeyServiceError(
+          'root-key-wrong',
+          `The file ${path} holds another root key. Move it away first; it may be the only copy of a key that other data needs.`,
+        );
+      }
+      return Buffer.alloc(0);
     },
     async open() {
       const rootKey = await readRootKey(path);
@@ -31,6 +37,10 @@ export function createFileProtector(path: string, randomBytes: (size: number) =>
         );
       }
       return rootKey;
+    },
+    async discard(rootKey) {
+      const present = await readRootKey(path);
+      if (present !== undefined && timingSafeEqual(present, rootKey)) await rm(path);
     },
   };
 }
