@@ -28,7 +28,11 @@ export function createV2Service(options: V2Options): KmsV2Service {
   return {
     status: async () => {
       await options.ready();
-      return { version: options.statusVersion, healthz: health.summary(), keyId: backend.snapshot().keyId };
+      // An API server that reads a key id in Status writes on with it, whatever healthz says (k8s.io/apiserver,
+      // rotateDEKOnKeyIDChange). Without one it stops writing after three minutes: nothing new is sealed under a key
+      // that is disabled or about to be deleted. Reads go on.
+      const keyId = health.of('encrypt').kind === 'failing' ? '' : backend.snapshot().keyId;
+      return { version: options.statusVersion, healthz: health.summary(), keyId };
     },
     encrypt: async (_uid, plaintext, signal) => {
       const snapshot = backend.snapshot();

@@ -35,6 +35,8 @@ export async function transform(options: TransformOptions): Promise<void> {
     const transformer = encryption.transformerFor(options.resource);
     const underWay: { readonly answer: Promise<string>; readonly bytes: number }[] = [];
     let bytesUnderWay = 0;
+    const enoughUnderWay = (): boolean =>
+      underWay.length >= maxUnderWay || bytesUnderWay > maxBytesUnderWay;
     const writeOldest = async (): Promise<void> => {
       const oldest = underWay.shift();
       if (oldest === undefined) return;
@@ -47,7 +49,7 @@ export async function transform(options: TransformOptions): Promise<void> {
       if (line.kind === 'line' && line.bytes.toString('latin1').trim() === '') continue;
       underWay.push({ answer: answer(transformer, line), bytes });
       bytesUnderWay += bytes;
-      while (underWay.length >= maxUnderWay || bytesUnderWay > maxBytesUnderWay) await writeOldest();
+      while (enoughUnderWay()) await writeOldest();
     }
     while (underWay.length > 0) await writeOldest();
   } catch (error) {
