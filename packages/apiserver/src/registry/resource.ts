@@ -26,7 +26,7 @@ export interface SubresourceDefinition {
 }
 
 /** What a stored object may lack because its writer filled in no defaults; reading fills it in, as Go's decoder does. */
-export interface StoredDefaults {
+interface StoredDefaults {
   /** True when the bytes certainly lack nothing: asked for every object that is served, so it must cost nothing. */
   present(stored: Buffer): boolean;
   /** Changes the object. */

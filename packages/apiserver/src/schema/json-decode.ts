@@ -19,7 +19,7 @@ import {
 } from './time.js';
 import type { FieldType, ObjectType } from './types.js';
 
-export interface InvalidField {
+interface InvalidField {
   /** Path, e.g. `spec.containers[0].image`. */
   readonly field: string;
   /** As a Go decoder words it; never holds the value. */
