@@ -5,7 +5,8 @@
  * cannot do (signing a digest), and zeroed afterwards.
  */
 import { createPrivateKey, createPublicKey, generateKeyPair, type KeyObject } from 'node:crypto';
-import type { AsymmetricSpec, EcSpec, EdwardsSpec, RsaSpec } from '../keys/key-specs.js';
+import { promisify } from 'node:util';
+import type { AsymmetricSpec, EcSpec, EdwardsSpec, MlDsaSpec, RsaSpec } from '../keys/key-specs.js';
 import { createMlDsaPkcs8, type MlDsaKey, mlDsaSpki, parseMlDsaPkcs8 } from './ml-dsa.js';
 
 interface KeyObjects {
@@ -45,55 +46,32 @@ export const CURVES: Readonly<Record<EcSpec, string>> = {
 const PKCS8 = { type: 'pkcs8', format: 'der' } as const;
 const SPKI = { type: 'spki', format: 'der' } as const;
 
+const generate = promisify(generateKeyPair);
+
 /**
  * A new key as PKCS#8 DER. RSA keys take up to seconds; they are made on libuv's threads, not on the caller's.
  *
  * @param randomBytes for what node:crypto does not make itself (ML-DSA seeds)
  */
-export function createPkcs8(
+export async function createPkcs8(
   spec: AsymmetricSpec,
   randomBytes: (size: number) => Buffer,
-): Promise<Buffer> | Buffer {
-  switch (spec) {
-    case 'RSA_2048':
-    case 'RSA_3072':
-    case 'RSA_4096':
-      return new Promise((resolve, reject) => {
-        generateKeyPair(
-          'rsa',
-          {
-            modulusLength: MODULUS_BITS[spec],
-            publicExponent: 65_537,
-            privateKeyEncoding: PKCS8,
-            publicKeyEncoding: SPKI,
-          },
-          (error, _publicKey, pkcs8) => (error === null ? resolve(pkcs8) : reject(error)),
-        );
-      });
-    case 'ECC_NIST_P256':
-    case 'ECC_NIST_P384':
-    case 'ECC_NIST_P521':
-    case 'ECC_SECG_P256K1':
-      return new Promise((resolve, reject) => {
-        generateKeyPair(
-          'ec',
-          { namedCurve: CURVES[spec], privateKeyEncoding: PKCS8, publicKeyEncoding: SPKI },
-          (error, _publicKey, pkcs8) => (error === null ? resolve(pkcs8) : reject(error)),
-        );
-      });
-    case 'ECC_NIST_EDWARDS25519':
-      return new Promise((resolve, reject) => {
-        generateKeyPair(
-          'ed25519',
-          { privateKeyEncoding: PKCS8, publicKeyEncoding: SPKI },
-          (error, _publicKey, pkcs8) => (error === null ? resolve(pkcs8) : reject(error)),
-        );
-      });
-    case 'ML_DSA_44':
-    case 'ML_DSA_65':
-    case 'ML_DSA_87':
-      return createMlDsaPkcs8(spec, randomBytes);
-  }
+): Promise<Buffer> {
+  if (isMlDsa(spec)) return createMlDsaPkcs8(spec, randomBytes);
+  const { privateKey } = isRsa(spec)
+    ? await generate('rsa', { modulusLength: MODULUS_BITS[spec], publicExponent: 65_537 })
+    : spec === 'ECC_NIST_EDWARDS25519'
+      ? await generate('ed25519')
+      : await generate('ec', { namedCurve: CURVES[spec] });
+  return privateKey.export(PKCS8);
+}
+
+function isRsa(spec: AsymmetricSpec): spec is RsaSpec {
+  return spec.startsWith('RSA_');
+}
+
+function isMlDsa(spec: AsymmetricSpec): spec is MlDsaSpec {
+  return spec.startsWith('ML_DSA_');
 }
 
 /**
@@ -102,8 +80,7 @@ export function createPkcs8(
  * @param pkcs8 DER, unencrypted; not kept
  */
 export function parsePrivateKey(spec: AsymmetricSpec, pkcs8: Buffer): PrivateKey | undefined {
-  if (spec === 'ML_DSA_44' || spec === 'ML_DSA_65' || spec === 'ML_DSA_87')
-    return parseMlDsaPkcs8(spec, pkcs8);
+  if (isMlDsa(spec)) return parseMlDsaPkcs8(spec, pkcs8);
   let keys: KeyObjects;
   try {
     const privateKey = createPrivateKey({ key: pkcs8, ...PKCS8 });
@@ -112,18 +89,15 @@ export function parsePrivateKey(spec: AsymmetricSpec, pkcs8: Buffer): PrivateKey
     return undefined;
   }
   const { asymmetricKeyType: type, asymmetricKeyDetails: details = {} } = keys.privateKey;
-  switch (spec) {
-    case 'RSA_2048':
-    case 'RSA_3072':
-    case 'RSA_4096':
-      return type === 'rsa' && details.modulusLength === MODULUS_BITS[spec]
-        ? { kind: 'rsa', spec, modulusBytes: MODULUS_BITS[spec] / 8, ...keys }
-        : undefined;
-    case 'ECC_NIST_EDWARDS25519':
-      return type === 'ed25519' ? { kind: 'ed25519', spec, ...keys } : undefined;
-    default:
-      return type === 'ec' && details.namedCurve === CURVES[spec] ? { kind: 'ec', spec, ...keys } : undefined;
+  if (isRsa(spec)) {
+    return type === 'rsa' && details.modulusLength === MODULUS_BITS[spec]
+      ? { kind: 'rsa', spec, modulusBytes: MODULUS_BITS[spec] / 8, ...keys }
+      : undefined;
   }
+  if (spec === 'ECC_NIST_EDWARDS25519') {
+    return type === 'ed25519' ? { kind: 'ed25519', spec, ...keys } : undefined;
+  }
+  return type === 'ec' && details.namedCurve === CURVES[spec] ? { kind: 'ec', spec, ...keys } : undefined;
 }
 
 /** The public key as SubjectPublicKeyInfo, DER. */

@@ -5,7 +5,8 @@
  * of algorithms is the one DescribeKey and GetPublicKey answer.
  */
 
-export type KeyUsage = 'ENCRYPT_DECRYPT' | 'SIGN_VERIFY' | 'GENERATE_VERIFY_MAC' | 'KEY_AGREEMENT';
+export const KEY_USAGES = ['ENCRYPT_DECRYPT', 'SIGN_VERIFY', 'GENERATE_VERIFY_MAC', 'KEY_AGREEMENT'] as const;
+export type KeyUsage = (typeof KEY_USAGES)[number];
 
 export type EncryptionAlgorithm = 'SYMMETRIC_DEFAULT' | RsaEncryptionAlgorithm;
 export type RsaEncryptionAlgorithm = 'RSAES_OAEP_SHA_1' | 'RSAES_OAEP_SHA_256';
@@ -105,17 +106,15 @@ export function isAsymmetric(spec: KeySpec): spec is AsymmetricSpec {
   return spec !== 'SYMMETRIC_DEFAULT' && !spec.startsWith('HMAC_');
 }
 
+const SECRET_KEY_BYTES: Readonly<Record<Exclude<KeySpec, AsymmetricSpec>, number>> = {
+  SYMMETRIC_DEFAULT: 32,
+  HMAC_224: 28,
+  HMAC_256: 32,
+  HMAC_384: 48,
+  HMAC_512: 64,
+};
+
 /** Length of a key that is bytes and nothing else. HMAC keys are as long as their output. */
 export function secretKeyBytes(spec: Exclude<KeySpec, AsymmetricSpec>): number {
-  switch (spec) {
-    case 'SYMMETRIC_DEFAULT':
-    case 'HMAC_256':
-      return 32;
-    case 'HMAC_224':
-      return 28;
-    case 'HMAC_384':
-      return 48;
-    case 'HMAC_512':
-      return 64;
-  }
+  return SECRET_KEY_BYTES[spec];
 }

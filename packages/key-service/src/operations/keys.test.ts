@@ -83,22 +83,79 @@ test('a new key', async () => {
   assert.deepEqual(Tags, [{ TagKey: 'team', TagValue: 'a' }]);
 });
 
-test('keys this service does not make yet are refused, not made wrongly', async () => {
-  await rejectsWith(
-    createKey({ KeySpec: 'RSA_2048' }),
-    'ValidationException',
-    'You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys.',
-  );
-  await rejectsWith(
-    createKey({ KeySpec: 'RSA_2048', KeyUsage: 'SIGN_VERIFY' }),
-    'UnsupportedOperationException',
-  );
+test('a spec has its usages, and every other key needs one named', async () => {
+  for (const KeySpec of ['RSA_2048', 'ECC_NIST_P256', 'HMAC_256', 'ML_DSA_44'] as const) {
+    await rejectsWith(
+      createKey({ KeySpec }),
+      'ValidationException',
+      'You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys.',
+    );
+  }
+  for (const [KeySpec, KeyUsage] of [
+    ['SYMMETRIC_DEFAULT', 'SIGN_VERIFY'],
+    ['RSA_2048', 'GENERATE_VERIFY_MAC'],
+    ['RSA_2048', 'KEY_AGREEMENT'],
+    ['ECC_NIST_P521', 'ENCRYPT_DECRYPT'],
+    ['ECC_SECG_P256K1', 'KEY_AGREEMENT'],
+    ['ECC_NIST_EDWARDS25519', 'KEY_AGREEMENT'],
+    ['HMAC_256', 'SIGN_VERIFY'],
+    ['ML_DSA_44', 'ENCRYPT_DECRYPT'],
+  ] as const) {
+    await rejectsWith(
+      createKey({ KeySpec, KeyUsage }),
+      'ValidationException',
+      `KeyUsage ${KeyUsage} is not compatible with KeySpec ${KeySpec}`,
+    );
+  }
+});
+
+test('what this service does not make is refused, not made wrongly', async () => {
   await rejectsWith(createKey({ Origin: 'AWS_CLOUDHSM' }), 'UnsupportedOperationException');
-  await rejectsWith(
-    createKey({ KeyUsage: 'SIGN_VERIFY' }),
-    'ValidationException',
-    'KeyUsage SIGN_VERIFY is not compatible with KeySpec SYMMETRIC_DEFAULT',
+  await rejectsWith(createKey({ KeySpec: 'SM2', KeyUsage: 'SIGN_VERIFY' }), 'UnsupportedOperationException');
+});
+
+test('the deprecated name of the spec still works, for the specs it knew', async () => {
+  const { KeyMetadata } = await client.send(
+    new CreateKeyCommand({ CustomerMasterKeySpec: 'ECC_NIST_P256', KeyUsage: 'SIGN_VERIFY' }),
   );
+  const { KeyId, Arn, CreationDate: _, ...rest } = KeyMetadata ?? { KeyId: undefined };
+  assert.deepEqual(rest, {
+    AWSAccountId: ACCOUNT,
+    CustomerMasterKeySpec: 'ECC_NIST_P256',
+    Description: '',
+    Enabled: true,
+    KeyManager: 'CUSTOMER',
+    KeySpec: 'ECC_NIST_P256',
+    KeyState: 'Enabled',
+    KeyUsage: 'SIGN_VERIFY',
+    MultiRegion: false,
+    Origin: 'AWS_KMS',
+    SigningAlgorithms: ['ECDSA_SHA_256'],
+  });
+  assert.deepEqual((await client.send(new DescribeKeyCommand({ KeyId }))).KeyMetadata?.Arn, Arn);
+  await rejectsWith(
+    createKey({ CustomerMasterKeySpec: 'RSA_2048', KeySpec: 'RSA_2048', KeyUsage: 'SIGN_VERIFY' }),
+    'ValidationException',
+    'You cannot specify KeySpec and CustomerMasterKeySpec in the same request. CustomerMasterKeySpec is deprecated.',
+  );
+  await rejectsWith(
+    createKey({ CustomerMasterKeySpec: 'ML_DSA_44' as 'RSA_2048', KeyUsage: 'SIGN_VERIFY' }),
+    'ValidationException',
+    "1 validation error detected: Value 'ML_DSA_44' at 'customerMasterKeySpec' failed to satisfy constraint: Member must satisfy enum value set: [RSA_2048, ECC_NIST_P384, ECC_NIST_P256, ECC_NIST_P521, HMAC_384, RSA_3072, ECC_SECG_P256K1, RSA_4096, SYMMETRIC_DEFAULT, HMAC_256, HMAC_224, HMAC_512, SM2]",
+  );
+});
+
+test('only symmetric keys rotate', async () => {
+  const { KeyMetadata } = await client.send(
+    new CreateKeyCommand({ KeySpec: 'HMAC_256', KeyUsage: 'GENERATE_VERIFY_MAC' }),
+  );
+  const KeyId = KeyMetadata?.KeyId;
+  for (const command of [new EnableKeyRotationCommand({ KeyId }), new RotateKeyOnDemandCommand({ KeyId })]) {
+    await rejectsWith(client.send(command), 'UnsupportedOperationException');
+  }
+  await client.send(new DisableKeyRotationCommand({ KeyId }));
+  const { KeyRotationEnabled } = await client.send(new GetKeyRotationStatusCommand({ KeyId }));
+  assert.equal(KeyRotationEnabled, false);
 });
 
 test('several broken constraints are named together', async () => {
