@@ -24,6 +24,8 @@ export interface UpReady {
   readonly caFile: string;
   readonly encryptionConfig: string;
   readonly tokenFile: string;
+  /** With `--plugin-health-port`. */
+  readonly pluginHealthEndpoint?: string;
 }
 
 export interface Process<Ready> {

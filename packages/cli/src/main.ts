@@ -85,7 +85,11 @@ function addUp(program: Command): void {
       .option('--api-port <n>', 'Kubernetes API (0: a free port)', parsePort, 6443)
       .option('--kms-port <n>', 'key service', parsePort, 6444)
       .option('--etcd-port <n>', 'etcd front', parsePort, 6445)
-      .option('--plugin-health-port <n>', 'health and metrics of the plugin (default: off)', parsePort)
+      .option(
+        '--plugin-health-port <n>',
+        'health and metrics of the plugin (0: a free port; default: off)',
+        parsePort,
+      )
       .addOption(outputOption())
       .addOption(logLevelOption()),
   )

@@ -35,8 +35,7 @@ export async function transform(options: TransformOptions): Promise<void> {
     const transformer = encryption.transformerFor(options.resource);
     const underWay: { readonly answer: Promise<string>; readonly bytes: number }[] = [];
     let bytesUnderWay = 0;
-    const enoughUnderWay = (): boolean =>
-      underWay.length >= maxUnderWay || bytesUnderWay > maxBytesUnderWay;
+    const enoughUnderWay = (): boolean => underWay.length >= maxUnderWay || bytesUnderWay > maxBytesUnderWay;
     const writeOldest = async (): Promise<void> => {
       const oldest = underWay.shift();
       if (oldest === undefined) return;

@@ -77,7 +77,7 @@ async function start(started: Started, options: UpOptions): Promise<UpReady> {
     aliasName: keyAlias,
     description: 'Wraps the data encryption keys of the Kubernetes API data',
   });
-  started.add(
+  const plugin = started.add(
     await startPlugin({
       listen: dataDir.pluginSocket,
       provider: createWaxsealProvider({
@@ -131,6 +131,7 @@ async function start(started: Started, options: UpOptions): Promise<UpReady> {
     encryptionConfig,
     tokenFile: dataDir.tokens,
     environmentFile: dataDir.environment,
+    ...(plugin.healthEndpoint === undefined ? {} : { pluginHealthEndpoint: plugin.healthEndpoint }),
   };
   writeKubeconfig(ready.kubeconfig, ready.apiServer, pki);
   writeEnvironmentFile(dataDir.environment, ready);

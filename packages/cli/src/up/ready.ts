@@ -20,6 +20,8 @@ export interface UpReady {
   readonly tokenFile: string;
   /** Shell exports for kubectl, etcdctl and aws. */
   readonly environmentFile: string;
+  /** With `--plugin-health-port`: answers /livez, /readyz and /metrics of the KMS plugin. */
+  readonly pluginHealthEndpoint?: string;
 }
 
 export function describeReady(ready: UpReady, cwd: string): string {
@@ -30,7 +32,7 @@ export function describeReady(ready: UpReady, cwd: string): string {
   Kubernetes API   ${ready.apiServer}
   key service      ${ready.kmsEndpoint}
   etcd front       ${ready.etcdEndpoint}
-  KMS plugin       unix://${ready.pluginSocket}
+  KMS plugin       unix://${ready.pluginSocket}${ready.pluginHealthEndpoint === undefined ? '' : `, health ${ready.pluginHealthEndpoint}`}
 
 Type next, in another terminal:
 
