@@ -119,7 +119,12 @@ function addKms(program: Command): void {
     .option('--port <n>', 'HTTPS port (0: a free port)', parsePort, 6444)
     .option(
       '--config <file>',
-      'YAML: accounts, users and access keys (default: principals.yaml in the data directory)',
+      'YAML: accounts, users, access keys and fixed keys (default: principals.yaml in the data directory)',
+    )
+    .option(
+      '--allow-plaintext-seeds',
+      'let fixed keys in the file carry their key material (tests only)',
+      false,
     )
     .option('--insecure-http', 'serve plain HTTP (loopback only), for clients without TLS', false)
     .addOption(outputOption())

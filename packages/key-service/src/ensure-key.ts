@@ -3,8 +3,6 @@
  *
  * It runs the same operations a caller would, as the account's root, and leaves the same audit records.
  */
-import { createRootPrincipal } from './access/principal-directory.js';
-import type { AccessKey } from './access/principals.js';
 import { AwsError } from './aws-error.js';
 import type { CallRecorder } from './http/call-recorder.js';
 import type { JsonObject } from './http/json-body.js';
@@ -12,7 +10,8 @@ import { aliasArn, keyArn } from './keys/key-id.js';
 import { createAlias } from './operations/aliases.js';
 import type { Call, KeyServices } from './operations/call.js';
 import { createKey } from './operations/keys.js';
-import type { Operation, Output } from './operations/operation.js';
+import type { Operation } from './operations/operation.js';
+import { runAsRoot } from './run-as-root.js';
 
 export interface EnsureKeyRequest {
   readonly accountId: string;
@@ -52,37 +51,4 @@ export async function ensureKey(
   if (keyId === undefined) throw new AwsError('KMSInternalException', 'The new key has no id.');
   await run(createAlias, { AliasName: aliasName, TargetKeyId: keyId });
   return answer(keyId, true);
-}
-
-async function runAsRoot(
-  services: KeyServices,
-  recorder: CallRecorder,
-  operation: Operation,
-  { accountId, region }: { readonly accountId: string; readonly region: string },
-  input: JsonObject,
-): Promise<Call> {
-  const principal = createRootPrincipal(accountId);
-  // Signs nothing: it only carries the principal into the audit record.
-  const accessKey: AccessKey = { id: '', secret: '', principal };
-  const started = recorder.start(undefined, 'kms.amazonaws.com');
-  const call: Call = {
-    services,
-    principal,
-    accessKey,
-    region,
-    requestId: started.requestId,
-    nowMs: services.now(),
-    resources: [],
-  };
-  let output: Output;
-  let error: AwsError | undefined;
-  try {
-    output = await operation.execute(call, input);
-  } catch (thrown) {
-    error = recorder.asAwsError(thrown, operation.name);
-  }
-  const { name: eventName, readOnly } = operation;
-  const failed = await started.finish({ eventName, readOnly, accessKey, region, call, output, error });
-  if (failed !== undefined) throw failed;
-  return call;
 }

@@ -6,6 +6,8 @@
 export type KeyServiceErrorCode =
   | 'invalid-option'
   | 'invalid-principals'
+  | 'invalid-seeds'
+  | 'seed-conflict'
   | 'root-key-missing'
   | 'root-key-wrong'
   | 'root-key-unreadable'

@@ -20,6 +20,8 @@ import { createCallRecorder } from './http/call-recorder.js';
 import { listen, type Transport } from './http/server.js';
 import { createStsQueryProtocol } from './http/sts-query.js';
 import { KeyStore } from './keys/key-store.js';
+import type { KeySeed } from './keys/seed-file.js';
+import { seedKeys } from './seed-keys.js';
 import { KeyLifecycle } from './keys/lifecycle.js';
 import { MaterialVault } from './keys/material-vault.js';
 import { createMetrics } from './metrics.js';
@@ -42,6 +44,8 @@ export interface KeyServiceOptions {
   /** Default 0: any free port. */
   readonly port?: number;
   readonly principals: PrincipalDirectory;
+  /** Fixed keys (parseKeySeeds), made before the first call is answered. */
+  readonly seeds?: readonly KeySeed[];
   /** Default: `<dataDir>/root.key`, mode 0600, made for an empty store. */
   readonly rootKeyProtectors?: RootKeyProtectors;
   /** Trail of calls that could not prove their region; default us-east-1. */
@@ -119,6 +123,7 @@ export async function startKeyService(options: KeyServiceOptions): Promise<KeySe
       createUuid: randomUUID,
       defaultRegion: options.defaultRegion ?? 'us-east-1',
     });
+    await seedKeys(services, recorder, options.seeds ?? []);
     const verifier = createSignatureVerifier(principals, now);
     const awsJson = createAwsJsonProtocol(services, verifier, recorder);
     const stsQuery = createStsQueryProtocol(verifier, recorder);

@@ -11,6 +11,7 @@ export interface KmsServeOptions {
   readonly dataDir: string;
   readonly port: number;
   readonly config?: string;
+  readonly allowPlaintextSeeds: boolean;
   readonly insecureHttp: boolean;
   readonly output: OutputFormat;
   readonly logLevel: LogLevel;
@@ -26,6 +27,7 @@ export async function serveKms(options: KmsServeOptions): Promise<void> {
       startKeyServicePart(started, {
         folder: dataDir.keyService,
         principalsFile: options.config ?? dataDir.principals,
+        allowPlaintextSeeds: options.allowPlaintextSeeds,
         port: options.port,
         tls: options.insecureHttp ? undefined : pki.keyService,
         region,

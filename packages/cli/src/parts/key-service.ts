@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { parsePrincipals, startKeyService, type KeyService } from '@waxseal/key-service';
+import { parseKeySeeds, parsePrincipals, startKeyService, type KeyService } from '@waxseal/key-service';
 import { openLmdbStore } from '@waxseal/storage';
 import type { Logger } from 'pino';
 import { Registry } from 'prom-client';
@@ -12,8 +12,10 @@ import type { KeyPair } from '../up/pki.js';
 export interface KeyServiceSettings {
   /** Holds the store, the root key and the audit trail. */
   readonly folder: string;
-  /** YAML: accounts, users, access keys. */
+  /** YAML: accounts, users, access keys, fixed keys. */
   readonly principalsFile: string;
+  /** Lets fixed keys carry their material. Default false. */
+  readonly allowPlaintextSeeds?: boolean;
   readonly port: number;
   /** Absent: plain HTTP on loopback. */
   readonly tls: KeyPair | undefined;
@@ -26,7 +28,9 @@ export async function startKeyServicePart(
   started: Started,
   settings: KeyServiceSettings,
 ): Promise<KeyService> {
-  const principals = parsePrincipals(readFileSync(settings.principalsFile, 'utf8'));
+  const config = readFileSync(settings.principalsFile, 'utf8');
+  const principals = parsePrincipals(config);
+  const seeds = parseKeySeeds(config, { allowPlaintext: settings.allowPlaintextSeeds === true });
   const store = started.add(await openLmdbStore({ path: join(settings.folder, 'store') }));
   return started.add(
     await startKeyService({
@@ -35,6 +39,7 @@ export async function startKeyServicePart(
       ...(settings.tls === undefined ? { insecureHttp: true } : { tls: settings.tls }),
       port: settings.port,
       principals,
+      seeds,
       defaultRegion: settings.region,
       logger: settings.logger,
       registry: new Registry(),

@@ -5,7 +5,9 @@
  * the operations and the lifecycle put them into transactions.
  */
 import { AwsError } from '../aws-error.js';
+import { parsePrivateKey } from '../crypto/private-key.js';
 import { arnOf, type KeyMaterial, type KeyRecord } from './key-record.js';
+import { isAsymmetric, type KeySpec, secretKeyBytes } from './key-specs.js';
 import { isReplica } from './multi-region.js';
 
 export type ImportType = 'NEW_KEY_MATERIAL' | 'EXISTING_KEY_MATERIAL';
@@ -17,6 +19,13 @@ export interface NewImport {
   readonly importType: ImportType | undefined;
   readonly description: string | undefined;
   readonly validToMs: number | undefined;
+}
+
+/** True when these bytes can be the material of a key of that spec: raw bytes of its length, or its PKCS#8 DER. */
+export function isMaterialOf(spec: KeySpec, material: Buffer): boolean {
+  return isAsymmetric(spec)
+    ? parsePrivateKey(spec, material) !== undefined
+    : material.length === secretKeyBytes(spec);
 }
 
 export function isPresent({ sealed }: KeyMaterial): boolean {

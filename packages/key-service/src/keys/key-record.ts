@@ -71,6 +71,8 @@ export interface KeyRecord {
   readonly materials: readonly KeyMaterial[];
   /** Imported for the next rotation on demand; not in use before that. */
   readonly pendingMaterial?: KeyMaterial;
+  /** The seed that made the key (seed-keys.ts); absent for keys made by a call. Hexadecimal. */
+  readonly seedSha256?: string;
   /** Absent for a single-Region key. */
   readonly multiRegion?: MultiRegion;
 }

@@ -47,11 +47,11 @@ export function multiRegionConfiguration(
 /** The family with one more replica, which takes the shared properties of the primary. Imported material does not travel. */
 export function addReplica(
   family: readonly KeyRecord[],
-  replica: Pick<KeyRecord, 'region' | 'creationDateMs' | 'description' | 'policy' | 'tags'>,
+  replica: Pick<KeyRecord, 'region' | 'creationDateMs' | 'description' | 'policy' | 'tags' | 'seedSha256'>,
 ): readonly KeyRecord[] {
   const primary = primaryOf(family);
   const external = primary.origin === 'EXTERNAL';
-  const { pendingMaterial, rotation, ...shared } = primary;
+  const { pendingMaterial, rotation, seedSha256: _, ...shared } = primary;
   const added: KeyRecord = {
     ...shared,
     ...replica,

@@ -1,8 +1,7 @@
 /** GetParametersForImport, ImportKeyMaterial, DeleteImportedKeyMaterial. */
-import { generateKeyPair } from 'node:crypto';
+import { createPrivateKey, createPublicKey } from 'node:crypto';
 import { AwsError } from '../aws-error.js';
-import { parsePrivateKey } from '../crypto/private-key.js';
-import { type ImportType, withImport, withoutImport } from '../keys/import-material.js';
+import { type ImportType, isMaterialOf, withImport, withoutImport } from '../keys/import-material.js';
 import {
   createImportToken,
   IMPORT_TOKEN_VALIDITY_MS,
@@ -25,8 +24,6 @@ const IMPORTABLE: KeyRule = { aliases: false, crossAccount: false, states: 'not-
 
 /** KMS API reference, ImportKeyMaterial, ValidTo. */
 const MAX_VALIDITY_DAYS = 365;
-
-const MODULUS_BITS = { RSA_2048: 2048, RSA_3072: 3072, RSA_4096: 4096 } as const;
 
 const materialId = string({ min: 64, max: 64, pattern: /^[a-f0-9]+$/, patternText: '^[a-f0-9]+$' });
 
@@ -57,7 +54,8 @@ export const getParametersForImport = defineKeyOperation({
       throw new AwsError('UnsupportedOperationException', `${refused} is not supported by this key service.`);
     }
     checkFits(key, algorithm);
-    const { privateKey, publicKey } = await createWrappingKey(MODULUS_BITS[WrappingKeySpec]);
+    const privateKey = await call.services.createKeyMaterial(WrappingKeySpec);
+    const publicKey = createPublicKey(createPrivateKey({ key: privateKey, format: 'der', type: 'pkcs8' }));
     const validToMs = call.nowMs + IMPORT_TOKEN_VALIDITY_MS;
     const token = createImportToken(call.services.vault, key, { algorithm, validToMs, privateKey });
     privateKey.fill(0);
@@ -65,7 +63,7 @@ export const getParametersForImport = defineKeyOperation({
       ImportToken: token.toString('base64'),
       KeyId: arnOf(key),
       ParametersValidTo: epochSeconds(validToMs),
-      PublicKey: publicKey.toString('base64'),
+      PublicKey: publicKey.export({ format: 'der', type: 'spki' }).toString('base64'),
     };
   },
 });
@@ -78,20 +76,6 @@ function checkFits({ keySpec }: KeyRecord, algorithm: WrappingAlgorithm): void {
       `Wrapping algorithm ${algorithm} cannot wrap key material of key spec ${keySpec}. Use RSA_AES_KEY_WRAP_SHA_256.`,
     );
   }
-}
-
-function createWrappingKey(modulusLength: number): Promise<Record<'privateKey' | 'publicKey', Buffer>> {
-  return new Promise((resolve, reject) => {
-    generateKeyPair(
-      'rsa',
-      {
-        modulusLength,
-        publicKeyEncoding: { type: 'spki', format: 'der' },
-        privateKeyEncoding: { type: 'pkcs8', format: 'der' },
-      },
-      (error, publicKey, privateKey) => (error === null ? resolve({ publicKey, privateKey }) : reject(error)),
-    );
-  });
 }
 
 export const importKeyMaterial = defineKeyOperation({
@@ -261,19 +245,12 @@ function unwrap(call: Call, key: KeyRecord, importToken: Buffer, wrapped: Buffer
 
 /** The sentence names what was wanted, never what came. */
 function checkMaterial({ keySpec }: KeyRecord, material: Buffer): void {
-  if (isAsymmetric(keySpec)) {
-    if (parsePrivateKey(keySpec, material) === undefined) {
-      throw new AwsError(
-        'IncorrectKeyMaterialException',
-        `The key material is not a private key of key spec ${keySpec} in PKCS#8 DER.`,
-      );
-    }
-    return;
-  }
-  if (material.length !== secretKeyBytes(keySpec)) {
-    throw new AwsError(
-      'IncorrectKeyMaterialException',
-      `The key material of a KMS key of key spec ${keySpec} has ${secretKeyBytes(keySpec)} bytes.`,
-    );
-  }
+  if (isMaterialOf(keySpec, material)) return;
+  const wanted = isAsymmetric(keySpec)
+    ? 'a private key of that spec in PKCS#8 DER'
+    : `${secretKeyBytes(keySpec)} bytes`;
+  throw new AwsError(
+    'IncorrectKeyMaterialException',
+    `The key material does not fit key spec ${keySpec}, which takes ${wanted}.`,
+  );
 }

@@ -15,6 +15,7 @@ import { Registry } from 'prom-client';
 import { createPrincipalDirectory } from '../access/principal-directory.js';
 import type { UserConfig } from '../access/principals-file.js';
 import { type KeyService, startKeyService } from '../key-service.js';
+import type { KeySeed } from '../keys/seed-file.js';
 import { testSigningKey } from './audit-signer.js';
 import { createMemoryStore } from './memory-store.js';
 
@@ -63,14 +64,15 @@ export interface TestService {
   readonly log: () => string;
   readonly registry: Registry;
   client(userName?: UserName, region?: string): KMSClient;
-  /** Stops the service and starts it again on the same data. */
-  restart(): Promise<void>;
+  /** Stops the service and starts it again on the same data. @param seeds in place of those of the first start */
+  restart(seeds?: readonly KeySeed[]): Promise<void>;
   close(): Promise<void>;
 }
 
 export interface TestServiceOptions {
   readonly store?: Store;
   readonly now?: () => number;
+  readonly seeds?: readonly KeySeed[];
 }
 
 let certificate: Promise<{ readonly cert: string; readonly key: string }> | undefined;
@@ -78,6 +80,7 @@ let certificate: Promise<{ readonly cert: string; readonly key: string }> | unde
 export async function startTestService({
   store,
   now = Date.now,
+  seeds: firstSeeds = [],
 }: TestServiceOptions = {}): Promise<TestService> {
   const dataDir = await mkdtemp(join(tmpdir(), 'waxseal-key-service-'));
   const tls = await (certificate ??= createCertificate());
@@ -93,12 +96,13 @@ export async function startTestService({
     }),
   );
   const clients: KMSClient[] = [];
-  const start = (registry: Registry): Promise<KeyService> =>
+  const start = (registry: Registry, seeds = firstSeeds): Promise<KeyService> =>
     startKeyService({
       store: ownStore,
       dataDir,
       tls,
       principals: PRINCIPALS,
+      seeds,
       logger,
       registry,
       now,
@@ -106,7 +110,10 @@ export async function startTestService({
       generateAuditKey: testSigningKey,
     });
   let registry = new Registry();
-  let service = await start(registry);
+  let service = await start(registry).catch(async (error: unknown) => {
+    await rm(dataDir, { recursive: true, force: true });
+    throw error;
+  });
   const stop = async (): Promise<void> => {
     for (const client of clients.splice(0)) client.destroy();
     await service.close();
@@ -134,10 +141,10 @@ export async function startTestService({
       clients.push(client);
       return client;
     },
-    async restart() {
+    async restart(seeds) {
       await stop();
       registry = new Registry();
-      service = await start(registry);
+      service = await start(registry, seeds);
     },
     async close() {
       await stop();
