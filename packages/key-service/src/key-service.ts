@@ -17,6 +17,12 @@ import { ensureKey, type EnsuredKey, type EnsureKeyRequest } from './ensure-key.
 import { KeyServiceError } from './errors.js';
 import { createAwsJsonProtocol } from './http/aws-json.js';
 import { createCallRecorder } from './http/call-recorder.js';
+import { createControlActions } from './control/control-actions.js';
+import { startControlServer } from './control/control-server.js';
+import { registerGauges } from './health/gauges.js';
+import { healthChecks } from './health/health-checks.js';
+import { type HealthAddress, startHealthServer } from './health/health-server.js';
+import { createThrottle, type Quotas } from './throttle/throttle.js';
 import { listen, type Transport } from './http/server.js';
 import { createStsQueryProtocol } from './http/sts-query.js';
 import { KeyStore } from './keys/key-store.js';
@@ -24,11 +30,13 @@ import type { KeySeed } from './keys/seed-file.js';
 import { seedKeys } from './seed-keys.js';
 import { KeyLifecycle } from './keys/lifecycle.js';
 import { MaterialVault } from './keys/material-vault.js';
+import { UsageTracker } from './keys/usage-tracker.js';
 import { createMetrics } from './metrics.js';
 import type { KeyServices } from './operations/call.js';
 import { createFileProtector } from './root-key/file-protector.js';
 import { openRootKey, type RootKeyProtectors } from './root-key/root-key.js';
-import { createSignatureVerifier } from './sigv4/verifier.js';
+import { createSignatureVerifier, type CredentialSource } from './sigv4/verifier.js';
+import { createSessionIssuer } from './sts/session-token.js';
 
 export interface KeyServiceOptions {
   /** The key service's own store. It stays open after close(). */
@@ -50,6 +58,10 @@ export interface KeyServiceOptions {
   readonly rootKeyProtectors?: RootKeyProtectors;
   /** Trail of calls that could not prove their region; default us-east-1. */
   readonly defaultRegion?: string;
+  /** Calls a second; default: as many as come. */
+  readonly quotas?: Quotas;
+  /** A port for /livez, /readyz and /metrics; default: none. */
+  readonly health?: HealthAddress;
   /** Delivered audit files of days longer ago are removed; default: kept for ever. */
   readonly auditRetentionDays?: number;
   /** Makes the key that signs audit digests, once for a store; default RSA 2048 by node:crypto. */
@@ -65,6 +77,8 @@ export interface KeyService {
   /** `https://127.0.0.1:<port>`. */
   readonly endpoint: string;
   readonly port: number;
+  /** `http://127.0.0.1:<port>`, when there is a health port. */
+  readonly healthEndpoint: string | undefined;
   /** Finds the key an alias points to, and makes both when there is no such alias. Audited like a call. */
   ensureKey(request: EnsureKeyRequest): Promise<EnsuredKey>;
   /** Answers what is under way, delivers the audit log, forgets all key material. The store stays open. */
@@ -92,7 +106,8 @@ export async function startKeyService(options: KeyServiceOptions): Promise<KeySe
   try {
     const keys = await KeyStore.open(store, logger, (key) => vault.forget(key));
     closers.push(() => keys.close());
-    const lifecycle = new KeyLifecycle(keys, vault, now, logger);
+    const usage = await UsageTracker.open(store, now, logger);
+    const lifecycle = new KeyLifecycle(keys, vault, usage, now, logger);
     await lifecycle.start();
     closers.push(() => lifecycle.stop());
     const journal = await AuditJournal.open({
@@ -108,6 +123,7 @@ export async function startKeyService(options: KeyServiceOptions): Promise<KeySe
       keys,
       vault,
       lifecycle,
+      usage,
       principals,
       auditLog: { lookUp: (query) => lookUpRecords(join(dataDir, 'audit'), query) },
       now,
@@ -115,18 +131,35 @@ export async function startKeyService(options: KeyServiceOptions): Promise<KeySe
       randomBytes,
       publicRandomBytes: createRandomPool(randomBytes),
     };
+    let requests = 0;
+    registerGauges(registry, {
+      keys: () => keys.countKeys(),
+      auditState: () => journal.state,
+      requests: () => requests,
+    });
     const recorder = createCallRecorder({
       journal,
       metrics: createMetrics(registry),
       logger,
       now,
       createUuid: randomUUID,
+      countRequest: () => void requests++,
       defaultRegion: options.defaultRegion ?? 'us-east-1',
     });
     await seedKeys(services, recorder, options.seeds ?? []);
-    const verifier = createSignatureVerifier(principals, now);
-    const awsJson = createAwsJsonProtocol(services, verifier, recorder);
-    const stsQuery = createStsQueryProtocol(verifier, recorder);
+    const sessions = createSessionIssuer(vault, principals, randomBytes);
+    const credentials: CredentialSource = {
+      findAccessKey: (id, token) =>
+        principals.findAccessKey(id) ?? (token === undefined ? undefined : sessions.open(id, token)),
+    };
+    const verifier = createSignatureVerifier(credentials, now);
+    const awsJson = createAwsJsonProtocol(
+      services,
+      verifier,
+      recorder,
+      createThrottle(options.quotas ?? new Map(), now),
+    );
+    const stsQuery = createStsQueryProtocol({ principals, sessions, now }, verifier, recorder);
 
     const server = await listen(
       transport,
@@ -138,8 +171,19 @@ export async function startKeyService(options: KeyServiceOptions): Promise<KeySe
     );
     closers.push(() => server.close());
     const shownHost = host.includes(':') ? `[${host}]` : host;
+    const endpoint = `${transport.kind}://${shownHost}:${server.port}`;
+    const control = await startControlServer(
+      dataDir,
+      createControlActions({ store, rootKey, protectors, dataDir, endpoint, now, randomBytes }),
+      logger,
+    );
+    closers.push(() => control.close());
+    const health =
+      options.health && (await startHealthServer(options.health, healthChecks(store, journal), registry));
+    if (health !== undefined) closers.push(() => health.close());
     return {
-      endpoint: `${transport.kind}://${shownHost}:${server.port}`,
+      endpoint,
+      healthEndpoint: health?.endpoint,
       port: server.port,
       ensureKey: (request) => ensureKey(services, recorder, request),
       close: closeAll,

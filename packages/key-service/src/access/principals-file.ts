@@ -69,7 +69,7 @@ export function parsePrincipals(yaml: string): PrincipalDirectory {
     // The parser's message quotes the line, which may hold a secret.
     throw invalidPrincipals('the file', 'is not YAML');
   }
-  const file = members(document, 'the file', ['accounts']);
+  const file = members(document, 'the file', ['accounts', 'throttling']);
   return createPrincipalDirectory(list(file['accounts'], 'accounts').map(readAccount));
 }
 

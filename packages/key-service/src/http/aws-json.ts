@@ -9,6 +9,7 @@ import type { Operation, Output } from '../operations/operation.js';
 import { CLOUDTRAIL_OPERATIONS } from '../operations/lookup-events.js';
 import { OPERATIONS } from '../operations/table.js';
 import type { SignatureVerifier, VerifiedCaller } from '../sigv4/verifier.js';
+import type { Throttle } from '../throttle/throttle.js';
 import { parseJsonBody } from './json-body.js';
 import { type HttpRequest, type HttpResponse, splitTarget } from './message.js';
 import type { CallRecorder } from './call-recorder.js';
@@ -48,6 +49,7 @@ export function createAwsJsonProtocol(
   services: KeyServices,
   verifier: SignatureVerifier,
   recorder: CallRecorder,
+  throttle: Throttle,
 ): AwsJsonProtocol {
   async function execute(
     operation: Operation,
@@ -68,6 +70,7 @@ export function createAwsJsonProtocol(
     let output: Output;
     let error: AwsError | undefined;
     try {
+      throttle.admit(operation.name, call.principal.accountId, call.region);
       if (!operation.readOnly) recorder.refuseUnrecordable();
       output = await operation.execute(call, parseJsonBody(request.body));
     } catch (thrown) {

@@ -9,6 +9,7 @@ import { cloudTrailRecord, type AuditedCall, trailAccountOf } from '../audit/rec
 import { AwsError } from '../aws-error.js';
 import type { KeyServiceMetrics } from '../metrics.js';
 import type { Call } from '../operations/call.js';
+import { noteLastUsage } from '../operations/last-usage.js';
 import type { Output } from '../operations/operation.js';
 import type { HttpRequest } from './message.js';
 
@@ -18,6 +19,8 @@ interface CallOutcome {
   readonly accessKey?: AccessKey | undefined;
   readonly region?: string | undefined;
   readonly call?: Call | undefined;
+  /** Of a call that is no `Call`: what was asked, without secrets. */
+  readonly input?: Readonly<Record<string, unknown>> | undefined;
   readonly output?: Output;
   readonly error?: AwsError | undefined;
 }
@@ -42,6 +45,8 @@ export interface CallRecorderOptions {
   readonly logger: Logger;
   readonly now: () => number;
   readonly createUuid: () => string;
+  /** Called for each request of a caller to KMS: what AWS would bill. */
+  readonly countRequest: () => void;
   /** The trail of calls whose region is not known. */
   readonly defaultRegion: string;
 }
@@ -56,7 +61,7 @@ const STORE_FULL_MESSAGE =
   'The disk of the key store is full: nothing was changed. Free some space on it and try again.';
 
 export function createCallRecorder(options: CallRecorderOptions): CallRecorder {
-  const { journal, metrics, logger, now, createUuid, defaultRegion } = options;
+  const { journal, metrics, logger, now, createUuid, countRequest, defaultRegion } = options;
   return {
     refuseUnrecordable() {
       if (journal.recover() !== 'open') throw new AwsError('KMSInternalException', AUDIT_FULL_MESSAGE);
@@ -68,7 +73,7 @@ export function createCallRecorder(options: CallRecorderOptions): CallRecorder {
       const eventTimeMs = now();
       return {
         requestId,
-        async finish({ eventName, readOnly, accessKey, region = defaultRegion, call, output, error }) {
+        async finish({ eventName, readOnly, accessKey, region = defaultRegion, call, input, output, error }) {
           const audited: AuditedCall = {
             eventId: createUuid(),
             requestId,
@@ -79,7 +84,7 @@ export function createCallRecorder(options: CallRecorderOptions): CallRecorder {
             region,
             accessKey,
             request,
-            input: call?.input,
+            input: call?.input ?? input,
             output,
             error,
             resources: call?.resources ?? [],
@@ -92,6 +97,9 @@ export function createCallRecorder(options: CallRecorderOptions): CallRecorder {
             // The journal has logged why. What is not audited is not answered.
             outcome = new AwsError('KMSInternalException', INTERNAL_MESSAGE);
           }
+          if (accessKey !== undefined && request !== undefined && eventSource === 'kms.amazonaws.com')
+            countRequest();
+          if (call !== undefined && outcome === undefined) noteLastUsage(call, eventName, audited.eventId);
           metrics.observe(eventName, outcome?.code, Number(process.hrtime.bigint() - startedNs) / 1e9);
           return outcome;
         },

@@ -10,6 +10,7 @@ import { AwsError } from '../aws-error.js';
 import type { GrantIndex } from './grant-index.js';
 import { type GrantRecord, serializeGrant } from './grant-record.js';
 import { type AliasRecord, arnOf, type KeyRecord, serializeRecord } from './key-record.js';
+import { parseKeyReference } from './key-id.js';
 import { familyRegions } from './multi-region.js';
 import { type KeyEntry, RecordCache, type SortedNames } from './record-cache.js';
 import {
@@ -75,6 +76,13 @@ export class KeyStore {
     ];
   }
 
+  /** Undefined for whatever is not the ARN of a key. */
+  findByArn(keyArn: string): KeyRecord | undefined {
+    const reference = parseKeyReference(keyArn);
+    if (reference.kind !== 'key' || reference.scope === undefined) return undefined;
+    return this.findKey(reference.scope.accountId, reference.scope.region, reference.keyId);
+  }
+
   findAlias(accountId: string, region: string, aliasName: string): AliasRecord | undefined {
     return this.#cache.alias(aliasRecordName(accountId, region, aliasName))?.record;
   }
@@ -90,6 +98,13 @@ export class KeyStore {
   /** Undefined when no alias points to the key. */
   aliasesOfKey({ accountId, region, keyId }: KeyRecord): SortedNames | undefined {
     return this.#cache.scope(accountId, region).aliasesOfKey.get(keyId);
+  }
+
+  /** Counted when asked for: metrics are, rarely. */
+  countKeys(): number {
+    let count = 0;
+    for (const _ of this.#cache.keys()) count++;
+    return count;
   }
 
   *all(): Iterable<KeyRecord> {

@@ -1,0 +1,29 @@
+/** What the control socket of a running service does. */
+import type { Store } from '@waxseal/storage';
+import { createBackup } from '../backup/backup.js';
+import { createRootKeyProtector, parseProtectorChoice } from '../root-key/choice.js';
+import { resealRootKey, rootKeyProtectorOf, type RootKeyProtectors } from '../root-key/root-key.js';
+import type { ControlActions } from './control-server.js';
+
+export interface ControlledService {
+  readonly store: Store;
+  readonly rootKey: Buffer;
+  readonly protectors: RootKeyProtectors;
+  readonly dataDir: string;
+  readonly endpoint: string;
+  readonly now: () => number;
+  readonly randomBytes: (size: number) => Buffer;
+}
+
+export function createControlActions(service: ControlledService): ControlActions {
+  const { store, rootKey, protectors, dataDir, endpoint, now, randomBytes } = service;
+  return {
+    status: async () => ({ endpoint, rootKeyProtector: await rootKeyProtectorOf(store) }),
+    backup: async () => (await createBackup(store, rootKey, now(), randomBytes)).file,
+    async reseal(request) {
+      const to = createRootKeyProtector(parseProtectorChoice(request), dataDir, randomBytes);
+      await resealRootKey(store, rootKey, to, protectors, randomBytes);
+      return { rootKeyProtector: to.kind };
+    },
+  };
+}
