@@ -12,6 +12,7 @@ import { arnOf, type KeyRecord, type Rotation } from './key-record.js';
 import type { KeyStore } from './key-store.js';
 import type { MaterialVault } from './material-vault.js';
 import { isReplica, leaveFamily } from './multi-region.js';
+import type { UsageTracker } from './usage-tracker.js';
 
 export const DAY_MS = 86_400_000;
 const SWEEP_INTERVAL_MS = 60_000;
@@ -19,14 +20,16 @@ const SWEEP_INTERVAL_MS = 60_000;
 export class KeyLifecycle {
   readonly #keys: KeyStore;
   readonly #vault: MaterialVault;
+  readonly #usage: UsageTracker;
   readonly #now: () => number;
   readonly #logger: Logger;
   #timer: NodeJS.Timeout | undefined;
   #sweeping: Promise<void> = Promise.resolve();
 
-  constructor(keys: KeyStore, vault: MaterialVault, now: () => number, logger: Logger) {
+  constructor(keys: KeyStore, vault: MaterialVault, usage: UsageTracker, now: () => number, logger: Logger) {
     this.#keys = keys;
     this.#vault = vault;
+    this.#usage = usage;
     this.#now = now;
     this.#logger = logger;
   }
@@ -40,10 +43,11 @@ export class KeyLifecycle {
     this.#timer.unref();
   }
 
-  /** Resolves when no sweep is under way any more. */
+  /** Resolves when no sweep is under way any more and the last uses of keys are stored. */
   async stop(): Promise<void> {
     clearInterval(this.#timer);
     await this.#sweeping;
+    await this.flushUsage(true);
   }
 
   /** Does whatever is due for every key. A failure of one key is logged and does not stop the others. */
@@ -59,6 +63,11 @@ export class KeyLifecycle {
         );
       }
     }
+    await this.flushUsage(false);
+  }
+
+  private flushUsage(everything: boolean): Promise<void> {
+    return this.#usage.flush((keyArn) => this.#keys.findByArn(keyArn) !== undefined, everything);
   }
 
   /** The key as of now: rotated if that was due, undefined if its deletion date has passed. */
@@ -68,6 +77,7 @@ export class KeyLifecycle {
     if (hasExpired(key, nowMs)) return this.expire(key, nowMs);
     if (key.state.kind === 'PendingDeletion') {
       await this.#keys.destroyKey(key, (family) => leaveFamily(family, key.region, nowMs, DAY_MS));
+      await this.#usage.forget(key);
       this.#logger.info(
         { key: arnOf(key) },
         'the key and its material are destroyed: its waiting period is over',

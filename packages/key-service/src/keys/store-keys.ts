@@ -10,6 +10,10 @@ export const AUDIT_SIGNING_KEY = Buffer.from(`${ROOT}/audit-signing-key`);
 export const RECORDS_PREFIX = Buffer.from(`${ROOT}/records/`);
 export const KEYS_PREFIX = Buffer.from(`${ROOT}/records/keys/`);
 
+/** Outside the records: written often, read seldom, not kept in memory. */
+export const LAST_USAGE_START = Buffer.from(`${ROOT}/last-usage-start`);
+const LAST_USAGE = `${ROOT}/last-usage/`;
+
 const KEY = `${ROOT}/records/keys/`;
 const ALIAS = `${ROOT}/records/aliases/`;
 const GRANT = `${ROOT}/records/grants/`;
@@ -20,6 +24,10 @@ export function keyRecordName(accountId: string, region: string, keyId: string):
 
 export function keyRecordKey(accountId: string, region: string, keyId: string): Buffer {
   return Buffer.from(keyRecordName(accountId, region, keyId));
+}
+
+export function lastUsageRecordKey(accountId: string, region: string, keyId: string): Buffer {
+  return Buffer.from(`${LAST_USAGE}${accountId}/${region}/${keyId}`);
 }
 
 /** @param aliasName with its `alias/` prefix */

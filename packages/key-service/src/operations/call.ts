@@ -6,6 +6,7 @@ import type { KeyGenerator } from '../crypto/key-generator.js';
 import type { KeyStore } from '../keys/key-store.js';
 import type { KeyLifecycle } from '../keys/lifecycle.js';
 import type { MaterialVault } from '../keys/material-vault.js';
+import type { UsageTracker } from '../keys/usage-tracker.js';
 
 /** What has been recorded so far. */
 export interface AuditLog {
@@ -17,6 +18,7 @@ export interface KeyServices {
   readonly keys: KeyStore;
   readonly vault: MaterialVault;
   readonly lifecycle: KeyLifecycle;
+  readonly usage: UsageTracker;
   readonly principals: PrincipalDirectory;
   readonly auditLog: AuditLog;
   /** Milliseconds since the epoch. */

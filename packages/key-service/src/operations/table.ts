@@ -8,6 +8,7 @@ import { cancelKeyDeletion, disableKey, enableKey, scheduleKeyDeletion } from '.
 import { deleteImportedKeyMaterial, getParametersForImport, importKeyMaterial } from './import.js';
 import { createKey, describeKey, listKeys, updateKeyDescription } from './keys.js';
 import { replicateKey, updatePrimaryRegion } from './multi-region.js';
+import { getKeyLastUsage } from './last-usage.js';
 import { generateMac, verifyMac } from './macs.js';
 import type { Operation } from './operation.js';
 import { getKeyPolicy, listKeyPolicies, putKeyPolicy } from './policies.js';
@@ -42,6 +43,7 @@ const ALL: readonly Operation[] = [
   generateDataKeyWithoutPlaintext,
   generateMac,
   generateRandom,
+  getKeyLastUsage,
   getKeyPolicy,
   getKeyRotationStatus,
   getParametersForImport,
