@@ -8,7 +8,7 @@ import type { Store } from '@waxseal/storage';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import type { PrincipalDirectory } from './access/principals.js';
-import { AuditJournal } from './audit/journal.js';
+import { AuditJournal, type WriteBytes } from './audit/journal.js';
 import { lookUpRecords } from './audit/lookup.js';
 import { type GenerateSigningKey, openAuditSigner } from './audit/signing-key.js';
 import { createKeyGenerator } from './crypto/key-generator.js';
@@ -66,6 +66,8 @@ export interface KeyServiceOptions {
   readonly auditRetentionDays?: number;
   /** Makes the key that signs audit digests, once for a store; default RSA 2048 by node:crypto. */
   readonly generateAuditKey?: GenerateSigningKey;
+  /** How audit records are written; default: by the file system. */
+  readonly writeAudit?: WriteBytes;
   readonly logger: Logger;
   readonly registry: Registry;
   /** Milliseconds since the epoch. */
@@ -116,6 +118,7 @@ export async function startKeyService(options: KeyServiceOptions): Promise<KeySe
       logger,
       signer: () => openAuditSigner(store, rootKey, randomBytes, options.generateAuditKey),
       retentionDays: options.auditRetentionDays,
+      ...(options.writeAudit === undefined ? {} : { write: options.writeAudit }),
     });
     closers.push(() => journal.close());
 

@@ -3,7 +3,13 @@ import assert from 'node:assert/strict';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { CreateKeyCommand, EncryptCommand, ListKeysCommand, TagResourceCommand } from '@aws-sdk/client-kms';
+import {
+  CreateGrantCommand,
+  CreateKeyCommand,
+  EncryptCommand,
+  ListKeysCommand,
+  TagResourceCommand,
+} from '@aws-sdk/client-kms';
 import { gunzipSync } from 'node:zlib';
 import { ACCOUNT, REGION, startTestService, type TestService } from '../testing/harness.js';
 import { rawCall } from '../testing/raw-call.js';
@@ -40,12 +46,19 @@ test('calls leave records', async (t) => {
   const created = await client.send(new CreateKeyCommand({ Description: 'audited' }));
   const KeyId = created.KeyMetadata?.KeyId ?? '';
   const arn = created.KeyMetadata?.Arn ?? '';
+  const granted = await client.send(
+    new CreateGrantCommand({
+      KeyId,
+      GranteePrincipal: `arn:aws:iam::${ACCOUNT}:user/nobody`,
+      Operations: ['Encrypt'],
+    }),
+  );
   const encrypted = await client.send(
     new EncryptCommand({
       KeyId,
       Plaintext: Buffer.from('x'),
       EncryptionContext: { App: 'A' },
-      GrantTokens: ['token'],
+      GrantTokens: [granted.GrantToken ?? ''],
     }),
   );
   await client.send(new TagResourceCommand({ KeyId, Tags: [{ TagKey: 'K', TagValue: 'V' }] }));
@@ -58,9 +71,16 @@ test('calls leave records', async (t) => {
   const records = await recordsOf(kms, ACCOUNT);
   assert.deepEqual(
     records.map(({ eventName }) => eventName),
-    ['CreateKey', 'Encrypt', 'TagResource', 'ListKeys'],
+    ['CreateKey', 'CreateGrant', 'Encrypt', 'TagResource', 'ListKeys'],
   );
-  const [create, encrypt, tag, denied] = records as [AuditRecord, AuditRecord, AuditRecord, AuditRecord];
+  const [create, grant, encrypt, tag, denied] = records as [
+    AuditRecord,
+    AuditRecord,
+    AuditRecord,
+    AuditRecord,
+    AuditRecord,
+  ];
+  assert.deepEqual(grant.responseElements, { grantId: granted.GrantId });
 
   const { eventTime, eventID, userAgent, tlsDetails, additionalEventData, waxsealChain, ...rest } = encrypt;
   assert.match(String(eventTime), /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/);

@@ -5,7 +5,7 @@
  * events. Plaintexts, ciphertexts and grant tokens are never in it: byte members are left out by type, not by name.
  */
 import type { AwsError } from '../aws-error.js';
-import type { AccessKey } from '../access/principals.js';
+import type { AccessKey, Principal } from '../access/principals.js';
 import type { HttpRequest } from '../http/message.js';
 import type { AuditedResource } from '../operations/call.js';
 import { lowerFirst } from '../validation/members.js';
@@ -94,14 +94,41 @@ function auditedCode({ code }: AwsError): string {
 
 function userIdentity({ accessKey, request }: AuditedCall): Readonly<Record<string, unknown>> {
   if (accessKey === undefined) return { type: 'Unknown' };
-  const { kind, principalId, arn, accountId, userName } = accessKey.principal;
+  const { kind, principalId, arn, accountId, userName, roleArn, issuedAtMs } = accessKey.principal;
   return {
-    type: kind === 'root' ? 'Root' : 'IAMUser',
+    type: USER_TYPES[kind],
     principalId,
     arn,
     accountId,
     ...(request === undefined ? { invokedBy: OWN_NAME } : { accessKeyId: accessKey.id }),
     ...(userName === undefined ? {} : { userName }),
+    ...(issuedAtMs === undefined
+      ? {}
+      : { sessionContext: sessionContext(accessKey.principal, roleArn, issuedAtMs) }),
+  };
+}
+
+const USER_TYPES = { root: 'Root', user: 'IAMUser', 'assumed-role': 'AssumedRole' } as const;
+
+function sessionContext(
+  { accountId, principalId }: Principal,
+  roleArn: string | undefined,
+  issuedAtMs: number,
+): Readonly<Record<string, unknown>> {
+  const creationDate = `${new Date(issuedAtMs).toISOString().slice(0, 19)}Z`;
+  return {
+    ...(roleArn === undefined
+      ? {}
+      : {
+          sessionIssuer: {
+            type: 'Role',
+            principalId: principalId.split(':')[0],
+            arn: roleArn,
+            accountId,
+            userName: roleArn.slice(roleArn.lastIndexOf('/') + 1),
+          },
+        }),
+    attributes: { creationDate, mfaAuthenticated: 'false' },
   };
 }
 
@@ -109,7 +136,8 @@ function userIdentity({ accessKey, request }: AuditedCall): Readonly<Record<stri
 function parameters(members: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
   const out: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(members)) {
-    if (value === undefined || Buffer.isBuffer(value) || name === 'GrantTokens') continue;
+    if (value === undefined || Buffer.isBuffer(value) || name === 'GrantTokens' || name === 'GrantToken')
+      continue;
     // The context's keys are the caller's own, not members of the API.
     out[lowerFirst(name)] = name.endsWith('EncryptionContext') ? value : nested(value);
   }

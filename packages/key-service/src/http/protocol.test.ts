@@ -178,7 +178,7 @@ test('STS says who signed', async () => {
   const wrongService = await rawCall(kms, { ...form, service: 'kms' });
   assert.equal(wrongService.status, 403);
   assert.match(wrongService.body, /<Code>SignatureDoesNotMatch<\/Code>/);
-  const other = await rawCall(kms, { ...form, body: 'Action=AssumeRole' });
+  const other = await rawCall(kms, { ...form, body: 'Action=AssumeRoleWithSAML' });
   assert.equal(other.status, 400);
   assert.match(other.body, /<Code>InvalidAction<\/Code>/);
 });

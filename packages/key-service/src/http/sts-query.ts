@@ -1,12 +1,18 @@
 /**
- * STS over the AWS query protocol, as far as callers ask who they are: `Action=GetCallerIdentity`, by POST form or by a
- * presigned GET.
+ * STS over the AWS query protocol: GetCallerIdentity, AssumeRole, GetSessionToken, by POST form or by a presigned GET.
  *
  * Source of the rule: STS API reference 2011-06-15; errors are the query protocol's XML with its own code names.
  */
-import type { Principal } from '../access/principals.js';
 import { AwsError, type AwsErrorCode } from '../aws-error.js';
 import type { SignatureVerifier, VerifiedCaller } from '../sigv4/verifier.js';
+import { readAssumeRole, readGetSessionToken } from '../sts/inputs.js';
+import {
+  assumeRole,
+  getCallerIdentity,
+  getSessionToken,
+  type StsResult,
+  type StsServices,
+} from '../sts/operations.js';
 import type { CallRecorder } from './call-recorder.js';
 import { type HttpRequest, type HttpResponse, splitTarget } from './message.js';
 
@@ -19,15 +25,38 @@ interface QueryError {
   readonly status: number;
 }
 
-/** The signature errors under the names the query protocol gives them. */
+/** Errors under the names the query protocol gives them. */
 const QUERY_ERRORS: { readonly [Code in AwsErrorCode]?: QueryError } = {
+  AccessDeniedException: { code: 'AccessDenied', status: 403 },
   ExpiredTokenException: { code: 'ExpiredToken', status: 403 },
   IncompleteSignatureException: { code: 'IncompleteSignature', status: 400 },
   InvalidSignatureException: { code: 'SignatureDoesNotMatch', status: 403 },
+  MalformedPolicyDocumentException: { code: 'MalformedPolicyDocument', status: 400 },
   MissingAuthenticationTokenException: { code: 'MissingAuthenticationToken', status: 403 },
   UnrecognizedClientException: { code: 'InvalidClientTokenId', status: 403 },
   UnknownOperationException: { code: 'InvalidAction', status: 400 },
+  ValidationException: { code: 'ValidationError', status: 400 },
 };
+
+type Action = (
+  services: StsServices,
+  caller: VerifiedCaller,
+  parameters: URLSearchParams,
+  request: HttpRequest,
+) => StsResult;
+
+const ACTIONS: ReadonlyMap<string, Action> = new Map<string, Action>([
+  ['GetCallerIdentity', (_services, caller) => getCallerIdentity(caller)],
+  [
+    'AssumeRole',
+    (services, caller, parameters, request) =>
+      assumeRole(services, caller, readAssumeRole(parameters), request),
+  ],
+  [
+    'GetSessionToken',
+    (services, caller, parameters) => getSessionToken(services, caller, readGetSessionToken(parameters)),
+  ],
+]);
 
 export interface StsQueryProtocol {
   /** True when the request speaks this protocol. */
@@ -36,6 +65,7 @@ export interface StsQueryProtocol {
 }
 
 export function createStsQueryProtocol(
+  services: StsServices,
   verifier: SignatureVerifier,
   recorder: CallRecorder,
 ): StsQueryProtocol {
@@ -47,31 +77,35 @@ export function createStsQueryProtocol(
     async handle(request) {
       const started = recorder.start(request, 'sts.amazonaws.com');
       const { requestId } = started;
-      const action = parametersOf(request).get('Action');
-      const known = action === 'GetCallerIdentity';
+      const parameters = parametersOf(request);
+      const name = parameters.get('Action') ?? '';
+      const action = ACTIONS.get(name);
       let caller: VerifiedCaller | undefined;
+      let result: StsResult | undefined;
       let error: AwsError | undefined;
       try {
-        if (!known)
+        if (action === undefined)
           throw new AwsError(
             'UnknownOperationException',
             'Could not find the operation for version 2011-06-15',
           );
         caller = verifier.verify(request, 'sts');
+        result = action(services, caller, parameters, request);
       } catch (thrown) {
-        error = recorder.asAwsError(thrown, 'GetCallerIdentity');
+        error = recorder.asAwsError(thrown, name);
       }
       const failed = await started.finish({
-        eventName: known ? action : 'Unknown',
+        eventName: action === undefined ? 'Unknown' : name,
         readOnly: true,
         accessKey: caller?.accessKey,
         region: caller?.region,
+        input: auditedParameters(parameters),
         error,
       });
       const body =
-        failed !== undefined || caller === undefined
+        failed !== undefined || result === undefined
           ? errorXml(failed, requestId)
-          : identityXml(caller.accessKey.principal, requestId);
+          : resultXml(name, result, requestId);
       const status = failed === undefined ? 200 : (QUERY_ERRORS[failed.code]?.status ?? failed.status);
       return { status, contentType: CONTENT_TYPE, requestId, body };
     },
@@ -80,12 +114,36 @@ export function createStsQueryProtocol(
 
 function parametersOf(request: HttpRequest): URLSearchParams {
   return new URLSearchParams(
-    request.method === 'POST' ? request.body.toString('latin1') : splitTarget(request.target).query,
+    request.method === 'POST' ? request.body.toString('utf8') : splitTarget(request.target).query,
   );
 }
 
-function identityXml({ arn, principalId, accountId }: Principal, requestId: string): string {
-  return `<GetCallerIdentityResponse xmlns="${NAMESPACE}"><GetCallerIdentityResult><Arn>${escapeXml(arn)}</Arn><UserId>${escapeXml(principalId)}</UserId><Account>${accountId}</Account></GetCallerIdentityResult><ResponseMetadata><RequestId>${requestId}</RequestId></ResponseMetadata></GetCallerIdentityResponse>\n`;
+/** What AssumeRole is asked for is the point of its record; signatures and tokens of presigned requests are not. */
+const AUDITED = ['RoleArn', 'RoleSessionName', 'DurationSeconds', 'ExternalId', 'SourceIdentity', 'Policy'];
+
+function auditedParameters(parameters: URLSearchParams): Readonly<Record<string, unknown>> | undefined {
+  const input = Object.fromEntries(
+    AUDITED.flatMap((name) => {
+      const value = parameters.get(name);
+      return value === null ? [] : [[name, value.slice(0, MAX_AUDITED_CHARS)] as const];
+    }),
+  );
+  return Object.keys(input).length === 0 ? undefined : input;
+}
+
+const MAX_AUDITED_CHARS = 2048;
+
+function resultXml(action: string, result: StsResult, requestId: string): string {
+  return `<${action}Response xmlns="${NAMESPACE}"><${action}Result>${membersXml(result)}</${action}Result><ResponseMetadata><RequestId>${requestId}</RequestId></ResponseMetadata></${action}Response>\n`;
+}
+
+function membersXml(members: StsResult): string {
+  return Object.entries(members)
+    .map(
+      ([name, value]) =>
+        `<${name}>${typeof value === 'string' ? escapeXml(value) : membersXml(value)}</${name}>`,
+    )
+    .join('');
 }
 
 function errorXml(error: AwsError | undefined, requestId: string): string {

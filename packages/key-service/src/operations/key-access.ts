@@ -3,15 +3,24 @@
  *
  * Messages are those recorded from AWS. Whether a key exists is told only to callers who could have used it.
  */
-import { accessDenied, authorize, decideAccess, type AccessRequest } from '../access/authorizer.js';
+import {
+  accessDenied,
+  type AccessRequest,
+  authorize,
+  decideAccess,
+  type GrantMatch,
+} from '../access/authorizer.js';
+import { findAllowingGrant } from '../access/grants.js';
 import { type CompiledPolicy, compileStoredKeyPolicy } from '../access/policy.js';
+import type { ConditionContext } from '../access/policy-variables.js';
 import { AwsError } from '../aws-error.js';
+import type { GrantConstraints } from '../keys/grant-record.js';
 import { aliasArn, keyArn, parseKeyReference } from '../keys/key-id.js';
 import { arnOf, type KeyRecord } from '../keys/key-record.js';
 import { checkKeyState } from '../keys/key-states.js';
 import { isDue } from '../keys/lifecycle.js';
 import { accountOf, type Call } from './call.js';
-import { contextOfCall } from './condition-context.js';
+import { contextOfCall, encryptionContextOf } from './condition-context.js';
 import type { KeyRule, KeyUseRule } from './operation.js';
 
 /** Compiled once per version of a key: a changed key is another record object. */
@@ -63,15 +72,40 @@ function wrongUsage(key: KeyRecord, action: string): AwsError {
   );
 }
 
-function keyAccess(call: Call, key: KeyRecord, action: string): AccessRequest {
+export function keyAccess(call: Call, key: KeyRecord, action: string): AccessRequest {
+  const context = contextOfCall(call, action, key.accountId, key);
   return {
     principal: call.principal,
     action,
     resource: arnOf(key),
     resourceAccountId: key.accountId,
     resourcePolicy: keyPolicyOf(key),
-    context: contextOfCall(call, action, key.accountId, key),
+    context,
+    findGrant: () => grantFor(call, key, action, context),
   };
+}
+
+function grantFor(
+  call: Call,
+  key: KeyRecord,
+  action: string,
+  context: ConditionContext,
+): GrantMatch | undefined {
+  const input = call.input ?? {};
+  const { grants } = call.services.keys;
+  return findAllowingGrant((grantee) => grants.ofGrantee(key, grantee), {
+    principal: call.principal,
+    action,
+    encryptionContext: encryptionContextOf(action, input),
+    context,
+    newGrant:
+      action === 'kms:CreateGrant'
+        ? {
+            operations: (input['Operations'] ?? []) as readonly string[],
+            constraints: input['Constraints'] as GrantConstraints | undefined,
+          }
+        : undefined,
+  });
 }
 
 export function noteKey(call: Call, key: KeyRecord): void {
@@ -83,7 +117,7 @@ export function authorizeWithoutKey(call: Call, action: string, resource: string
   authorize(accessWithoutKey(call, action, resource));
 }
 
-function accessWithoutKey(call: Call, action: string, resource: string): AccessRequest {
+export function accessWithoutKey(call: Call, action: string, resource: string): AccessRequest {
   const resourceAccountId = accountOf(call);
   const context = contextOfCall(call, action, resourceAccountId);
   return { principal: call.principal, action, resource, resourceAccountId, context };

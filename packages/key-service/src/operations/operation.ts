@@ -11,6 +11,7 @@ import type { KeyUsage } from '../keys/key-specs.js';
 import type { KeyStateRule } from '../keys/key-states.js';
 import { type InputOf, type Members, readInput } from '../validation/members.js';
 import type { Call } from './call.js';
+import { useGrantTokens } from './grant-tokens.js';
 import { authorizeWithoutKey, openKey } from './key-access.js';
 
 /** Members of an answer; undefined: success without a body. */
@@ -114,6 +115,7 @@ function define<M extends Members>(
       const input = readInput(members, body);
       call.input = input;
       check?.(input);
+      if ('GrantTokens' in input) await useGrantTokens(call, input['GrantTokens'] as readonly string[]);
       return run(call, input);
     },
   };

@@ -6,6 +6,7 @@ import { decrypt, encrypt, reEncrypt } from './encryption.js';
 import { deriveSharedSecret } from './key-agreement.js';
 import { cancelKeyDeletion, disableKey, enableKey, scheduleKeyDeletion } from './key-state-changes.js';
 import { deleteImportedKeyMaterial, getParametersForImport, importKeyMaterial } from './import.js';
+import { createGrant, listGrants, listRetirableGrants, retireGrant, revokeGrant } from './grants.js';
 import { createKey, describeKey, listKeys, updateKeyDescription } from './keys.js';
 import { replicateKey, updatePrimaryRegion } from './multi-region.js';
 import { getKeyLastUsage } from './last-usage.js';
@@ -26,6 +27,7 @@ import { listResourceTags, tagResource, untagResource } from './tags.js';
 const ALL: readonly Operation[] = [
   cancelKeyDeletion,
   createAlias,
+  createGrant,
   createKey,
   decrypt,
   deleteAlias,
@@ -50,13 +52,17 @@ const ALL: readonly Operation[] = [
   importKeyMaterial,
   getPublicKey,
   listAliases,
+  listGrants,
   listKeyPolicies,
   listKeyRotations,
   listKeys,
   listResourceTags,
+  listRetirableGrants,
   putKeyPolicy,
   reEncrypt,
   replicateKey,
+  retireGrant,
+  revokeGrant,
   rotateKeyOnDemand,
   scheduleKeyDeletion,
   sign,

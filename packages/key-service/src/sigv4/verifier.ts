@@ -5,7 +5,7 @@
  * unknown access key is told from a wrong secret, as AWS tells it: access key ids are names, not secrets.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto';
-import type { AccessKey, PrincipalDirectory } from '../access/principals.js';
+import type { AccessKey } from '../access/principals.js';
 import { AwsError } from '../aws-error.js';
 import type { HttpRequest } from '../http/message.js';
 import { type Authorization, formatTimestamp, parseAuthorization, parseTimestamp } from './authorization.js';
@@ -27,6 +27,11 @@ export interface VerifiedCaller {
   readonly region: string;
 }
 
+export interface CredentialSource {
+  /** @param securityToken of temporary credentials, which say by it whose they are */
+  findAccessKey(accessKeyId: string, securityToken: string | undefined): AccessKey | undefined;
+}
+
 export interface SignatureVerifier {
   /**
    * @param service what the credential scope must name: `kms`, `sts`
@@ -36,7 +41,7 @@ export interface SignatureVerifier {
 }
 
 export function createSignatureVerifier(
-  principals: PrincipalDirectory,
+  credentials: CredentialSource,
   now: () => number,
 ): SignatureVerifier {
   const signingKeys = new Map<string, Buffer>();
@@ -62,7 +67,7 @@ export function createSignatureVerifier(
       const { scope, signedHeaders, timestamp } = authorization;
       checkSignedHeaders(request, signedHeaders);
 
-      const accessKey = principals.findAccessKey(scope.accessKeyId);
+      const accessKey = credentials.findAccessKey(scope.accessKeyId, authorization.securityToken);
       if (accessKey === undefined) throw new AwsError('UnrecognizedClientException', INVALID_TOKEN);
       checkToken(accessKey, authorization.securityToken, now());
 

@@ -14,7 +14,7 @@ import { pino } from 'pino';
 import { Registry } from 'prom-client';
 import { createPrincipalDirectory } from '../access/principal-directory.js';
 import type { UserConfig } from '../access/principals-file.js';
-import { type KeyService, startKeyService } from '../key-service.js';
+import { type KeyService, type KeyServiceOptions, startKeyService } from '../key-service.js';
 import type { KeySeed } from '../keys/seed-file.js';
 import { testSigningKey } from './audit-signer.js';
 import { createMemoryStore } from './memory-store.js';
@@ -31,6 +31,11 @@ export type UserName = 'admin' | 'reader' | 'nobody' | 'foreigner' | 'denied' | 
 const statement = (Effect: string, Action: unknown, extra: object = {}): object => ({
   Version: '2012-10-17',
   Statement: [{ Effect, Action, Resource: '*', ...extra }],
+});
+
+const trust = (AWS: string, extra: object = {}): object => ({
+  Version: '2012-10-17',
+  Statement: [{ Effect: 'Allow', Principal: { AWS }, Action: 'sts:AssumeRole', ...extra }],
 });
 
 const user = (name: UserName, ...policies: readonly unknown[]): UserConfig => ({
@@ -52,8 +57,26 @@ const PRINCIPALS = createPrincipalDirectory([
         statement('Allow', 'kms:*', { Condition: { Bool: { 'aws:SecureTransport': 'true' } } }),
       ),
     ],
+    roles: [
+      {
+        name: 'service-role/deployer',
+        trustPolicy: trust(`arn:aws:iam::${ACCOUNT}:user/nobody`),
+        policies: ['AdministratorAccess'],
+        tags: { team: 'red' },
+      },
+      {
+        name: 'guest',
+        trustPolicy: trust(`arn:aws:iam::${OTHER_ACCOUNT}:root`, {
+          Condition: { StringEquals: { 'sts:ExternalId': 'only-with-this' } },
+        }),
+        policies: [],
+      },
+    ],
   },
-  { id: OTHER_ACCOUNT, users: [user('foreigner', 'AdministratorAccess')] },
+  {
+    id: OTHER_ACCOUNT,
+    users: [user('foreigner', 'AdministratorAccess')],
+  },
 ]);
 
 export interface TestService {
@@ -69,7 +92,7 @@ export interface TestService {
   close(): Promise<void>;
 }
 
-export interface TestServiceOptions {
+export interface TestServiceOptions extends Pick<KeyServiceOptions, 'quotas' | 'health' | 'writeAudit'> {
   readonly store?: Store;
   readonly now?: () => number;
   readonly seeds?: readonly KeySeed[];
@@ -81,6 +104,7 @@ export async function startTestService({
   store,
   now = Date.now,
   seeds: firstSeeds = [],
+  ...settings
 }: TestServiceOptions = {}): Promise<TestService> {
   const dataDir = await mkdtemp(join(tmpdir(), 'waxseal-key-service-'));
   const tls = await (certificate ??= createCertificate());
@@ -108,6 +132,7 @@ export async function startTestService({
       now,
       randomBytes,
       generateAuditKey: testSigningKey,
+      ...settings,
     });
   let registry = new Registry();
   let service = await start(registry).catch(async (error: unknown) => {
