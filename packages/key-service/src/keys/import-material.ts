@@ -54,10 +54,15 @@ export function withoutExpired(family: readonly KeyRecord[], nowMs: number): rea
 /** Pending material of a primary is forgotten in the whole family; a replica still waits for the one its primary has. */
 function withoutPending(family: readonly KeyRecord[]): readonly KeyRecord[] {
   const [key, ...others] = family as readonly [KeyRecord, ...KeyRecord[]];
-  if (!isReplica(key)) return family.map(({ pendingMaterial: _, ...rest }) => rest);
+  if (!isReplica(key)) return family.map(forgetPending);
   const { pendingMaterial } = key;
   if (pendingMaterial === undefined) return family;
   return [{ ...key, pendingMaterial: withoutSecret(pendingMaterial) }, ...others];
+}
+
+function forgetPending(key: KeyRecord): KeyRecord {
+  const { pendingMaterial: _, ...rest } = key;
+  return rest;
 }
 
 function isOver(material: KeyMaterial | undefined, nowMs: number): boolean {

@@ -224,10 +224,11 @@ test('a primary is deleted after its last replica, and waits its own time then',
   const { KeyId, clock } = family;
   await replicate(family, WEST);
   const blob = await encrypt(family, WEST);
-  const schedule = (region: string, PendingWindowInDays: number): Promise<object> =>
-    client(family, region)
-      .send(new ScheduleKeyDeletionCommand({ KeyId, PendingWindowInDays }))
-      .then(({ $metadata: _, ...answer }) => answer);
+  const schedule = async (region: string, PendingWindowInDays: number): Promise<object> => {
+    const command = new ScheduleKeyDeletionCommand({ KeyId, PendingWindowInDays });
+    const { $metadata: _, ...answer } = await client(family, region).send(command);
+    return answer;
+  };
   assert.deepEqual(await schedule(REGION, 10), {
     KeyId: arn(KeyId, REGION),
     KeyState: 'PendingReplicaDeletion',

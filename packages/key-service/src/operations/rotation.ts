@@ -56,11 +56,16 @@ export const disableKeyRotation = defineKeyOperation({
       const [own = key] = family;
       checkKeyState(own, 'enabled');
       checkPrimary(own);
-      return own.rotation === undefined ? family : family.map(({ rotation: _, ...rest }) => rest);
+      return own.rotation === undefined ? family : family.map(withoutRotation);
     });
     return undefined;
   },
 });
+
+function withoutRotation(key: KeyRecord): KeyRecord {
+  const { rotation: _, ...rest } = key;
+  return rest;
+}
 
 export const getKeyRotationStatus = defineKeyOperation({
   name: 'GetKeyRotationStatus',
