@@ -205,6 +205,15 @@ describe('a start that cannot be', () => {
     await assert.rejects(startUp(folder), /ended with 3[\s\S]*root key/);
   });
 
+  test('a CA for an etcd that is not spoken to over TLS', async (t) => {
+    const folder = await temporaryFolder(t);
+    for (const storage of ['lmdb', 'etcd://127.0.0.1:1'])
+      await assert.rejects(
+        startUp(folder, '--storage', storage, '--storage-cafile', 'ca.pem'),
+        /ended with 2[\s\S]*etcds:/,
+      );
+  });
+
   test('an encryption configuration that is none', async (t) => {
     const folder = await temporaryFolder(t);
     const file = join(folder, 'bad.yaml');

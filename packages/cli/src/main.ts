@@ -264,6 +264,12 @@ Example:
     .action(async (options) => (await import('./commands/transform.js')).transform(options));
 }
 
+// Who reads the output has seen enough, as `| head` does.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit();
+});
+
 try {
   await createProgram().parseAsync();
 } catch (error) {

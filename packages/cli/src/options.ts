@@ -42,6 +42,9 @@ export function parseStorage(text: string): StorageOption {
   if (match === null) {
     throw new InvalidArgumentError('Expected lmdb, etcd://host:2379,host:2379 or etcds://… for TLS.');
   }
+  if (text.split(',').some((part) => part.includes('://') && !part.trim().startsWith(`${match[1]}://`))) {
+    throw new InvalidArgumentError('All servers need the same scheme.');
+  }
   const scheme = match[1] === 'etcds' || match[1] === 'https' ? 'https' : 'http';
   const endpoints = (match[2] as string)
     .split(',')

@@ -55,7 +55,7 @@ export function assertWritable(state: KmsV2WriteState, nowMs: number): void {
   if (nowMs <= state.expiresAtMs) return;
   throw new EnvelopeError(
     'write-state-expired',
-    `encryptedDEKSource with keyID hash ${JSON.stringify(hashKeyId(state.keyId))} expired at ${rfc3339(state.expiresAtMs)} (current time is ${rfc3339(nowMs)})`,
+    `encryptedDEKSource with keyID hash ${JSON.stringify(hashKeyId(state.keyId))} expired at ${rfc3339(state.expiresAtMs)} (current time is ${rfc3339(nowMs)}): the KMS plugin has not named a key it can write with since; its health says why`,
   );
 }
 

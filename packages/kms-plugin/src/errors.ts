@@ -103,6 +103,14 @@ const concern: Readonly<Record<FailureClass, boolean>> = {
   cancelled: false,
 };
 
+/** Where a stranger's error comes from: its name, code and stack, without its message, which may hold anything. */
+export function placeOf(error: unknown): string {
+  if (!(error instanceof Error)) return typeof error;
+  const code = 'code' in error && typeof error.code === 'string' ? ` (${error.code})` : '';
+  const frames = (error.stack ?? '').split('\n').filter((line) => /^ {4}at .*:\d+:\d+\)?$/.test(line));
+  return [`${error.constructor.name}${code}`, ...frames.slice(0, 5).map((line) => line.trim())].join(' ');
+}
+
 /** Any thrown value as a ProviderError; strangers become `internal` and keep their message to themselves. */
 export function toProviderError(error: unknown): ProviderError {
   return error instanceof ProviderError ? error : new ProviderError('internal error', unexpected, error);

@@ -255,6 +255,10 @@ test('strangers errors keep their message; logs and metrics hold no secrets', as
     (await get(plugin, '/healthz')).body,
   ];
   assert.ok(lines.some((line) => line.includes('a ciphertext cannot be decrypted')));
+  assert.ok(
+    lines.some((line) => /"at":"Error at .*plugin\.test\.js:\d+/.test(line)),
+    'a stranger is told by its place',
+  );
   for (const text of seen) assert.doesNotMatch(text, /MARKER/);
 });
 

@@ -9,7 +9,7 @@ import { KmsApiError, parseEndpoint, serveKms, type CallReport } from '@waxseal/
 import { Registry } from 'prom-client';
 import { createBackend } from './backend.js';
 import { systemClock, type Clock } from './clock.js';
-import { KmsPluginError } from './errors.js';
+import { KmsPluginError, placeOf } from './errors.js';
 import { startHealthServer, type HealthAddress, type HealthServer } from './health.js';
 import { createKeyHealth } from './key-health.js';
 import { silentLogger, type Logger } from './logger.js';
@@ -91,7 +91,13 @@ export async function startPlugin(options: PluginOptions): Promise<Plugin> {
     metrics.healthy.set({ key_id_hash: hashKeyId(keyId), operation }, known.kind === 'healthy' ? 1 : 0);
     if (known.kind === 'failing') {
       logger.warn(
-        { keyId, operation, class: known.error.failure.class, reason: known.error.message },
+        {
+          keyId,
+          operation,
+          class: known.error.failure.class,
+          reason: known.error.message,
+          ...(known.error.failure.class === 'internal' ? { at: placeOf(known.error.cause) } : {}),
+        },
         'the key fails',
       );
     } else {

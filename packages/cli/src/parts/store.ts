@@ -1,6 +1,7 @@
 /** The store the API server's objects lie in: LMDB in the data directory, or an etcd cluster. */
 import { readFileSync } from 'node:fs';
 import { openEtcdStore, openLmdbStore, type Store } from '@waxseal/storage';
+import { CliError, exitCodes } from '../errors.js';
 import type { StorageOption } from '../options.js';
 
 /** A cluster that does not answer at start is reported after this long. */
@@ -20,9 +21,17 @@ export interface StoreSettings {
 
 export async function openStore(settings: StoreSettings): Promise<Store> {
   const { storage, caFile, certFile, keyFile } = settings;
+  const tls =
+    storage.kind === 'etcd' && storage.endpoints.every((endpoint) => endpoint.startsWith('https://'));
+  if (!tls && (caFile ?? certFile ?? keyFile) !== undefined) {
+    throw new CliError(
+      '--storage-cafile, --storage-certfile and --storage-keyfile are for etcd over TLS',
+      'Write the servers as --storage etcds://host:2379, or leave the options out.',
+      exitCodes.usage,
+    );
+  }
   if (storage.kind === 'lmdb') return openLmdbStore({ path: settings.folder });
   const read = (file: string | undefined) => (file === undefined ? undefined : readFileSync(file));
-  const tls = storage.endpoints.some((endpoint) => endpoint.startsWith('https://'));
   const [ca, cert, key] = [read(caFile), read(certFile), read(keyFile)];
   return openEtcdStore({
     endpoints: [...storage.endpoints],

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { grpcStatusOf } from '@waxseal/kms-api';
+import { KmsPluginError } from '../errors.js';
 import { awsFailures, classifyAws } from './aws-errors.js';
 
 test('every row gives a whole sentence of advice and a code that fits its class', () => {
@@ -31,6 +32,10 @@ test('names count before codes of the HTTP answer, and strangers are internal', 
   assert.equal(classifyAws(named('Strange'), 502).failure.class, 'unavailable');
   assert.equal(classifyAws(named('Strange'), 302).failure.class, 'internal');
   assert.equal(classifyAws('a string').failure.class, 'internal');
+  const misconfigured = classifyAws(new KmsPluginError('invalid_options', 'The CA file x cannot be read.'));
+  assert.equal(misconfigured.failure.class, 'user-induced');
+  assert.match(misconfigured.message, /The CA file x cannot be read/);
+  assert.match(classifyAws(new Error('Region is missing')).message, /set AWS_REGION/);
   const failed = classifyAws(named('Strange'));
   assert.equal(classifyAws(failed), failed);
 });

@@ -4,7 +4,7 @@
  * Sources: the AWS KMS API reference (errors of Encrypt, Decrypt and DescribeKey, and the common errors), node:net and
  * node:tls error codes.
  */
-import { givenUp, ProviderError, unexpected, type Failure } from '../errors.js';
+import { givenUp, KmsPluginError, ProviderError, unexpected, type Failure } from '../errors.js';
 
 const userInduced = (advice: string): Failure => ({
   class: 'user-induced',
@@ -31,6 +31,7 @@ const wrongCredentials = unauthenticated(
   'The key service does not know these credentials; check the access key and its secret.',
 );
 const oldCredentials = unauthenticated('The credentials have expired; renew them.');
+const noRegion = userInduced('No region is configured; give one, or set AWS_REGION.');
 const busy = unavailable('The key service has trouble; the call can be tried again.');
 const keyStoreTrouble = unavailable(
   'The custom key store of the key does not work; check its connection in the key service.',
@@ -163,7 +164,11 @@ export function garbledAnswer(problem: string, cause?: unknown): ProviderError {
  */
 export function classifyAws(error: unknown, httpStatus?: number): ProviderError {
   if (error instanceof ProviderError) return error;
+  if (error instanceof KmsPluginError)
+    return new ProviderError(error.code, userInduced(error.message), error);
   if (!(error instanceof Error)) return new ProviderError('internal error', unexpected, error);
+  // The SDK's own words; it gives this error no name.
+  if (error.message === 'Region is missing') return new ProviderError('no region', noRegion, error);
   for (const name of ['code' in error ? error.code : undefined, error.name]) {
     if (typeof name !== 'string') continue;
     const failure = awsFailures.get(name);

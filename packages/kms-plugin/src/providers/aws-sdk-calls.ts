@@ -10,6 +10,7 @@ import { readFile } from 'node:fs/promises';
 import { KmsPluginError, type ProviderError } from '../errors.js';
 import { classifyAws, garbledAnswer } from './aws-errors.js';
 import type { AwsKmsCalls } from './aws-kms-calls.js';
+import { parseEndpoint } from './endpoint.js';
 
 export interface AwsCredentials {
   readonly accessKeyId: string;
@@ -36,8 +37,13 @@ export interface AwsConnectionOptions {
 const connectionTimeoutMs = 1000;
 const socketsMax = 128;
 
-/** The SDK is loaded with the first call: its 100 ms would hold up every command that only might need it. */
+/**
+ * The SDK is loaded with the first call: its 100 ms would hold up every command that only might need it.
+ *
+ * @throws KmsPluginError `invalid_options` when the endpoint is none
+ */
 export function createAwsSdkCalls(options: AwsConnectionOptions): AwsKmsCalls {
+  if (options.endpoint !== undefined) parseEndpoint(options.endpoint);
   let loading: Promise<{ readonly sdk: typeof Sdk; readonly client: KMSClient }> | undefined;
 
   const load = async (): Promise<{ readonly sdk: typeof Sdk; readonly client: KMSClient }> => {

@@ -9,10 +9,11 @@ import { createHash, createHmac, type Hash, type Hmac } from 'node:crypto';
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { setTimeout as delay } from 'node:timers/promises';
-import { KmsPluginError, ProviderError } from '../errors.js';
+import { ProviderError } from '../errors.js';
 import { classifyAws, garbledAnswer } from './aws-errors.js';
 import type { AwsKmsCalls } from './aws-kms-calls.js';
 import { readCaFile, type AwsCredentials } from './aws-sdk-calls.js';
+import { parseEndpoint } from './endpoint.js';
 
 export interface LeanKmsOptions {
   /** `https://host[:port]`; plain http only to this machine. */
@@ -87,7 +88,7 @@ export function createLeanKmsCalls(options: LeanKmsOptions): AwsKmsCalls {
       try {
         return await attempt(action, body, signal);
       } catch (error) {
-        const failed = toFailure(error);
+        const failed = classifyAws(error);
         if (failed.failure.code === 'unauthenticated') credentials = undefined;
         if (attempts >= maxAttempts || !mayRetry(failed) || signal.aborted) throw failed;
         // Full jitter; a connection that was closed while idle is worth another try at once.
@@ -196,18 +197,6 @@ async function readAnswer(
   return { status: answer.statusCode ?? 0, text: Buffer.concat(chunks).toString('utf8') };
 }
 
-function parseEndpoint(text: string): URL {
-  const endpoint = URL.canParse(text) ? new URL(text) : undefined;
-  if (endpoint === undefined || (endpoint.protocol !== 'https:' && endpoint.protocol !== 'http:')) {
-    throw new KmsPluginError('invalid_options', `"${text}" is not an endpoint. Use https://host:port.`);
-  }
-  const here = ['localhost', '127.0.0.1', '[::1]'].includes(endpoint.hostname);
-  if (endpoint.protocol === 'http:' && !here) {
-    throw new KmsPluginError('invalid_options', `"${text}" would send data keys in the clear. Use https.`);
-  }
-  return endpoint;
-}
-
 function parseAnswer(text: string, status: number): Fields {
   let answer: unknown;
   try {
@@ -227,17 +216,6 @@ function serviceError(answer: Fields): Error {
   const error = new Error('the key service refused');
   if (typeof type === 'string') error.name = type.slice(type.lastIndexOf('#') + 1);
   return error;
-}
-
-function toFailure(error: unknown): ProviderError {
-  if (error instanceof KmsPluginError && !(error instanceof ProviderError)) {
-    return new ProviderError(
-      error.code,
-      { class: 'user-induced', code: 'failed_precondition', advice: error.message },
-      error,
-    );
-  }
-  return classifyAws(error);
 }
 
 function mayRetry({ failure }: ProviderError): boolean {
