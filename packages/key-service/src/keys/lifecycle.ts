@@ -34,8 +34,14 @@ export class KeyLifecycle {
     this.#logger = logger;
   }
 
-  /** Sweeps now, then every minute. */
+  /** Sweeps now, then every minute. What a process that died had deleted but not yet erased is erased first. */
   async start(): Promise<void> {
+    await this.#keys.eraseHistory().catch((error: unknown) => {
+      this.#logger.error(
+        { err: error },
+        'the history of deleted keys cannot be erased; it is tried again at the next start',
+      );
+    });
     await this.sweep();
     this.#timer = setInterval(() => {
       this.#sweeping = this.#sweeping.then(() => this.sweep());

@@ -32,6 +32,9 @@ import {
   type RotationsListEntry,
   ScheduleKeyDeletionCommand,
 } from '@aws-sdk/client-kms';
+import { parseKeyRecord } from '../keys/key-record.js';
+import { keyRecordKey } from '../keys/store-keys.js';
+import { createMemoryStore, type MemoryStore } from '../testing/memory-store.js';
 import { startTestService, type TestService } from '../testing/harness.js';
 import { rejectsWith } from '../testing/rejects.js';
 
@@ -44,14 +47,16 @@ type Algorithm =
 interface Importing {
   readonly kms: TestService;
   readonly clock: { nowMs: number };
+  readonly store: MemoryStore;
   readonly client: () => KMSClient;
 }
 
 async function start(t: TestContext): Promise<Importing> {
   const clock = { nowMs: START };
-  const kms = await startTestService({ now: () => clock.nowMs });
+  const store = createMemoryStore();
+  const kms = await startTestService({ store, now: () => clock.nowMs });
   t.after(() => kms.close());
-  return { kms, clock, client: () => kms.client() };
+  return { kms, clock, store, client: () => kms.client() };
 }
 
 async function createExternalKey(client: KMSClient, input: CreateKeyCommandInput = {}): Promise<KeyMetadata> {
@@ -183,18 +188,18 @@ test('a key of origin EXTERNAL waits for its material, takes it, and loses it ag
   });
 });
 
-for (const algorithm of [
-  'RSAES_OAEP_SHA_1',
-  'RSAES_OAEP_SHA_256',
-  'RSA_AES_KEY_WRAP_SHA_1',
-  'RSA_AES_KEY_WRAP_SHA_256',
+for (const [algorithm, WrappingKeySpec, modulusBytes] of [
+  ['RSAES_OAEP_SHA_1', 'RSA_2048', 256],
+  ['RSAES_OAEP_SHA_256', 'RSA_3072', 384],
+  ['RSA_AES_KEY_WRAP_SHA_1', 'RSA_2048', 256],
+  ['RSA_AES_KEY_WRAP_SHA_256', 'RSA_2048', 256],
 ] as const) {
   test(`material wrapped with ${algorithm} is taken, and anything else is InvalidCiphertextException`, async (t) => {
     const { client: clientOf } = await start(t);
     const client = clientOf();
     const { KeyId } = await createExternalKey(client);
     const { ImportToken, PublicKey, ParametersValidTo } = await client.send(
-      new GetParametersForImportCommand({ KeyId, WrappingAlgorithm: algorithm, WrappingKeySpec: 'RSA_3072' }),
+      new GetParametersForImportCommand({ KeyId, WrappingAlgorithm: algorithm, WrappingKeySpec }),
     );
     assert.equal(ParametersValidTo?.getTime(), START + DAY_MS);
     const wrapped = wrap(algorithm, PublicKey ?? Buffer.alloc(0), randomBytes(32));
@@ -212,7 +217,7 @@ for (const algorithm of [
       broken.writeUInt8(broken.readUInt8(at) ^ 1, at);
       await rejectsWith(send(broken), 'InvalidCiphertextException');
     }
-    for (const length of [1, 383, wrapped.length - 1]) {
+    for (const length of [1, modulusBytes - 1, wrapped.length - 1]) {
       await rejectsWith(send(wrapped.subarray(0, length)), 'InvalidCiphertextException');
     }
     await send(wrapped);
@@ -348,6 +353,31 @@ test('imported keys are rotated on demand, and need every material they ever had
     `${Arn} origin is EXTERNAL which is not valid for this operation.`,
   );
   await rejectsWith(client.send(new GetKeyRotationStatusCommand({ KeyId })), 'UnsupportedOperationException');
+});
+
+test('deleted and expired material leaves the store, its history too', async (t) => {
+  const { client, clock, kms, store } = await start(t);
+  const { KeyId, AWSAccountId = '', Arn = '' } = await createExternalKey(client());
+  const recordKey = keyRecordKey(AWSAccountId, Arn.split(':')[3] ?? '', KeyId ?? '');
+  const sealedNow = async (): Promise<readonly unknown[]> => {
+    const { kv } = await store.get(recordKey);
+    const record = kv && parseKeyRecord(kv.value);
+    return record?.materials.map(({ sealed }) => typeof sealed) ?? [];
+  };
+  const material = randomBytes(32);
+  const ValidTo = new Date(START + DAY_MS);
+  await importMaterial(client(), KeyId, material, { ValidTo });
+  assert.deepEqual(await sealedNow(), ['string']);
+  await client().send(new DeleteImportedKeyMaterialCommand({ KeyId }));
+  assert.deepEqual(await sealedNow(), ['undefined']);
+  assert.equal((await store.get(recordKey)).kv?.modRevision, store.compactions.at(-1));
+
+  await importMaterial(client(), KeyId, material, { ValidTo });
+  assert.deepEqual(await sealedNow(), ['string']);
+  clock.nowMs = START + DAY_MS;
+  await kms.restart();
+  assert.deepEqual(await sealedNow(), ['undefined']);
+  assert.equal((await store.get(recordKey)).kv?.modRevision, store.compactions.at(-1));
 });
 
 test('HMAC and private keys are imported, in the form their spec wants', async (t) => {
