@@ -34,9 +34,9 @@ export class KeyLifecycle {
     this.#logger = logger;
   }
 
-  /** Sweeps now, then every minute. What a process that died had deleted but not yet erased is erased first. */
+  /** Sweeps now, then every minute. What a process that died had deleted but not yet erased is erased meanwhile. */
   async start(): Promise<void> {
-    await this.#keys.eraseHistory().catch((error: unknown) => {
+    this.#sweeping = this.#keys.eraseHistory().catch((error: unknown) => {
       this.#logger.error(
         { err: error },
         'the history of deleted keys cannot be erased; it is tried again at the next start',
