@@ -136,6 +136,39 @@ Example:
   $ waxseal kms serve --data-dir ./demo --port 6444`,
     )
     .action(async (options) => (await import('./commands/kms.js')).serveKms(options));
+  addKmsExplainAccess(kms);
+}
+
+function addKmsExplainAccess(kms: Command): void {
+  kms
+    .command('explain-access')
+    .description('Say which statement allows or denies an action; the exit code is 1 when it is denied.')
+    .option('--data-dir <dir>', 'data directory of a key service that is not running')
+    .option(
+      '--config <file>',
+      'YAML: principals and fixed keys (default: principals.yaml in the data directory)',
+    )
+    .requiredOption('--principal <arn>', 'user, role, session or account root')
+    .requiredOption('--action <action>', 'e.g. kms:Decrypt')
+    .option('--key <id>', 'key id, ARN, alias or alias ARN; none for actions like kms:CreateKey')
+    .option('--region <region>', 'where the call would be made', 'us-east-1')
+    .option('--context <k=v,…>', 'encryption context of the call', parseEncryptionContext)
+    .option(
+      '--condition <k=v,…>',
+      'other condition keys of the call, e.g. aws:SourceIp=10.0.0.1',
+      parseEncryptionContext,
+    )
+    .addOption(outputOption())
+    .addHelpText(
+      'after',
+      `
+Example:
+  $ waxseal kms explain-access --data-dir ./demo --principal arn:aws:iam::111122223333:user/admin \\
+      --action kms:Decrypt --key alias/waxseal --context app=shop`,
+    )
+    .action(async (options) =>
+      (await import('./commands/kms-explain-access.js')).explainAccessCommand(options),
+    );
 }
 
 function addPlugin(program: Command): void {

@@ -2,6 +2,14 @@ export { createPrincipalDirectory } from './access/principal-directory.js';
 export { parsePrincipals, type AccountConfig, type UserConfig } from './access/principals-file.js';
 export { createAccessKey, type NewAccessKey, type PrincipalDirectory } from './access/principals.js';
 export type { EnsuredKey, EnsureKeyRequest } from './ensure-key.js';
+export {
+  type AccessExplanation,
+  type AccessFacts,
+  type AccessQuestion,
+  accessFactsOfSeeds,
+  explainAccess,
+  openAccessFacts,
+} from './explain-access.js';
 export { KeyServiceError, type KeyServiceErrorCode } from './errors.js';
 export { startKeyService, type KeyService, type KeyServiceOptions } from './key-service.js';
 export { type KeySeed, parseKeySeeds } from './keys/seed-file.js';

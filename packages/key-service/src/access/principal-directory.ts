@@ -13,6 +13,7 @@ import {
   type Principal,
   type PrincipalDirectory,
   type Role,
+  roleSession,
 } from './principals.js';
 
 const DEFAULT_MAX_SESSION_SECONDS = 3600;
@@ -51,10 +52,16 @@ export function createPrincipalDirectory(accounts: readonly AccountConfig[]): Pr
       addOnce(rolesByName, `${id}/${role.name}`, role, role.arn);
     }
   }
+  function findPrincipal(arn: string): Principal | undefined {
+    const session = parseSessionArn(arn);
+    const role =
+      session === undefined ? roles.get(arn) : rolesByName.get(`${session.accountId}/${session.roleName}`);
+    return role === undefined ? principals.get(arn) : roleSession(role, session?.sessionName ?? 'session');
+  }
   return {
     findAccessKey: (accessKeyId) => accessKeys.get(accessKeyId),
     findRole: (arn) => roles.get(arn),
-    findPrincipal: (arn) => principals.get(arn),
+    findPrincipal,
     accountIds: accounts.map(({ id }) => id),
     hasPrincipal(arn) {
       const session = parseSessionArn(arn);

@@ -56,7 +56,7 @@ export interface AccessKey {
 export interface PrincipalDirectory {
   findAccessKey(accessKeyId: string): AccessKey | undefined;
   findRole(arn: string): Role | undefined;
-  /** Users and account roots by ARN. */
+  /** Users, account roots and sessions of roles by ARN; a role's own ARN gives a session of it. */
   findPrincipal(arn: string): Principal | undefined;
   readonly accountIds: readonly string[];
   /** True when a policy or grant may name this principal: an account, a user or role that exists, a session of such a role. */
