@@ -20,7 +20,7 @@ export interface KeyMaterial {
   readonly rotation?: { readonly dateMs: number; readonly type: 'AUTOMATIC' | 'ON_DEMAND' };
 }
 
-export interface ImportedMaterial {
+interface ImportedMaterial {
   readonly description?: string;
   /** Absent: does not expire. */
   readonly validToMs?: number;

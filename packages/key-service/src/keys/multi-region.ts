@@ -24,7 +24,7 @@ export function hasReplicas(key: KeyRecord): boolean {
 }
 
 /** The primary's record; the key itself when it has no family. */
-export function primaryOf(family: readonly KeyRecord[]): KeyRecord {
+function primaryOf(family: readonly KeyRecord[]): KeyRecord {
   return (family.find((key) => !isReplica(key)) ?? family[0]) as KeyRecord;
 }
 
