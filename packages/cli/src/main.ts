@@ -174,7 +174,7 @@ Example:
 function addPlugin(program: Command): void {
   const plugin = program
     .command('plugin')
-    .description('The KMS plugin: v1beta1 and v2 on one unix socket, for any kube-apiserver.')
+    .description('The KMS plugin: v1beta1 and v2 on one unix socket, for kube-apiserver 1.29 and later.')
     .addHelpText(
       'after',
       `

@@ -1,4 +1,5 @@
 /** `waxseal up`: every part in one process over one data directory. */
+import { resolve } from 'node:path';
 import { createWaxsealProvider, startPlugin } from '@waxseal/kms-plugin';
 import { startEtcdFront } from '@waxseal/storage';
 import { runUntilSignal, type Started } from '../lifetime.js';
@@ -95,7 +96,7 @@ async function start(started: Started, options: UpOptions): Promise<UpReady> {
     }),
   );
   ensureEncryptionConfig(dataDir.encryptionConfig, dataDir.pluginSocket);
-  const encryptionConfig = options.encryptionProviderConfig ?? dataDir.encryptionConfig;
+  const encryptionConfig = resolve(options.encryptionProviderConfig ?? dataDir.encryptionConfig);
   const etcdFront = started.add(
     await startEtcdFront({
       store,
