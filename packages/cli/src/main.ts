@@ -3,26 +3,10 @@
  * and an exit code. What a command needs is imported when it runs, so that `--help` and a fast start stay fast.
  */
 import { Command, Option } from 'commander';
+import { addAudit, addKms } from './cli-kms.js';
+import { dataDirOption, logLevelOption, outputOption, rootKeyOptions } from './cli-options.js';
 import { exitCodes, toCliError } from './errors.js';
-import {
-  logLevels,
-  outputFormats,
-  parseEncryptionContext,
-  parsePath,
-  parsePort,
-  parseResource,
-  parseSocket,
-  parseStorage,
-} from './options.js';
-
-const outputOption = () =>
-  new Option('--output <format>', 'what to print').choices(outputFormats).default('text');
-const logLevelOption = () =>
-  new Option('--log-level <level>', 'log lines to standard error, as JSON')
-    .choices(logLevels)
-    .default('warn');
-const dataDirOption = () =>
-  new Option('--data-dir <dir>', 'where everything is kept').argParser(parsePath).default('.waxseal');
+import { parseEncryptionContext, parsePort, parseResource, parseSocket, parseStorage } from './options.js';
 
 const storageOptions = (command: Command): Command =>
   command
@@ -67,6 +51,7 @@ Example:
     );
   addUp(program);
   addKms(program);
+  addAudit(program);
   addPlugin(program);
   addApiServer(program);
   addConfig(program);
@@ -75,23 +60,26 @@ Example:
 }
 
 function addUp(program: Command): void {
-  apiServerOptions(
-    program
-      .command('up')
-      .description(
-        'Key service, KMS plugin, API server and etcd front in one process over one data directory.',
-      )
-      .addOption(dataDirOption())
-      .option('--api-port <n>', 'Kubernetes API (0: a free port)', parsePort, 6443)
-      .option('--kms-port <n>', 'key service', parsePort, 6444)
-      .option('--etcd-port <n>', 'etcd front', parsePort, 6445)
-      .option(
-        '--plugin-health-port <n>',
-        'health and metrics of the plugin (0: a free port; default: off)',
-        parsePort,
-      )
-      .addOption(outputOption())
-      .addOption(logLevelOption()),
+  rootKeyOptions(
+    apiServerOptions(
+      program
+        .command('up')
+        .description(
+          'Key service, KMS plugin, API server and etcd front in one process over one data directory.',
+        )
+        .addOption(dataDirOption())
+        .option('--api-port <n>', 'Kubernetes API (0: a free port)', parsePort, 6443)
+        .option('--kms-port <n>', 'key service', parsePort, 6444)
+        .option('--etcd-port <n>', 'etcd front', parsePort, 6445)
+        .option(
+          '--plugin-health-port <n>',
+          'health and metrics of the plugin (0: a free port; default: off)',
+          parsePort,
+        )
+        .addOption(outputOption())
+        .option('--kms-health-port <n>', 'health and metrics of the key service (default: off)', parsePort)
+        .addOption(logLevelOption()),
+    ),
   )
     .addHelpText(
       'after',
@@ -105,70 +93,6 @@ Examples:
   $ waxseal up --storage etcd://127.0.0.1:2379`,
     )
     .action(async (options) => (await import('./commands/up.js')).up(options));
-}
-
-function addKms(program: Command): void {
-  const kms = program
-    .command('kms')
-    .description("The key service: AWS KMS's API on this machine.")
-    .addHelpText('after', '\nExample:\n  $ waxseal kms serve --data-dir ./demo');
-  kms
-    .command('serve', { isDefault: true })
-    .description('Serve the key service alone.')
-    .addOption(dataDirOption())
-    .option('--port <n>', 'HTTPS port (0: a free port)', parsePort, 6444)
-    .option(
-      '--config <file>',
-      'YAML: accounts, users, access keys and fixed keys (default: principals.yaml in the data directory)',
-    )
-    .option(
-      '--allow-plaintext-seeds',
-      'let fixed keys in the file carry their key material (tests only)',
-      false,
-    )
-    .option('--insecure-http', 'serve plain HTTP (loopback only), for clients without TLS', false)
-    .addOption(outputOption())
-    .addOption(logLevelOption())
-    .addHelpText(
-      'after',
-      `
-Example:
-  $ waxseal kms serve --data-dir ./demo --port 6444`,
-    )
-    .action(async (options) => (await import('./commands/kms.js')).serveKms(options));
-  addKmsExplainAccess(kms);
-}
-
-function addKmsExplainAccess(kms: Command): void {
-  kms
-    .command('explain-access')
-    .description('Say which statement allows or denies an action; the exit code is 1 when it is denied.')
-    .option('--data-dir <dir>', 'data directory of a key service that is not running')
-    .option(
-      '--config <file>',
-      'YAML: principals and fixed keys (default: principals.yaml in the data directory)',
-    )
-    .requiredOption('--principal <arn>', 'user, role, session or account root')
-    .requiredOption('--action <action>', 'e.g. kms:Decrypt')
-    .option('--key <id>', 'key id, ARN, alias or alias ARN; none for actions like kms:CreateKey')
-    .option('--region <region>', 'where the call would be made', 'us-east-1')
-    .option('--context <k=v,…>', 'encryption context of the call', parseEncryptionContext)
-    .option(
-      '--condition <k=v,…>',
-      'other condition keys of the call, e.g. aws:SourceIp=10.0.0.1',
-      parseEncryptionContext,
-    )
-    .addOption(outputOption())
-    .addHelpText(
-      'after',
-      `
-Example:
-  $ waxseal kms explain-access --data-dir ./demo --principal arn:aws:iam::111122223333:user/admin \\
-      --action kms:Decrypt --key alias/waxseal --context app=shop`,
-    )
-    .action(async (options) =>
-      (await import('./commands/kms-explain-access.js')).explainAccessCommand(options),
-    );
 }
 
 function addPlugin(program: Command): void {

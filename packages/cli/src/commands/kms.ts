@@ -3,16 +3,19 @@ import { runUntilSignal } from '../lifetime.js';
 import { createLogger } from '../logging.js';
 import type { LogLevel, OutputFormat } from '../options.js';
 import { startKeyServicePart } from '../parts/key-service.js';
+import type { RootKeyOptions } from '../parts/root-key.js';
 import { ensurePrincipals, region } from '../up/client-files.js';
 import { openDataDir } from '../up/data-dir.js';
 import { loadPki } from '../up/pki.js';
 
-export interface KmsServeOptions {
+export interface KmsServeOptions extends RootKeyOptions {
   readonly dataDir: string;
   readonly port: number;
   readonly config?: string;
   readonly allowPlaintextSeeds: boolean;
   readonly insecureHttp: boolean;
+  readonly healthPort?: number;
+  readonly auditRetentionDays?: number;
   readonly output: OutputFormat;
   readonly logLevel: LogLevel;
 }
@@ -31,12 +34,15 @@ export async function serveKms(options: KmsServeOptions): Promise<void> {
         port: options.port,
         tls: options.insecureHttp ? undefined : pki.keyService,
         region,
+        rootKey: options,
+        healthPort: options.healthPort,
+        auditRetentionDays: options.auditRetentionDays,
         logger: createLogger(options.logLevel),
       }),
-    ({ endpoint }) =>
+    ({ endpoint, healthEndpoint }) =>
       console.log(
         options.output === 'json'
-          ? JSON.stringify({ endpoint, caFile: pki.caFile, region, credentialsFile })
+          ? JSON.stringify({ endpoint, caFile: pki.caFile, region, credentialsFile, healthEndpoint })
           : describe(endpoint, pki.caFile, credentialsFile),
       ),
   );

@@ -7,6 +7,7 @@ import { createLogger } from '../logging.js';
 import type { LogLevel, OutputFormat, StorageOption } from '../options.js';
 import { startApiServerPart } from '../parts/api-server.js';
 import { startKeyServicePart } from '../parts/key-service.js';
+import type { RootKeyOptions } from '../parts/root-key.js';
 import { openStore } from '../parts/store.js';
 import {
   accountId,
@@ -22,12 +23,13 @@ import { writeEnvironmentFile } from '../up/environment.js';
 import { loadPki } from '../up/pki.js';
 import { describeReady, type UpReady } from '../up/ready.js';
 
-export interface UpOptions {
+export interface UpOptions extends RootKeyOptions {
   readonly dataDir: string;
   readonly apiPort: number;
   readonly kmsPort: number;
   readonly etcdPort: number;
   readonly pluginHealthPort?: number;
+  readonly kmsHealthPort?: number;
   readonly storage: StorageOption;
   readonly storageCafile?: string;
   readonly storageCertfile?: string;
@@ -70,6 +72,8 @@ async function start(started: Started, options: UpOptions): Promise<UpReady> {
     port: options.kmsPort,
     tls: pki.keyService,
     region,
+    rootKey: options,
+    healthPort: options.kmsHealthPort,
     logger: logger.child({ part: 'key-service' }),
   });
   await keyService.ensureKey({

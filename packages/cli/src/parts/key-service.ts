@@ -2,12 +2,19 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseKeySeeds, parsePrincipals, startKeyService, type KeyService } from '@waxseal/key-service';
+import {
+  parseKeySeeds,
+  parsePrincipals,
+  parseThrottling,
+  startKeyService,
+  type KeyService,
+} from '@waxseal/key-service';
 import { openLmdbStore } from '@waxseal/storage';
 import type { Logger } from 'pino';
 import { Registry } from 'prom-client';
 import type { Started } from '../lifetime.js';
 import type { KeyPair } from '../up/pki.js';
+import { type RootKeyOptions, rootKeyProtectors } from './root-key.js';
 
 export interface KeyServiceSettings {
   /** Holds the store, the root key and the audit trail. */
@@ -20,6 +27,11 @@ export interface KeyServiceSettings {
   /** Absent: plain HTTP on loopback. */
   readonly tls: KeyPair | undefined;
   readonly region: string;
+  /** Default: the root key is in a file, or where the store says, asked for with the SDK's or the environment's settings. */
+  readonly rootKey?: RootKeyOptions;
+  /** Port of /livez, /readyz and /metrics on 127.0.0.1. */
+  readonly healthPort?: number | undefined;
+  readonly auditRetentionDays?: number | undefined;
   readonly logger: Logger;
 }
 
@@ -40,6 +52,12 @@ export async function startKeyServicePart(
       port: settings.port,
       principals,
       seeds,
+      quotas: parseThrottling(config),
+      rootKeyProtectors: rootKeyProtectors(settings.rootKey ?? {}, settings.folder),
+      ...(settings.healthPort === undefined ? {} : { health: { port: settings.healthPort } }),
+      ...(settings.auditRetentionDays === undefined
+        ? {}
+        : { auditRetentionDays: settings.auditRetentionDays }),
       defaultRegion: settings.region,
       logger: settings.logger,
       registry: new Registry(),

@@ -1,7 +1,7 @@
 /**
  * The root key wrapped by a key of another KMS (auto-unseal): AWS KMS, or anything that speaks its API.
  *
- * What lies in the store is JSON: `{keyId, region?, endpoint?, ciphertext}`. Credentials are never stored: the SDK finds them
+ * What lies in the store is JSON: `{keyId, region?, endpoint?, caFile?, ciphertext}`. Credentials are never stored: the SDK finds them
  * at every start, in its usual places. The SDK is loaded when it is needed, not with the service.
  */
 import { readFile } from 'node:fs/promises';
@@ -34,6 +34,7 @@ interface Wrapped {
   readonly keyId: string;
   readonly region?: string | undefined;
   readonly endpoint?: string | undefined;
+  readonly caFile?: string | undefined;
   readonly ciphertext: string;
 }
 
@@ -41,7 +42,7 @@ export function createAwsKmsProtector(options: AwsKmsProtectorOptions): RootKeyP
   return {
     kind: 'aws-kms',
     async seal(rootKey) {
-      const { keyId, region, endpoint } = options;
+      const { keyId, region, endpoint, caFile } = options;
       if (keyId === undefined) {
         throw new KeyServiceError(
           'invalid-option',
@@ -56,16 +57,18 @@ export function createAwsKmsProtector(options: AwsKmsProtectorOptions): RootKeyP
         keyId,
         region,
         endpoint,
+        caFile,
         ciphertext: Buffer.from(CiphertextBlob).toString('base64'),
       };
       return Buffer.from(JSON.stringify(wrapped));
     },
     async open(sealed) {
-      const { keyId, region, endpoint, ciphertext } = parseWrapped(sealed);
+      const { keyId, region, endpoint, caFile, ciphertext } = parseWrapped(sealed);
       const target = {
         ...options,
         region: options.region ?? region,
         endpoint: options.endpoint ?? endpoint,
+        caFile: options.caFile ?? caFile,
       };
       const { Plaintext } = await withClient(target, ({ client, sdk }) =>
         client.send(
@@ -91,7 +94,7 @@ async function withClient<T>(
   use: (loaded: { readonly client: KMSClient; readonly sdk: Sdk }) => Promise<T>,
 ): Promise<T> {
   const sdk = await import('@aws-sdk/client-kms');
-  const ca = options.caFile === undefined ? undefined : await readFile(options.caFile);
+  const ca = options.caFile === undefined ? undefined : await readCaFile(options.caFile);
   const client = new sdk.KMSClient({
     requestHandler: {
       connectionTimeout: CONNECT_TIMEOUT_MS,
@@ -112,6 +115,14 @@ async function withClient<T>(
   }
 }
 
+async function readCaFile(path: string): Promise<Buffer> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    throw unusable(`the CA file ${path} cannot be read`, error);
+  }
+}
+
 function unusable(reason: string, cause?: unknown): KeyServiceError {
   return new KeyServiceError(
     'root-key-unreadable',
@@ -121,13 +132,14 @@ function unusable(reason: string, cause?: unknown): KeyServiceError {
 }
 
 function parseWrapped(sealed: Buffer): Wrapped {
-  const { keyId, region, endpoint, ciphertext } = parseObject(sealed.toString('utf8')) ?? {};
+  const { keyId, region, endpoint, caFile, ciphertext } = parseObject(sealed.toString('utf8')) ?? {};
   const optional = (value: unknown): value is string | undefined =>
     value === undefined || typeof value === 'string';
   if (
     typeof keyId !== 'string' ||
     typeof ciphertext !== 'string' ||
     !optional(region) ||
+    !optional(caFile) ||
     !optional(endpoint)
   ) {
     throw new KeyServiceError(
@@ -135,5 +147,5 @@ function parseWrapped(sealed: Buffer): Wrapped {
       'The wrapped root key in the store cannot be read. Restore the store from a backup.',
     );
   }
-  return { keyId, region, endpoint, ciphertext };
+  return { keyId, region, endpoint, caFile, ciphertext };
 }

@@ -1,0 +1,49 @@
+/** Options that several commands share. */
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { logLevels, outputFormats, parsePath, parsePort } from './options.js';
+
+export const outputOption = (): Option =>
+  new Option('--output <format>', 'what to print').choices(outputFormats).default('text');
+
+export const logLevelOption = (): Option =>
+  new Option('--log-level <level>', 'log lines to standard error, as JSON')
+    .choices(logLevels)
+    .default('warn');
+
+export const dataDirOption = (): Option =>
+  new Option('--data-dir <dir>', 'where everything is kept').argParser(parsePath).default('.waxseal');
+
+/** Who keeps the root key of the key service, and what that one needs. */
+export const rootKeyOptions = (command: Command): Command =>
+  command
+    .option(
+      '--passphrase-file <file>',
+      'passphrase of the root key (default: $WAXSEAL_PASSPHRASE, or a prompt)',
+    )
+    .option('--unseal-region <region>', 'region of the other KMS that wraps the root key')
+    .option('--unseal-endpoint <url>', 'its endpoint (default: AWS’s of the region)')
+    .option('--unseal-ca-file <file>', 'PEM authority of that endpoint')
+    .option('--unseal-profile <name>', 'profile of its credentials');
+
+/** Of a key service that is served. */
+export const keyServiceOptions = (command: Command): Command =>
+  rootKeyOptions(
+    command
+      .option(
+        '--health-port <n>',
+        '/livez, /readyz and /metrics on 127.0.0.1 (0: a free port; default: off)',
+        parsePort,
+      )
+      .option(
+        '--audit-retention-days <n>',
+        'remove audit files of days longer ago (default: never)',
+        parseDays,
+      ),
+  );
+
+function parseDays(text: string): number {
+  const days = Number(text);
+  if (!/^\d{1,5}$/.test(text) || days < 1)
+    throw new InvalidArgumentError('Expected a number of days, 1 to 99999.');
+  return days;
+}

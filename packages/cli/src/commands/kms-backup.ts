@@ -1,0 +1,151 @@
+/** `waxseal kms backup`, `restore` and `reseal`: of the running service when there is one, else of the store itself. */
+import { randomBytes } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  createBackup,
+  createRootKeyProtector,
+  findRunningKeyService,
+  openRootKey,
+  resealRootKey,
+  restoreBackup,
+  type RootKeyProtectorKind,
+} from '@waxseal/key-service';
+import { openLmdbStore, type Store } from '@waxseal/storage';
+import { CliError, exitCodes } from '../errors.js';
+import type { OutputFormat } from '../options.js';
+import {
+  promptPassphrase,
+  protectorChoice,
+  readPassphraseFile,
+  type RootKeyOptions,
+  rootKeyProtectors,
+} from '../parts/root-key.js';
+import { existingDataDir } from '../parts/running-key-service.js';
+import { ensurePrivateDirectory, writePrivateFile } from '../private-files.js';
+import { type DataDir, openDataDir } from '../up/data-dir.js';
+
+export interface BackupOptions extends RootKeyOptions {
+  readonly dataDir: string;
+  readonly output: OutputFormat;
+}
+
+export async function kmsBackup(file: string, options: BackupOptions): Promise<void> {
+  if (existsSync(file)) {
+    throw new CliError(
+      `${file} is there already`,
+      'Choose another name: a backup never overwrites one.',
+      exitCodes.usage,
+    );
+  }
+  const dataDir = existingDataDir(options.dataDir);
+  const running = await findRunningKeyService(dataDir.keyService);
+  const bytes =
+    running === undefined
+      ? await withStore(dataDir, async (store) => {
+          const rootKey = await openRootKey(
+            store,
+            rootKeyProtectors(options, dataDir.keyService),
+            randomBytes,
+          );
+          return (await createBackup(store, rootKey, Date.now(), randomBytes)).file;
+        })
+      : await running.backup();
+  writePrivateFile(file, bytes);
+  print(
+    options,
+    { file, bytes: bytes.length },
+    `${file} holds every key, sealed under the root key (${bytes.length} bytes).\nKeep the root key apart from it: neither is of use without the other.`,
+  );
+}
+
+export async function kmsRestore(file: string, options: BackupOptions): Promise<void> {
+  const bytes = readFileSync(file);
+  const dataDir = openDataDir(options.dataDir);
+  ensurePrivateDirectory(dataDir.keyService);
+  const protectors = rootKeyProtectors(options, dataDir.keyService);
+  const { records, createdAtMs } = await withStore(dataDir, (store) =>
+    restoreBackup(store, bytes, protectors),
+  );
+  const created = new Date(createdAtMs).toISOString();
+  print(
+    options,
+    { records, created },
+    `${records} records of ${created} are restored.\nStart the service: waxseal kms serve --data-dir ${options.dataDir}`,
+  );
+}
+
+export interface ResealOptions extends BackupOptions {
+  readonly to: RootKeyProtectorKind;
+  readonly newPassphraseFile?: string;
+  readonly unsealKeyId?: string;
+}
+
+export async function kmsReseal(options: ResealOptions): Promise<void> {
+  const { to, unsealKeyId } = options;
+  if (to === 'aws-kms' && unsealKeyId === undefined) {
+    throw new CliError(
+      '--to aws-kms needs --unseal-key-id',
+      'Name the key of the other KMS.',
+      exitCodes.usage,
+    );
+  }
+  const dataDir = existingDataDir(options.dataDir);
+  const running = await findRunningKeyService(dataDir.keyService);
+  const passphrase = to === 'passphrase' ? await readNewPassphrase(options) : undefined;
+  if (running === undefined) {
+    await withStore(dataDir, async (store) => {
+      const present = rootKeyProtectors(options, dataDir.keyService);
+      const rootKey = await openRootKey(store, present, randomBytes);
+      const choice =
+        passphrase === undefined
+          ? protectorChoice(to, options, unsealKeyId)
+          : ({ kind: 'passphrase', passphrase: async () => Buffer.from(passphrase) } as const);
+      const protector = createRootKeyProtector(choice, dataDir.keyService, randomBytes);
+      await resealRootKey(store, rootKey, protector, present, randomBytes);
+      rootKey.fill(0);
+    });
+  } else {
+    await running.reseal(
+      passphrase === undefined
+        ? { ...protectorChoice(to, options, unsealKeyId) }
+        : { kind: to, passphrase: passphrase.toString('base64') },
+    );
+  }
+  print(
+    options,
+    { rootKeyProtector: to, online: running !== undefined },
+    `The root key is kept by ${to} now${running === undefined ? '' : '; the running service went on meanwhile'}.`,
+  );
+}
+
+async function readNewPassphrase({ newPassphraseFile }: ResealOptions): Promise<Buffer> {
+  const variable = process.env['WAXSEAL_NEW_PASSPHRASE'];
+  if (newPassphraseFile === undefined && variable !== undefined) return Buffer.from(variable);
+  if (newPassphraseFile === undefined && !process.stdin.isTTY) {
+    throw new CliError(
+      'the new passphrase is not given',
+      'Give --new-passphrase-file, set WAXSEAL_NEW_PASSPHRASE, or run it in a terminal to be asked.',
+      exitCodes.usage,
+    );
+  }
+  if (newPassphraseFile !== undefined) return readPassphraseFile(newPassphraseFile);
+  const first = await promptPassphrase('New passphrase of the root key: ');
+  const again = await promptPassphrase('The same again: ');
+  if (!first.equals(again))
+    throw new CliError('the two passphrases differ', 'Nothing was changed; try again.', exitCodes.usage);
+  return first;
+}
+
+async function withStore<T>(dataDir: DataDir, use: (store: Store) => Promise<T>): Promise<T> {
+  const store = await openLmdbStore({ path: join(dataDir.keyService, 'store') });
+  try {
+    return await use(store);
+  } finally {
+    await store.close();
+  }
+}
+
+function print({ output }: BackupOptions, json: object, text: string): void {
+  console.log(output === 'json' ? JSON.stringify(json) : text);
+}
