@@ -6,6 +6,7 @@
  */
 import { ml_dsa44, ml_dsa65, ml_dsa87 } from '@noble/post-quantum/ml-dsa.js';
 import type { MlDsaSpec } from '../keys/key-specs.js';
+import { encodeSeedPkcs8, encodeSpki, nistAlgorithm, readSeedPkcs8 } from './seed-der.js';
 
 const SEED_BYTES = 32;
 
@@ -14,9 +15,9 @@ export const MU_BYTES = 64;
 
 /** id-ml-dsa-44, -65 and -87 are 2.16.840.1.101.3.4.3.17 to .19; their AlgorithmIdentifier has no parameters. */
 const PARAMETER_SETS = {
-  ML_DSA_44: { scheme: ml_dsa44, algorithm: Buffer.from('300b0609608648016503040311', 'hex') },
-  ML_DSA_65: { scheme: ml_dsa65, algorithm: Buffer.from('300b0609608648016503040312', 'hex') },
-  ML_DSA_87: { scheme: ml_dsa87, algorithm: Buffer.from('300b0609608648016503040313', 'hex') },
+  ML_DSA_44: { scheme: ml_dsa44, algorithm: nistAlgorithm([3, 0x11]) },
+  ML_DSA_65: { scheme: ml_dsa65, algorithm: nistAlgorithm([3, 0x12]) },
+  ML_DSA_87: { scheme: ml_dsa87, algorithm: nistAlgorithm([3, 0x13]) },
 } as const;
 
 export interface MlDsaKey {
@@ -28,39 +29,21 @@ export interface MlDsaKey {
 
 /** @returns PKCS#8 DER, 54 bytes */
 export function createMlDsaPkcs8(spec: MlDsaSpec, randomBytes: (size: number) => Buffer): Buffer {
-  const seed = randomBytes(SEED_BYTES);
-  const pkcs8 = Buffer.concat([pkcs8Header(spec), seed]);
+  const seed = Buffer.from(randomBytes(SEED_BYTES));
+  const pkcs8 = encodeSeedPkcs8(PARAMETER_SETS[spec].algorithm, seed);
   seed.fill(0);
   return pkcs8;
 }
 
 /** Undefined when it is anything but the seed form of this parameter set. */
 export function parseMlDsaPkcs8(spec: MlDsaSpec, pkcs8: Buffer): MlDsaKey | undefined {
-  const header = pkcs8Header(spec);
-  if (pkcs8.length !== header.length + SEED_BYTES || !pkcs8.subarray(0, header.length).equals(header)) {
-    return undefined;
-  }
-  const { secretKey, publicKey } = PARAMETER_SETS[spec].scheme.keygen(pkcs8.subarray(header.length));
-  return { kind: 'ml-dsa', spec, secretKey, publicKey };
-}
-
-/** SEQUENCE { INTEGER 0, AlgorithmIdentifier, OCTET STRING { [0] seed } } up to the seed. */
-function pkcs8Header(spec: MlDsaSpec): Buffer {
-  return Buffer.concat([
-    Buffer.from('3034020100', 'hex'),
-    PARAMETER_SETS[spec].algorithm,
-    Buffer.from('04228020', 'hex'),
-  ]);
+  const { algorithm, scheme } = PARAMETER_SETS[spec];
+  const seed = readSeedPkcs8(algorithm, SEED_BYTES, pkcs8);
+  return seed && { kind: 'ml-dsa', spec, ...scheme.keygen(seed) };
 }
 
 export function mlDsaSpki({ spec, publicKey }: MlDsaKey): Buffer {
-  const { algorithm } = PARAMETER_SETS[spec];
-  // Every ML-DSA public key is longer than 255 and shorter than 65,536 bytes: two length bytes each.
-  const bitString = Buffer.from([0x03, 0x82, 0, 0, 0]);
-  bitString.writeUInt16BE(publicKey.length + 1, 2);
-  const sequence = Buffer.from([0x30, 0x82, 0, 0]);
-  sequence.writeUInt16BE(algorithm.length + bitString.length + publicKey.length, 2);
-  return Buffer.concat([sequence, algorithm, bitString, publicKey]);
+  return encodeSpki(PARAMETER_SETS[spec].algorithm, publicKey);
 }
 
 /** @param externalMu `message` is the 64-byte μ itself (FIPS 204 §6.2) */

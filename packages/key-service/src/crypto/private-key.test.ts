@@ -16,6 +16,9 @@ const SPECS: readonly (readonly [AsymmetricSpec, number])[] = [
   ['ML_DSA_44', 1334],
   ['ML_DSA_65', 1974],
   ['ML_DSA_87', 2614],
+  ['ML_KEM_512', 822],
+  ['ML_KEM_768', 1206],
+  ['ML_KEM_1024', 1590],
 ];
 
 for (const [spec, spkiBytes] of SPECS) {

@@ -6,8 +6,16 @@
  */
 import { createPrivateKey, createPublicKey, generateKeyPair, type KeyObject } from 'node:crypto';
 import { promisify } from 'node:util';
-import type { AsymmetricSpec, EcSpec, EdwardsSpec, MlDsaSpec, RsaSpec } from '../keys/key-specs.js';
+import type {
+  AsymmetricSpec,
+  EcSpec,
+  EdwardsSpec,
+  MlDsaSpec,
+  MlKemSpec,
+  RsaSpec,
+} from '../keys/key-specs.js';
 import { createMlDsaPkcs8, type MlDsaKey, mlDsaSpki, parseMlDsaPkcs8 } from './ml-dsa.js';
+import { createMlKemPkcs8, type MlKemKey, mlKemSpki, parseMlKemPkcs8 } from './ml-kem.js';
 
 interface KeyObjects {
   readonly privateKey: KeyObject;
@@ -31,7 +39,7 @@ export interface Ed25519Key extends KeyObjects {
   readonly spec: EdwardsSpec;
 }
 
-export type PrivateKey = RsaKey | EcKey | Ed25519Key | MlDsaKey;
+export type PrivateKey = RsaKey | EcKey | Ed25519Key | MlDsaKey | MlKemKey;
 
 const MODULUS_BITS: Readonly<Record<RsaSpec, number>> = { RSA_2048: 2048, RSA_3072: 3072, RSA_4096: 4096 };
 
@@ -51,13 +59,14 @@ const generate = promisify(generateKeyPair);
 /**
  * A new key as PKCS#8 DER. RSA keys take up to seconds; they are made on libuv's threads, not on the caller's.
  *
- * @param randomBytes for what node:crypto does not make itself (ML-DSA seeds)
+ * @param randomBytes for what node:crypto does not make itself (the seeds of ML-DSA and ML-KEM)
  */
 export async function createPkcs8(
   spec: AsymmetricSpec,
   randomBytes: (size: number) => Buffer,
 ): Promise<Buffer> {
   if (isMlDsa(spec)) return createMlDsaPkcs8(spec, randomBytes);
+  if (isMlKem(spec)) return createMlKemPkcs8(spec, randomBytes);
   const { privateKey } = isRsa(spec)
     ? await generate('rsa', { modulusLength: MODULUS_BITS[spec], publicExponent: 65_537 })
     : spec === 'ECC_NIST_EDWARDS25519'
@@ -74,6 +83,10 @@ function isMlDsa(spec: AsymmetricSpec): spec is MlDsaSpec {
   return spec.startsWith('ML_DSA_');
 }
 
+function isMlKem(spec: AsymmetricSpec): spec is MlKemSpec {
+  return spec.startsWith('ML_KEM_');
+}
+
 /**
  * Total: undefined for every PKCS#8 that is not a whole key of exactly this spec, wherever it comes from.
  *
@@ -81,6 +94,7 @@ function isMlDsa(spec: AsymmetricSpec): spec is MlDsaSpec {
  */
 export function parsePrivateKey(spec: AsymmetricSpec, pkcs8: Buffer): PrivateKey | undefined {
   if (isMlDsa(spec)) return parseMlDsaPkcs8(spec, pkcs8);
+  if (isMlKem(spec)) return parseMlKemPkcs8(spec, pkcs8);
   let keys: KeyObjects;
   try {
     const privateKey = createPrivateKey({ key: pkcs8, ...PKCS8 });
@@ -102,5 +116,6 @@ export function parsePrivateKey(spec: AsymmetricSpec, pkcs8: Buffer): PrivateKey
 
 /** The public key as SubjectPublicKeyInfo, DER. */
 export function exportPublicKey(key: PrivateKey): Buffer {
-  return key.kind === 'ml-dsa' ? mlDsaSpki(key) : key.publicKey.export(SPKI);
+  if (key.kind === 'ml-dsa') return mlDsaSpki(key);
+  return key.kind === 'ml-kem' ? mlKemSpki(key) : key.publicKey.export(SPKI);
 }

@@ -5,7 +5,13 @@
  * of algorithms is the one DescribeKey and GetPublicKey answer.
  */
 
-export const KEY_USAGES = ['ENCRYPT_DECRYPT', 'SIGN_VERIFY', 'GENERATE_VERIFY_MAC', 'KEY_AGREEMENT'] as const;
+export const KEY_USAGES = [
+  'ENCRYPT_DECRYPT',
+  'SIGN_VERIFY',
+  'GENERATE_VERIFY_MAC',
+  'KEY_AGREEMENT',
+  'ENCAPSULATE_DECAPSULATE',
+] as const;
 export type KeyUsage = (typeof KEY_USAGES)[number];
 
 export type EncryptionAlgorithm = 'SYMMETRIC_DEFAULT' | RsaEncryptionAlgorithm;
@@ -16,8 +22,9 @@ export type NistCurveSpec = 'ECC_NIST_P256' | 'ECC_NIST_P384' | 'ECC_NIST_P521';
 export type EcSpec = NistCurveSpec | 'ECC_SECG_P256K1';
 export type EdwardsSpec = 'ECC_NIST_EDWARDS25519';
 export type MlDsaSpec = 'ML_DSA_44' | 'ML_DSA_65' | 'ML_DSA_87';
+export type MlKemSpec = 'ML_KEM_512' | 'ML_KEM_768' | 'ML_KEM_1024';
 export type HmacSpec = 'HMAC_224' | 'HMAC_256' | 'HMAC_384' | 'HMAC_512';
-export type AsymmetricSpec = RsaSpec | EcSpec | EdwardsSpec | MlDsaSpec;
+export type AsymmetricSpec = RsaSpec | EcSpec | EdwardsSpec | MlDsaSpec | MlKemSpec;
 export type KeySpec = 'SYMMETRIC_DEFAULT' | HmacSpec | AsymmetricSpec;
 
 export type MacAlgorithm = 'HMAC_SHA_224' | 'HMAC_SHA_256' | 'HMAC_SHA_384' | 'HMAC_SHA_512';
@@ -42,6 +49,7 @@ interface SpecRow {
   readonly SIGN_VERIFY?: { readonly SigningAlgorithms: readonly SigningAlgorithm[] };
   readonly GENERATE_VERIFY_MAC?: { readonly MacAlgorithms: readonly MacAlgorithm[] };
   readonly KEY_AGREEMENT?: { readonly KeyAgreementAlgorithms: readonly 'ECDH'[] };
+  readonly ENCAPSULATE_DECAPSULATE?: { readonly EncapsulationAlgorithms: readonly 'ML_KEM'[] };
 }
 
 const rsa: SpecRow = {
@@ -64,6 +72,7 @@ const nistCurve = (algorithm: SigningAlgorithm): SpecRow => ({
 const signing = (...algorithms: readonly SigningAlgorithm[]): SpecRow => ({
   SIGN_VERIFY: { SigningAlgorithms: algorithms },
 });
+const encapsulation: SpecRow = { ENCAPSULATE_DECAPSULATE: { EncapsulationAlgorithms: ['ML_KEM'] } };
 const hmac = (algorithm: MacAlgorithm): SpecRow => ({ GENERATE_VERIFY_MAC: { MacAlgorithms: [algorithm] } });
 
 const SPECS: Readonly<Record<KeySpec, SpecRow>> = {
@@ -79,6 +88,9 @@ const SPECS: Readonly<Record<KeySpec, SpecRow>> = {
   ML_DSA_44: signing('ML_DSA_SHAKE_256'),
   ML_DSA_65: signing('ML_DSA_SHAKE_256'),
   ML_DSA_87: signing('ML_DSA_SHAKE_256'),
+  ML_KEM_512: encapsulation,
+  ML_KEM_768: encapsulation,
+  ML_KEM_1024: encapsulation,
   HMAC_224: hmac('HMAC_SHA_224'),
   HMAC_256: hmac('HMAC_SHA_256'),
   HMAC_384: hmac('HMAC_SHA_384'),

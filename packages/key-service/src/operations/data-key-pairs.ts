@@ -2,7 +2,7 @@
 import { AwsError } from '../aws-error.js';
 import { exportPublicKey, parsePrivateKey } from '../crypto/private-key.js';
 import { arnOf, type KeyRecord } from '../keys/key-record.js';
-import type { EcSpec, EdwardsSpec, RsaSpec } from '../keys/key-specs.js';
+import type { EcSpec, EdwardsSpec, MlKemSpec, RsaSpec } from '../keys/key-specs.js';
 import { required } from '../validation/members.js';
 import * as shapes from '../validation/shapes.js';
 import type { Call } from './call.js';
@@ -20,7 +20,7 @@ const pairInput = {
   DryRun: shapes.dryRun,
 };
 
-type KeyPairSpec = RsaSpec | EcSpec | EdwardsSpec | 'SM2';
+type KeyPairSpec = RsaSpec | EcSpec | EdwardsSpec | MlKemSpec | 'SM2';
 
 interface DataKeyPairRequest {
   readonly KeyPairSpec: KeyPairSpec;

@@ -19,6 +19,7 @@ const BY_USAGE: { readonly [Usage in KeyRecord['keyUsage']]: readonly string[] }
   SIGN_VERIFY: ['GetPublicKey', 'Sign', 'Verify'],
   GENERATE_VERIFY_MAC: ['GenerateMac', 'VerifyMac'],
   KEY_AGREEMENT: ['DeriveSharedSecret', 'GetPublicKey'],
+  ENCAPSULATE_DECAPSULATE: ['Decapsulate', 'Encapsulate', 'GetPublicKey'],
 };
 
 export const GRANT_OPERATIONS = enumeration([
@@ -39,6 +40,8 @@ export const GRANT_OPERATIONS = enumeration([
   'GenerateMac',
   'VerifyMac',
   'DeriveSharedSecret',
+  'Encapsulate',
+  'Decapsulate',
 ]);
 
 /** @throws AwsError ValidationException when the key can never do what the grant would allow */

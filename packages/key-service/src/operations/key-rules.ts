@@ -11,4 +11,6 @@ export const SIGNING: KeyRule = { ...CRYPTOGRAPHIC, usage: 'SIGN_VERIFY' };
 
 export const MACS: KeyRule = { ...CRYPTOGRAPHIC, usage: 'GENERATE_VERIFY_MAC' };
 
+export const ENCAPSULATION: KeyRule = { ...CRYPTOGRAPHIC, usage: 'ENCAPSULATE_DECAPSULATE' };
+
 export const KEY_AGREEMENT: KeyRule = { ...CRYPTOGRAPHIC, usage: 'KEY_AGREEMENT' };

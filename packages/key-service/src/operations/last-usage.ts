@@ -7,8 +7,10 @@ import { defineKeyOperation } from './operation.js';
 
 /** The model's KeyLastUsageTrackingOperation. */
 const TRACKED_OPERATIONS: ReadonlySet<string> = new Set([
+  'Decapsulate',
   'Decrypt',
   'DeriveSharedSecret',
+  'Encapsulate',
   'Encrypt',
   'GenerateDataKey',
   'GenerateDataKeyPair',

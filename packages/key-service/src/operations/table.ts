@@ -4,6 +4,7 @@ import { generateDataKey, generateDataKeyWithoutPlaintext, generateRandom } from
 import { generateDataKeyPair, generateDataKeyPairWithoutPlaintext } from './data-key-pairs.js';
 import { decrypt, encrypt, reEncrypt } from './encryption.js';
 import { deriveSharedSecret } from './key-agreement.js';
+import { decapsulate, encapsulate } from './key-encapsulation.js';
 import { cancelKeyDeletion, disableKey, enableKey, scheduleKeyDeletion } from './key-state-changes.js';
 import { deleteImportedKeyMaterial, getParametersForImport, importKeyMaterial } from './import.js';
 import { createGrant, listGrants, listRetirableGrants, retireGrant, revokeGrant } from './grants.js';
@@ -29,6 +30,7 @@ const ALL: readonly Operation[] = [
   createAlias,
   createGrant,
   createKey,
+  decapsulate,
   decrypt,
   deleteAlias,
   deleteImportedKeyMaterial,
@@ -38,6 +40,7 @@ const ALL: readonly Operation[] = [
   disableKeyRotation,
   enableKey,
   enableKeyRotation,
+  encapsulate,
   encrypt,
   generateDataKey,
   generateDataKeyPair,

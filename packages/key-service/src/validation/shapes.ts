@@ -71,6 +71,7 @@ export const keyUsage = enumeration([
   'SIGN_VERIFY',
   'GENERATE_VERIFY_MAC',
   'KEY_AGREEMENT',
+  'ENCAPSULATE_DECAPSULATE',
 ]);
 export const keySpec = enumeration([
   'RSA_2048',
@@ -90,6 +91,9 @@ export const keySpec = enumeration([
   'ML_DSA_65',
   'ML_DSA_87',
   'ECC_NIST_EDWARDS25519',
+  'ML_KEM_512',
+  'ML_KEM_768',
+  'ML_KEM_1024',
 ]);
 /** CustomerMasterKeySpec is deprecated and has none of the specs that came after it. */
 export const customerMasterKeySpec = enumeration([
@@ -117,6 +121,9 @@ export const dataKeyPairSpec = enumeration([
   'ECC_SECG_P256K1',
   'SM2',
   'ECC_NIST_EDWARDS25519',
+  'ML_KEM_512',
+  'ML_KEM_768',
+  'ML_KEM_1024',
 ]);
 export const signingAlgorithm = enumeration(
   [
@@ -139,6 +146,8 @@ export const signingAlgorithm = enumeration(
 );
 export const macAlgorithm = enumeration(['HMAC_SHA_384', 'HMAC_SHA_256', 'HMAC_SHA_224', 'HMAC_SHA_512']);
 export const keyAgreementAlgorithm = enumeration(['ECDH']);
+export const encapsulationAlgorithm = enumeration(['ML_KEM']);
+export const sharedSecretCiphertext = blob({ min: 1, max: 6144, sensitive: 'when-present' });
 export const messageType = enumeration(['RAW', 'DIGEST', 'EXTERNAL_MU']);
 export const message = blob({ min: 1, max: 4096, sensitive: true });
 export const signature = blob({ min: 1, max: 6144, sensitive: 'when-present' });
