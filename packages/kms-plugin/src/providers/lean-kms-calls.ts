@@ -9,7 +9,7 @@ import { createHash, createHmac, type Hash, type Hmac } from 'node:crypto';
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { setTimeout as delay } from 'node:timers/promises';
-import { ProviderError } from '../errors.js';
+import type { ProviderError } from '../errors.js';
 import { classifyAws, garbledAnswer } from './aws-errors.js';
 import type { AwsKmsCalls } from './aws-kms-calls.js';
 import { readCaFile, type AwsCredentials } from './aws-sdk-calls.js';
