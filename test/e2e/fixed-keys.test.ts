@@ -58,15 +58,13 @@ test('keys of the configuration file are the same in every data directory and at
   await writeFile(plaintext, 'kept');
   const encrypted = await aws(
     first.ready,
-    ...[
-      'encrypt',
-      '--key-id',
-      'alias/app',
-      '--plaintext',
-      `fileb://${plaintext}`,
-      '--query',
-      'CiphertextBlob',
-    ],
+    'encrypt',
+    '--key-id',
+    'alias/app',
+    '--plaintext',
+    `fileb://${plaintext}`,
+    '--query',
+    'CiphertextBlob',
   );
   const blob = join(folder, 'blob');
   await writeFile(blob, Buffer.from(encrypted, 'base64'));
@@ -77,7 +75,11 @@ test('keys of the configuration file are the same in every data directory and at
     t.after(() => again.stop());
     const opened = await aws(
       again.ready,
-      ...['decrypt', '--ciphertext-blob', `fileb://${blob}`, '--query', 'Plaintext'],
+      'decrypt',
+      '--ciphertext-blob',
+      `fileb://${blob}`,
+      '--query',
+      'Plaintext',
     );
     assert.equal(Buffer.from(opened, 'base64').toString(), 'kept');
     const listed = await aws(again.ready, 'list-keys', '--query', 'Keys[].KeyId');

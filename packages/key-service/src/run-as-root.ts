@@ -31,6 +31,7 @@ export async function runAsRoot(
   let output: Output;
   let error: AwsError | undefined;
   try {
+    if (!operation.readOnly) recorder.refuseUnrecordable();
     output = await operation.execute(call, input);
   } catch (thrown) {
     error = recorder.asAwsError(thrown, operation.name);
