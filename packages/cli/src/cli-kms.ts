@@ -134,7 +134,7 @@ function addPrincipal(kms: Command): void {
     .option('--account <id>', 'account (default: the only one)')
     .addOption(
       new Option('--policy <policy>', 'managed policy or JSON file; can be given again')
-        .argParser((policy: string, before: string[] = []) => [...before, policy])
+        .argParser((policy: string, before: readonly string[]) => [...before, policy])
         .default([], 'none: key policies decide alone'),
     )
     .addOption(outputOption())

@@ -42,7 +42,7 @@ export function protectorChoice(
         kind,
         passphrase: () => readPassphrase(options.passphraseFile),
       };
-    case 'aws-kms':
+    default:
       return {
         kind,
         keyId: unsealKeyId,

@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type * as AwsSdk from '@aws-sdk/client-kms';
 import type { KMSClient } from '@aws-sdk/client-kms';
 import { findRunningKeyService, type RunningKeyService } from '@waxseal/key-service';
 import { CliError } from '../errors.js';
@@ -43,7 +44,7 @@ export async function requireRunning(dataDir: DataDir): Promise<RunningKeyServic
   return running;
 }
 
-export type Sdk = typeof import('@aws-sdk/client-kms');
+export type Sdk = typeof AwsSdk;
 
 /** Runs `use` with a client of the service; the SDK's errors become sentences. */
 export async function withKmsClient<T>(

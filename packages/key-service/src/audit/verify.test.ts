@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { gunzipSync, gzipSync } from 'node:zlib';
-import fc from 'fast-check';
+import { assert as assertProperty, asyncProperty, constantFrom, integer, nat } from 'fast-check';
 import { pino } from 'pino';
 import { testSigner } from '../testing/audit-signer.js';
 import { AuditJournal } from './journal.js';
@@ -164,12 +164,12 @@ test('the newest log file and digest removed together, heads put back to before 
 test('any flipped bit, truncation or appended byte in any file is found', async () => {
   const seed = Date.now() & 0x7fffffff;
   const all = await files(original);
-  await fc.assert(
-    fc.asyncProperty(
-      fc.constantFrom(...all),
-      fc.constantFrom('flip', 'truncate', 'append'),
-      fc.nat(),
-      fc.integer({ min: 0, max: 7 }),
+  await assertProperty(
+    asyncProperty(
+      constantFrom(...all),
+      constantFrom('flip', 'truncate', 'append'),
+      nat(),
+      integer({ min: 0, max: 7 }),
       async (path, act, position, bit) => {
         const folder = await copyFolder();
         const target = join(folder, path);

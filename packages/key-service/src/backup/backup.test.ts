@@ -6,7 +6,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { assert as assertProperty, asyncProperty, integer, nat } from 'fast-check';
 import { KeyServiceError } from '../errors.js';
 import { ALL_PREFIX, KEYS_PREFIX } from '../keys/store-keys.js';
 import { createFileProtector } from '../root-key/file-protector.js';
@@ -94,8 +94,8 @@ test('a truncated or altered file is refused, and nothing of it is written', asy
   const { file } = await createBackup(await filledStore(rootKey), rootKey, 0, randomBytes);
   const target = createMemoryStore();
   const seed = Date.now() & 0x7fffffff;
-  await fc.assert(
-    fc.asyncProperty(fc.nat(file.length - 1), fc.integer({ min: 0, max: 8 }), async (at, bit) => {
+  await assertProperty(
+    asyncProperty(nat(file.length - 1), integer({ min: 0, max: 8 }), async (at, bit) => {
       const changed = bit === 8 ? file.subarray(0, at) : Buffer.from(file);
       if (bit < 8) changed[at] = (changed[at] as number) ^ (1 << bit);
       const reason = await reasonOf(restoreBackup(target, changed, [protector(rootKey)]));

@@ -28,10 +28,10 @@ test('a running service is backed up and resealed', async (t) => {
   assert.ok(running);
   assert.deepEqual(await running.status(), { endpoint: kms.service.endpoint, rootKeyProtector: 'file' });
 
-  let going = true;
+  const load = { going: true };
   let calls = 0;
-  const load = (async () => {
-    while (going) {
+  const calling = (async () => {
+    while (load.going) {
       await client.send(new EncryptCommand({ KeyId, Plaintext: Buffer.from('x') }));
       calls++;
     }
@@ -39,8 +39,8 @@ test('a running service is backed up and resealed', async (t) => {
   const passphrase = Buffer.from('correct horse battery');
   const answer = await running.reseal({ kind: 'passphrase', passphrase: passphrase.toString('base64') });
   const backup = await running.backup();
-  going = false;
-  await load;
+  load.going = false;
+  await calling;
   assert.ok(calls > 0);
   assert.deepEqual(answer, { rootKeyProtector: 'passphrase' });
   assert.equal(existsSync(join(kms.dataDir, 'root.key')), false);

@@ -5,6 +5,7 @@
  * at every start, in its usual places. The SDK is loaded when it is needed, not with the service.
  */
 import { readFile } from 'node:fs/promises';
+import type * as AwsSdk from '@aws-sdk/client-kms';
 import type { KMSClient } from '@aws-sdk/client-kms';
 import { parseObject } from '../audit/chain.js';
 import { KeyServiceError } from '../errors.js';
@@ -87,7 +88,7 @@ export function createAwsKmsProtector(options: AwsKmsProtectorOptions): RootKeyP
   };
 }
 
-type Sdk = typeof import('@aws-sdk/client-kms');
+type Sdk = typeof AwsSdk;
 
 async function withClient<T>(
   options: AwsKmsProtectorOptions,

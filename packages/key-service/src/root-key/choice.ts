@@ -33,7 +33,7 @@ export function createRootKeyProtector(
       return createFileProtector(join(dataDir, 'root.key'));
     case 'passphrase':
       return createPassphraseProtector(choice.passphrase, randomBytes);
-    case 'aws-kms':
+    default:
       return createAwsKmsProtector(choice);
   }
 }
