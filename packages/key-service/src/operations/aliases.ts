@@ -7,6 +7,7 @@
 import { AwsError } from '../aws-error.js';
 import { aliasArn, parseKeyReference } from '../keys/key-id.js';
 import type { AliasRecord, KeyRecord } from '../keys/key-record.js';
+import { isAsymmetric } from '../keys/key-specs.js';
 import type { KeyStateRule } from '../keys/key-states.js';
 import { required } from '../validation/members.js';
 import * as shapes from '../validation/shapes.js';
@@ -59,8 +60,9 @@ export const updateAlias = defineSelfAuthorizingOperation({
   async run(call, { AliasName, TargetKeyId }) {
     authorizeAlias(call, 'kms:UpdateAlias', AliasName);
     const alias = findAlias(call, AliasName);
-    usePresentTarget(call, alias, 'kms:UpdateAlias');
+    const before = usePresentTarget(call, alias, 'kms:UpdateAlias');
     const key = await openTarget(call, TargetKeyId, 'kms:UpdateAlias');
+    if (before !== undefined) checkReplaceable(before, key);
     const updated = await call.services.keys.updateAlias({
       ...alias,
       targetKeyId: key.keyId,
@@ -150,9 +152,23 @@ function openTarget(call: Call, targetKeyId: string, action: string): Promise<Ke
   return openKey(call, targetKeyId, action, { aliases: false, crossAccount: false, states });
 }
 
-function usePresentTarget(call: Call, alias: AliasRecord, action: string): void {
+/** The key the alias points to now, if it is there. */
+function usePresentTarget(call: Call, alias: AliasRecord, action: string): KeyRecord | undefined {
   const key = call.services.keys.findKey(alias.accountId, alias.region, alias.targetKeyId);
   if (key !== undefined) useKey(call, key, action, { states: 'any' });
+  return key;
+}
+
+/** An alias moves between keys that can stand in for each other only (API reference, UpdateAlias). */
+function checkReplaceable(before: KeyRecord, after: KeyRecord): void {
+  const sameKind =
+    before.keyUsage === after.keyUsage && isAsymmetric(before.keySpec) === isAsymmetric(after.keySpec);
+  if (!sameKind) {
+    throw new AwsError(
+      'ValidationException',
+      'The current and new KMS key must be the same type (both symmetric or both asymmetric or both HMAC), and they must have the same key usage. Delete the alias and create it again.',
+    );
+  }
 }
 
 function findAlias(call: Call, aliasName: string): AliasRecord {

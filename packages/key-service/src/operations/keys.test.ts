@@ -15,6 +15,8 @@ import {
   EncryptCommand,
   GetKeyPolicyCommand,
   GetKeyRotationStatusCommand,
+  type KeySpec,
+  type KeyUsageType,
   type KMSClient,
   ListAliasesCommand,
   ListKeyPoliciesCommand,
@@ -143,6 +145,23 @@ test('the deprecated name of the spec still works, for the specs it knew', async
     'ValidationException',
     "1 validation error detected: Value 'ML_DSA_44' at 'customerMasterKeySpec' failed to satisfy constraint: Member must satisfy enum value set: [RSA_2048, ECC_NIST_P384, ECC_NIST_P256, ECC_NIST_P521, HMAC_384, RSA_3072, ECC_SECG_P256K1, RSA_4096, SYMMETRIC_DEFAULT, HMAC_256, HMAC_224, HMAC_512, SM2]",
   );
+});
+
+test('an alias moves only to a key of the same kind and usage', async () => {
+  const create = (KeySpec: KeySpec, KeyUsage: KeyUsageType) => createKey({ KeySpec, KeyUsage });
+  const AliasName = 'alias/kinds';
+  const signing = await create('ECC_NIST_P256', 'SIGN_VERIFY');
+  await client.send(new CreateAliasCommand({ AliasName, TargetKeyId: signing.keyId }));
+  const moveTo = ({ keyId }: { readonly keyId: string }): Promise<unknown> =>
+    client.send(new UpdateAliasCommand({ AliasName, TargetKeyId: keyId }));
+  await moveTo(await create('ECC_NIST_EDWARDS25519', 'SIGN_VERIFY'));
+  for (const other of [
+    await createKey(),
+    await create('HMAC_256', 'GENERATE_VERIFY_MAC'),
+    await create('ECC_NIST_P256', 'KEY_AGREEMENT'),
+  ]) {
+    await rejectsWith(moveTo(other), 'ValidationException');
+  }
 });
 
 test('only symmetric keys rotate', async () => {
