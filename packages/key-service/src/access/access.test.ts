@@ -143,3 +143,63 @@ test('an alias needs permission on its name and on its key', async () => {
     ),
   );
 });
+
+test('conditions on the encryption context, the alias and the algorithm decide calls', async () => {
+  const { KeyMetadata } = await kms.client().send(new CreateKeyCommand({}));
+  const KeyId = KeyMetadata?.KeyId ?? '';
+  const AliasName = 'alias/conditions';
+  await kms.client().send(new CreateAliasCommand({ AliasName, TargetKeyId: KeyId }));
+  const statement = (Effect: string, user: string, Condition?: object): object => ({
+    Effect,
+    Principal: { AWS: `arn:aws:iam::${ACCOUNT}:user/${user}` },
+    Action: ['kms:Encrypt', 'kms:PutKeyPolicy'],
+    Resource: '*',
+    ...(Condition && { Condition }),
+  });
+  const Policy = JSON.stringify({
+    Version: '2012-10-17',
+    Statement: [
+      statement('Allow', 'admin'),
+      statement('Allow', 'nobody', {
+        StringEquals: { 'kms:EncryptionContext:App': 'shop', 'kms:EncryptionAlgorithm': 'SYMMETRIC_DEFAULT' },
+        'ForAllValues:StringEquals': { 'kms:EncryptionContextKeys': ['app', 'stage'] },
+      }),
+      statement('Allow', 'reader', { StringEquals: { 'kms:RequestAlias': AliasName } }),
+    ],
+  });
+  await kms.client().send(new PutKeyPolicyCommand({ KeyId, Policy }));
+  const encrypt = (user: UserName, id: string, EncryptionContext?: Record<string, string>) =>
+    kms
+      .client(user)
+      .send(new EncryptCommand({ KeyId: id, Plaintext, ...(EncryptionContext && { EncryptionContext }) }));
+  await encrypt('nobody', KeyId, { app: 'shop' });
+  await encrypt('nobody', KeyId, { app: 'shop', stage: 'prod' });
+  for (const context of [undefined, { app: 'other' }, { app: 'shop', more: 'x' }, { stage: 'shop' }]) {
+    await rejectsWith(encrypt('nobody', KeyId, context), 'AccessDeniedException');
+  }
+  await encrypt('reader', AliasName);
+  await rejectsWith(encrypt('reader', KeyId), 'AccessDeniedException');
+});
+
+test('a key policy that is none is refused', async () => {
+  const { KeyMetadata } = await kms.client().send(new CreateKeyCommand({}));
+  const KeyId = KeyMetadata?.KeyId ?? '';
+  const put = (statement: object): Promise<unknown> => {
+    const own = { AWS: `arn:aws:iam::${ACCOUNT}:root` };
+    const Statement = { Effect: 'Allow', Principal: own, Action: 'kms:*', Resource: '*', ...statement };
+    const Policy = JSON.stringify({ Version: '2012-10-17', Statement });
+    return kms.client().send(new PutKeyPolicyCommand({ KeyId, Policy }));
+  };
+  await put({});
+  const malformed: readonly object[] = [
+    { Condition: { StringEqualz: { 'kms:KeySpec': 'x' } } },
+    { Condition: { Bool: { 'aws:SecureTransport': 'perhaps' } } },
+    { Principal: { AWS: `arn:aws:iam::${ACCOUNT}:user/absent` } },
+    { Principal: { AWS: `arn:aws:iam::${ACCOUNT}:role/absent` } },
+    { Action: 'Encrypt' },
+    // Nobody could change it again: the caller's address is another.
+    { Condition: { IpAddress: { 'aws:SourceIp': '192.0.2.1' } } },
+  ];
+  for (const statement of malformed) await rejectsWith(put(statement), 'MalformedPolicyDocumentException');
+  await rejectsWith(put({ Sid: 'x'.repeat(33_000) }), 'LimitExceededException');
+});

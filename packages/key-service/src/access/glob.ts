@@ -10,9 +10,9 @@
 export type Glob = (text: string) => boolean;
 
 /** Any run of characters, in a pattern. */
-export const ANY_RUN = '\uE000';
+const ANY_RUN = '\uE000';
 /** Any one character, in a pattern. */
-export const ANY_ONE = '\uE001';
+const ANY_ONE = '\uE001';
 
 /** Up to this many comparisons a plain search is faster than preparing a bit-parallel one. */
 const MAX_PLAIN_STEPS = 16_384;

@@ -26,7 +26,7 @@ import type { KeyRule, KeyUseRule } from './operation.js';
 /** Compiled once per version of a key: a changed key is another record object. */
 const compiledPolicies = new WeakMap<KeyRecord, CompiledPolicy>();
 
-export function keyPolicyOf(key: KeyRecord): CompiledPolicy {
+function keyPolicyOf(key: KeyRecord): CompiledPolicy {
   let policy = compiledPolicies.get(key);
   if (policy === undefined) {
     policy = compileStoredKeyPolicy(key.policy);

@@ -126,7 +126,7 @@ function principalOf(claims: SessionClaims, principals: PrincipalDirectory): Pri
  *
  * @throws PolicyError when the inline policy is none
  */
-export function compileSessionPolicies({
+function compileSessionPolicies({
   policy,
   policyArns = [],
 }: Pick<SessionClaims, 'policy' | 'policyArns'>): Principal['sessionPolicies'] {
