@@ -4,20 +4,16 @@ import { resolve } from 'node:path';
 import { CliError, exitCodes } from '../errors.js';
 import { runUntilSignal, type Started } from '../lifetime.js';
 import { createLogger } from '../logging.js';
-import type { LogLevel, OutputFormat, StorageOption } from '../options.js';
+import type { LogLevel, OutputFormat } from '../options.js';
 import { startApiServerPart } from '../parts/api-server.js';
-import { openStore } from '../parts/store.js';
+import { openStore, type StorageOptions } from '../parts/store.js';
 import { writeKubeconfig } from '../up/client-files.js';
 import { openDataDir, type DataDir } from '../up/data-dir.js';
 import { loadPki } from '../up/pki.js';
 
-export interface ApiServerCommandOptions {
+export interface ApiServerCommandOptions extends StorageOptions {
   readonly dataDir: string;
   readonly port: number;
-  readonly storage: StorageOption;
-  readonly storageCafile?: string;
-  readonly storageCertfile?: string;
-  readonly storageKeyfile?: string;
   readonly encryptionProviderConfig?: string;
   readonly kmsV1: boolean;
   readonly output: OutputFormat;
@@ -46,15 +42,7 @@ async function start(
   dataDir: DataDir,
   encryptionConfig: string,
 ) {
-  const store = parts.add(
-    await openStore({
-      storage: options.storage,
-      folder: dataDir.apiStore,
-      caFile: options.storageCafile,
-      certFile: options.storageCertfile,
-      keyFile: options.storageKeyfile,
-    }),
-  );
+  const store = parts.add(await openStore(options, dataDir.apiStore));
   const pki = await loadPki(dataDir.pki, new Date());
   const server = await startApiServerPart(parts, {
     store,

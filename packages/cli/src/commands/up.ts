@@ -4,11 +4,11 @@ import { createWaxsealProvider, startPlugin } from '@waxseal/kms-plugin';
 import { startEtcdFront } from '@waxseal/storage';
 import { runUntilSignal, type Started } from '../lifetime.js';
 import { createLogger } from '../logging.js';
-import type { LogLevel, OutputFormat, StorageOption } from '../options.js';
+import type { LogLevel, OutputFormat } from '../options.js';
 import { startApiServerPart } from '../parts/api-server.js';
 import { startKeyServicePart } from '../parts/key-service.js';
 import type { RootKeyOptions } from '../parts/root-key.js';
-import { openStore } from '../parts/store.js';
+import { openStore, type StorageOptions } from '../parts/store.js';
 import {
   accountId,
   ensureEncryptionConfig,
@@ -23,17 +23,13 @@ import { writeEnvironmentFile } from '../up/environment.js';
 import { loadPki } from '../up/pki.js';
 import { describeReady, type UpReady } from '../up/ready.js';
 
-export interface UpOptions extends RootKeyOptions {
+export interface UpOptions extends StorageOptions, RootKeyOptions {
   readonly dataDir: string;
   readonly apiPort: number;
   readonly kmsPort: number;
   readonly etcdPort: number;
   readonly pluginHealthPort?: number;
   readonly kmsHealthPort?: number;
-  readonly storage: StorageOption;
-  readonly storageCafile?: string;
-  readonly storageCertfile?: string;
-  readonly storageKeyfile?: string;
   readonly encryptionProviderConfig?: string;
   readonly kmsV1: boolean;
   readonly output: OutputFormat;
@@ -55,15 +51,7 @@ async function start(started: Started, options: UpOptions): Promise<UpReady> {
   const logger = createLogger(options.logLevel);
   const dataDir = openDataDir(options.dataDir);
   // Before anything is written: a data directory in use belongs to somebody else.
-  const store = started.add(
-    await openStore({
-      storage: options.storage,
-      folder: dataDir.apiStore,
-      caFile: options.storageCafile,
-      certFile: options.storageCertfile,
-      keyFile: options.storageKeyfile,
-    }),
-  );
+  const store = started.add(await openStore(options, dataDir.apiStore));
   const pki = await loadPki(dataDir.pki, new Date());
   ensurePrincipals(dataDir);
   const keyService = await startKeyServicePart(started, {

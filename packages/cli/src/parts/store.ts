@@ -9,18 +9,17 @@ const dialTimeoutMs = 5_000;
 /** kube-apiserver gives etcd as long as the request has; ours end after 60 s, and a leader election takes less than this. */
 const requestTimeoutMs = 10_000;
 
-export interface StoreSettings {
+/** The options `--storage…` of every command that opens a store; the files are PEM. */
+export interface StorageOptions {
   readonly storage: StorageOption;
-  /** Of the LMDB environment. */
-  readonly folder: string;
-  /** PEM files for TLS to etcd. */
-  readonly caFile?: string | undefined;
-  readonly certFile?: string | undefined;
-  readonly keyFile?: string | undefined;
+  readonly storageCafile?: string;
+  readonly storageCertfile?: string;
+  readonly storageKeyfile?: string;
 }
 
-export async function openStore(settings: StoreSettings): Promise<Store> {
-  const { storage, caFile, certFile, keyFile } = settings;
+/** @param folder of the LMDB environment */
+export async function openStore(options: StorageOptions, folder: string): Promise<Store> {
+  const { storage, storageCafile: caFile, storageCertfile: certFile, storageKeyfile: keyFile } = options;
   const tls =
     storage.kind === 'etcd' && storage.endpoints.every((endpoint) => endpoint.startsWith('https://'));
   if (!tls && (caFile ?? certFile ?? keyFile) !== undefined) {
@@ -30,7 +29,7 @@ export async function openStore(settings: StoreSettings): Promise<Store> {
       exitCodes.usage,
     );
   }
-  if (storage.kind === 'lmdb') return openLmdbStore({ path: settings.folder });
+  if (storage.kind === 'lmdb') return openLmdbStore({ path: folder });
   const read = (file: string | undefined) => (file === undefined ? undefined : readFileSync(file));
   const [ca, cert, key] = [read(caFile), read(certFile), read(keyFile)];
   return openEtcdStore({
