@@ -23,7 +23,7 @@ export type EcSpec = NistCurveSpec | 'ECC_SECG_P256K1';
 export type EdwardsSpec = 'ECC_NIST_EDWARDS25519';
 export type MlDsaSpec = 'ML_DSA_44' | 'ML_DSA_65' | 'ML_DSA_87';
 export type MlKemSpec = 'ML_KEM_512' | 'ML_KEM_768' | 'ML_KEM_1024';
-export type HmacSpec = 'HMAC_224' | 'HMAC_256' | 'HMAC_384' | 'HMAC_512';
+type HmacSpec = 'HMAC_224' | 'HMAC_256' | 'HMAC_384' | 'HMAC_512';
 export type AsymmetricSpec = RsaSpec | EcSpec | EdwardsSpec | MlDsaSpec | MlKemSpec;
 export type KeySpec = 'SYMMETRIC_DEFAULT' | HmacSpec | AsymmetricSpec;
 

@@ -2,7 +2,7 @@
 import type { KeyRule } from './operation.js';
 
 /** Every cryptographic operation: any name, any account, Enabled keys only. */
-export const CRYPTOGRAPHIC: KeyRule = { aliases: true, crossAccount: true, states: 'enabled' };
+const CRYPTOGRAPHIC: KeyRule = { aliases: true, crossAccount: true, states: 'enabled' };
 
 /** Those that encrypt or decrypt. */
 export const ENCRYPTION: KeyRule = { ...CRYPTOGRAPHIC, usage: 'ENCRYPT_DECRYPT' };
