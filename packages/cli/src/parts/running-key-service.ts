@@ -33,7 +33,7 @@ export function existingDataDir(path: string): DataDir {
 }
 
 /** @throws CliError when none runs there */
-export async function requireRunning(dataDir: DataDir): Promise<RunningKeyService> {
+async function requireRunning(dataDir: DataDir): Promise<RunningKeyService> {
   const running = await findRunningKeyService(dataDir.keyService);
   if (running === undefined) {
     throw new CliError(

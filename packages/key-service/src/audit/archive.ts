@@ -23,7 +23,7 @@ export interface AuditArchiveOptions {
   readonly retentionDays?: number | undefined;
 }
 
-export function publicKeyPath(folder: string, fingerprint: string): string {
+function publicKeyPath(folder: string, fingerprint: string): string {
   return join(folder, 'digest-keys', `${fingerprint}.pem`);
 }
 

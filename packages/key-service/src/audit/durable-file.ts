@@ -16,7 +16,7 @@ export async function writeDurably(path: string, content: string | Buffer): Prom
   await syncFolder(dirname(path));
 }
 
-export async function syncFolder(path: string): Promise<void> {
+async function syncFolder(path: string): Promise<void> {
   const folder = await open(path, 'r');
   try {
     await folder.sync();

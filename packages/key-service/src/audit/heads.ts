@@ -51,7 +51,7 @@ export interface SignedHeads {
 
 export const NO_HEADS: AuditHeads = { nextSegment: 1, closed: false, trails: new Map() };
 
-export function headsPath(folder: string): string {
+function headsPath(folder: string): string {
   return join(folder, 'heads.json');
 }
 

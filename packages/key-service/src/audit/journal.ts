@@ -159,7 +159,6 @@ export class AuditJournal {
     clearInterval(this.#timer);
     await this.#flush;
     closeSync(this.#segment.fd);
-    this.#reserve.giveBack();
     if (this.#segment.durableBytes === 0) await rm(this.#segment.path, { force: true });
     else await this.#archive.deliver(this.#segment.number);
     await this.#archive.close().catch((error: unknown) => {

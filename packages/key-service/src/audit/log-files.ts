@@ -12,11 +12,7 @@ const decompress = promisify(gunzip);
 const MAX_LOG_FILE_BYTES = 64 * 1024 * 1024;
 
 /** `/` separated, in the audit folder. */
-export function trailFolder(
-  kind: 'CloudTrail' | 'CloudTrail-Digest',
-  accountId: string,
-  region: string,
-): string {
+function trailFolder(kind: 'CloudTrail' | 'CloudTrail-Digest', accountId: string, region: string): string {
   return `AWSLogs/${accountId}/${kind}/${region}`;
 }
 

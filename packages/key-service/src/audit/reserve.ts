@@ -4,7 +4,7 @@
  * Nothing is answered that is not recorded, so a full disk would stop every call. The reserve is given back to the journal
  * then: changes are refused, and calls that change nothing are recorded, and answered, for as long as it lasts.
  */
-import { closeSync, fsyncSync, openSync, unlinkSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, statSync, unlinkSync, writeSync } from 'node:fs';
 
 const BLOCK = Buffer.alloc(256 * 1024);
 
@@ -25,6 +25,9 @@ export class DiskReserve {
 
   /** False when the disk does not have it. */
   take(): boolean {
+    if (this.#held) return true;
+    // Left by an earlier process.
+    this.#held = statSync(this.#path, { throwIfNoEntry: false })?.size === this.#bytes;
     if (this.#held) return true;
     try {
       const fd = openSync(this.#path, 'w', 0o600);

@@ -32,6 +32,8 @@ before(async () => {
     }
     await journal.close();
   }
+  // Zeros for a full disk: no evidence of anything.
+  await rm(join(original, 'journal', 'reserve'));
 });
 
 after(() => rm(root, { recursive: true, force: true }));

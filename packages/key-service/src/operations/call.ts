@@ -9,7 +9,7 @@ import type { MaterialVault } from '../keys/material-vault.js';
 import type { UsageTracker } from '../keys/usage-tracker.js';
 
 /** What has been recorded so far. */
-export interface AuditLog {
+interface AuditLog {
   lookUp(query: AuditQuery): Promise<AuditPage>;
 }
 

@@ -8,7 +8,7 @@ import { AwsError } from '../aws-error.js';
 import { KeyServiceError } from '../errors.js';
 import { isJsonObject } from '../http/json-body.js';
 
-export interface Quota {
+interface Quota {
   readonly perSecond: number;
   /** Calls that may come at once; default: those of one second. */
   readonly burst: number;
