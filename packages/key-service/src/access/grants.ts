@@ -22,7 +22,7 @@ export interface GrantQuestion {
   readonly newGrant?: NewGrant | undefined;
 }
 
-export interface NewGrant {
+interface NewGrant {
   readonly operations: readonly string[];
   readonly constraints: GrantConstraints | undefined;
 }

@@ -38,7 +38,7 @@ export interface UserConfig {
   readonly tags?: Readonly<Record<string, string>>;
 }
 
-export interface GroupConfig {
+interface GroupConfig {
   readonly name: string;
   readonly policies: readonly unknown[];
 }

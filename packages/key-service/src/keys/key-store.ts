@@ -208,7 +208,7 @@ export class KeyStore {
       return;
     }
     for (const one of deleted) this.forget(one, revision);
-    for (const grant of [...this.#cache.grants.ofKey(key).values()]) this.forget(grantKeyOf(grant), revision);
+    for (const grant of this.#cache.grants.ofKey(key).values()) this.forget(grantKeyOf(grant), revision);
     for (const put of puts) this.#cache.put({ ...put, modRevision: revision });
     await this.eraseHistory(revision);
   }

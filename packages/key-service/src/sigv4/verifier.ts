@@ -40,10 +40,7 @@ export interface SignatureVerifier {
   verify(request: HttpRequest, service: string): VerifiedCaller;
 }
 
-export function createSignatureVerifier(
-  credentials: CredentialSource,
-  now: () => number,
-): SignatureVerifier {
+export function createSignatureVerifier(credentials: CredentialSource, now: () => number): SignatureVerifier {
   const signingKeys = new Map<string, Buffer>();
 
   function signingKeyOf(accessKey: AccessKey, { scope }: Authorization): Buffer {

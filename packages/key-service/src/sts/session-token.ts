@@ -18,7 +18,7 @@ import { isJsonObject } from '../http/json-body.js';
 import type { MaterialVault } from '../keys/material-vault.js';
 
 /** What a session is made of. Times are milliseconds since the epoch. */
-export interface SessionClaims {
+interface SessionClaims {
   /** The user, root or role the session acts for. */
   readonly subjectArn: string;
   /** Sessions of roles only. */
