@@ -38,8 +38,15 @@ export interface Process<Ready> {
 }
 
 /** Starts a long-running command and waits for its JSON line. Fails with its log when it ends before. */
-export async function startWaxseal<Ready = UpReady>(...args: readonly string[]): Promise<Process<Ready>> {
-  const child = spawn(process.execPath, [launcher, ...args, '--output', 'json'], {
+export const startWaxseal = <Ready = UpReady>(...args: readonly string[]): Promise<Process<Ready>> =>
+  startWaxsealUnder<Ready>([], ...args);
+
+/** As startWaxseal, with options for node itself. */
+export async function startWaxsealUnder<Ready>(
+  nodeOptions: readonly string[],
+  ...args: readonly string[]
+): Promise<Process<Ready>> {
+  const child = spawn(process.execPath, [...nodeOptions, launcher, ...args, '--output', 'json'], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let log = '';
