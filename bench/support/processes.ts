@@ -25,7 +25,8 @@ export interface Figures {
   readonly failures: number;
 }
 
-async function firstLine(child: ChildProcess): Promise<string> {
+/** What a server says when it is ready. */
+export async function firstLine(child: ChildProcess): Promise<string> {
   const lines = createInterface({ input: child.stdout as NodeJS.ReadableStream });
   const ended = once(child, 'exit').then(([code]) =>
     Promise.reject(new Error(`ended with ${code} before it was ready`)),
@@ -35,7 +36,7 @@ async function firstLine(child: ChildProcess): Promise<string> {
   return line;
 }
 
-async function end(child: ChildProcess): Promise<void> {
+export async function end(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   child.kill('SIGTERM');
   await once(child, 'exit');
