@@ -1,7 +1,7 @@
 /** Runs the real clients: kubectl, helm, aws, etcdctl. */
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { repository, type UpReady } from './waxseal.js';
 
 export const kubectlVersions = ['1.32', '1.33', '1.34', '1.35', '1.36'] as const;
@@ -17,6 +17,25 @@ export function tool(name: string): string {
   const path = join(process.env['WAXSEAL_TOOLS'] ?? join(repository, '.tools/bin'), name);
   if (!existsSync(path)) throw new Error(`${name} is not installed. Run: npm run tools`);
   return path;
+}
+
+/** The interpreter that the aws CLI runs on, and the environment in which it finds botocore. */
+export function python(): {
+  readonly program: string;
+  readonly environment: Readonly<Record<string, string>>;
+} {
+  const root = join(dirname(tool('aws')), '../debian');
+  const libraries = ['lib', 'usr/lib'].flatMap((folder) =>
+    ['x86_64', 'aarch64'].map((machine) => join(root, folder, `${machine}-linux-gnu`)),
+  );
+  return {
+    program: join(root, 'usr/bin/python3'),
+    environment: {
+      PYTHONPATH: join(root, 'usr/lib/python3/dist-packages'),
+      PYTHONDONTWRITEBYTECODE: '1',
+      LD_LIBRARY_PATH: libraries.join(':'),
+    },
+  };
 }
 
 interface RunOptions {
