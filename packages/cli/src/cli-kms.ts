@@ -6,6 +6,7 @@ import {
   logLevelOption,
   outputOption,
   rootKeyOptions,
+  storageOptions,
 } from './cli-options.js';
 import { parseEncryptionContext, parsePort } from './options.js';
 
@@ -24,10 +25,12 @@ export function addKms(program: Command): void {
 
 function addServe(kms: Command): void {
   keyServiceOptions(
-    kms
-      .command('serve', { isDefault: true })
-      .description('Serve the key service alone.')
-      .addOption(dataDirOption())
+    storageOptions(
+      kms
+        .command('serve', { isDefault: true })
+        .description('Serve the key service alone. Several can serve from one etcd cluster, as one.')
+        .addOption(dataDirOption()),
+    )
       .option('--port <n>', 'HTTPS port (0: a free port)', parsePort, 6444)
       .option(
         '--config <file>',
@@ -45,8 +48,9 @@ function addServe(kms: Command): void {
     .addHelpText(
       'after',
       `
-Example:
-  $ waxseal kms serve --data-dir ./demo --port 6444 --health-port 6454`,
+Examples:
+  $ waxseal kms serve --data-dir ./demo --port 6444 --health-port 6454
+  $ waxseal kms serve --data-dir ./one --storage etcds://a:2379,b:2379,c:2379 --storage-cafile ./etcd-ca.pem`,
     )
     .action(async (options) => (await import('./commands/kms.js')).serveKms(options));
 }
@@ -150,11 +154,13 @@ function addPrincipal(kms: Command): void {
 function addStored(kms: Command): void {
   const commands = () => import('./commands/kms-backup.js');
   rootKeyOptions(
-    kms
-      .command('backup')
-      .argument('<file>', 'where to write it; never overwritten')
-      .description('Back up every key, sealed under the root key; the service may run meanwhile.')
-      .addOption(dataDirOption()),
+    storageOptions(
+      kms
+        .command('backup')
+        .argument('<file>', 'where to write it; never overwritten')
+        .description('Back up every key, sealed under the root key; the service may run meanwhile.')
+        .addOption(dataDirOption()),
+    ),
   )
     .addOption(outputOption())
     .addHelpText(
@@ -167,22 +173,26 @@ Example:
     )
     .action(async (file: string, options) => (await commands()).kmsBackup(file, options));
   rootKeyOptions(
-    kms
-      .command('restore')
-      .argument('<file>', 'a backup')
-      .description(
-        'Restore a backup into an empty data directory. Put root.key into its key-service folder first.',
-      )
-      .addOption(dataDirOption()),
+    storageOptions(
+      kms
+        .command('restore')
+        .argument('<file>', 'a backup')
+        .description(
+          'Restore a backup into an empty data directory. Put root.key into its key-service folder first.',
+        )
+        .addOption(dataDirOption()),
+    ),
   )
     .addOption(outputOption())
     .addHelpText('after', '\nExample:\n  $ waxseal kms restore ./keys.backup --data-dir ./restored')
     .action(async (file: string, options) => (await commands()).kmsRestore(file, options));
   rootKeyOptions(
-    kms
-      .command('reseal')
-      .description('Move the root key to another protector; a running service goes on meanwhile.')
-      .addOption(dataDirOption())
+    storageOptions(
+      kms
+        .command('reseal')
+        .description('Move the root key to another protector; a running service goes on meanwhile.')
+        .addOption(dataDirOption()),
+    )
       .addOption(
         new Option('--to <protector>', 'who keeps it from now on')
           .choices(['file', 'passphrase', 'aws-kms'])

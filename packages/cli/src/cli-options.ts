@@ -1,6 +1,6 @@
 /** Options that several commands share. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { logLevels, outputFormats, parsePath, parsePort } from './options.js';
+import { logLevels, outputFormats, parsePath, parsePort, parseStorage } from './options.js';
 
 export const outputOption = (): Option =>
   new Option('--output <format>', 'what to print').choices(outputFormats).default('text');
@@ -12,6 +12,18 @@ export const logLevelOption = (): Option =>
 
 export const dataDirOption = (): Option =>
   new Option('--data-dir <dir>', 'where everything is kept').argParser(parsePath).default('.waxseal');
+
+/** Where a server keeps its records: its own LMDB, or an etcd cluster that several of them share. */
+export const storageOptions = (command: Command): Command =>
+  command
+    .addOption(
+      new Option('--storage <url>', 'where objects lie: lmdb, etcd://host:2379,… or etcds://… (TLS)')
+        .argParser(parseStorage)
+        .default({ kind: 'lmdb' }, 'lmdb'),
+    )
+    .option('--storage-cafile <file>', 'PEM authority of the etcd servers')
+    .option('--storage-certfile <file>', 'PEM client certificate for etcd')
+    .option('--storage-keyfile <file>', 'PEM key of that certificate');
 
 /** Who keeps the root key of the key service, and what that one needs. */
 export const rootKeyOptions = (command: Command): Command =>

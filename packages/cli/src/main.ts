@@ -4,20 +4,15 @@
  */
 import { Command, Option } from 'commander';
 import { addAudit, addKms } from './cli-kms.js';
-import { dataDirOption, logLevelOption, outputOption, rootKeyOptions } from './cli-options.js';
+import {
+  dataDirOption,
+  logLevelOption,
+  outputOption,
+  rootKeyOptions,
+  storageOptions,
+} from './cli-options.js';
 import { exitCodes, toCliError } from './errors.js';
-import { parseEncryptionContext, parsePort, parseResource, parseSocket, parseStorage } from './options.js';
-
-const storageOptions = (command: Command): Command =>
-  command
-    .addOption(
-      new Option('--storage <url>', 'where objects lie: lmdb, etcd://host:2379,… or etcds://… (TLS)')
-        .argParser(parseStorage)
-        .default({ kind: 'lmdb' }, 'lmdb'),
-    )
-    .option('--storage-cafile <file>', 'PEM authority of the etcd servers')
-    .option('--storage-certfile <file>', 'PEM client certificate for etcd')
-    .option('--storage-keyfile <file>', 'PEM key of that certificate');
+import { parseEncryptionContext, parsePort, parseResource, parseSocket } from './options.js';
 
 const apiServerOptions = (command: Command): Command =>
   storageOptions(command)

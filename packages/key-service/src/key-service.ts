@@ -29,6 +29,7 @@ import { KeyStore } from './keys/key-store.js';
 import type { KeySeed } from './keys/seed-file.js';
 import { seedKeys } from './seed-keys.js';
 import { KeyLifecycle } from './keys/lifecycle.js';
+import { LifecycleLeader } from './keys/lifecycle-leader.js';
 import { MaterialVault } from './keys/material-vault.js';
 import { UsageTracker } from './keys/usage-tracker.js';
 import { createMetrics } from './metrics.js';
@@ -41,6 +42,8 @@ import { createSessionIssuer } from './sts/session-token.js';
 export interface KeyServiceOptions {
   /** The key service's own store. It stays open after close(). */
   readonly store: Store;
+  /** True when other processes serve from the same store, an etcd cluster. Default false: it is this process's alone. */
+  readonly replicas?: boolean;
   /** Audit logs, and the root key file of the default protector. Made with mode 0700 when absent. */
   readonly dataDir: string;
   /** Absent only with `insecureHttp`. PEM. */
@@ -106,10 +109,17 @@ export async function startKeyService(options: KeyServiceOptions): Promise<KeySe
     closers.length = 0;
   };
   try {
-    const keys = await KeyStore.open(store, logger, (key) => vault.forget(key));
+    const keys = await KeyStore.open(store, logger, (key) => vault.forget(key), options.replicas);
     closers.push(() => keys.close());
     const usage = await UsageTracker.open(store, now, logger);
-    const lifecycle = new KeyLifecycle(keys, vault, usage, now, logger);
+    const leader = options.replicas === true ? new LifecycleLeader({ store, logger, onElected }) : undefined;
+    const lifecycle = new KeyLifecycle(keys, vault, usage, now, logger, () => leader?.leads ?? true);
+    function onElected(): void {
+      logger.info('this replica rotates and deletes keys by date now');
+      lifecycle.sweepSoon();
+    }
+    await leader?.start();
+    closers.push(() => leader?.stop());
     await lifecycle.start();
     closers.push(() => lifecycle.stop());
     const journal = await AuditJournal.open({
@@ -139,6 +149,7 @@ export async function startKeyService(options: KeyServiceOptions): Promise<KeySe
       keys: () => keys.countKeys(),
       auditState: () => journal.state,
       requests: () => requests,
+      leads: () => leader?.leads ?? true,
     });
     const recorder = createCallRecorder({
       journal,

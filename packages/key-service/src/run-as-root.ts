@@ -32,6 +32,7 @@ export async function runAsRoot(
   let error: AwsError | undefined;
   try {
     if (!operation.readOnly) recorder.refuseUnrecordable();
+    await services.keys.catchUp();
     output = await operation.execute(call, input);
   } catch (thrown) {
     error = recorder.asAwsError(thrown, operation.name);

@@ -11,7 +11,7 @@ import {
   restoreBackup,
   type RootKeyProtectorKind,
 } from '@waxseal/key-service';
-import { openLmdbStore, type Store } from '@waxseal/storage';
+import type { Store } from '@waxseal/storage';
 import { CliError, exitCodes } from '../errors.js';
 import type { OutputFormat } from '../options.js';
 import {
@@ -22,10 +22,11 @@ import {
   rootKeyProtectors,
 } from '../parts/root-key.js';
 import { existingDataDir } from '../parts/running-key-service.js';
+import { openStore, type StorageOptions } from '../parts/store.js';
 import { ensurePrivateDirectory, writePrivateFile } from '../private-files.js';
 import { type DataDir, openDataDir } from '../up/data-dir.js';
 
-export interface BackupOptions extends RootKeyOptions {
+export interface BackupOptions extends RootKeyOptions, StorageOptions {
   readonly dataDir: string;
   readonly output: OutputFormat;
 }
@@ -42,7 +43,7 @@ export async function kmsBackup(file: string, options: BackupOptions): Promise<v
   const running = await findRunningKeyService(dataDir.keyService);
   const bytes =
     running === undefined
-      ? await withStore(dataDir, async (store) => {
+      ? await withStore(options, dataDir, async (store) => {
           const rootKey = await openRootKey(
             store,
             rootKeyProtectors(options, dataDir.keyService),
@@ -64,7 +65,7 @@ export async function kmsRestore(file: string, options: BackupOptions): Promise<
   const dataDir = openDataDir(options.dataDir);
   ensurePrivateDirectory(dataDir.keyService);
   const protectors = rootKeyProtectors(options, dataDir.keyService);
-  const { records, createdAtMs } = await withStore(dataDir, (store) =>
+  const { records, createdAtMs } = await withStore(options, dataDir, (store) =>
     restoreBackup(store, bytes, protectors),
   );
   const created = new Date(createdAtMs).toISOString();
@@ -94,7 +95,7 @@ export async function kmsReseal(options: ResealOptions): Promise<void> {
   const running = await findRunningKeyService(dataDir.keyService);
   const passphrase = to === 'passphrase' ? await readNewPassphrase(options) : undefined;
   if (running === undefined) {
-    await withStore(dataDir, async (store) => {
+    await withStore(options, dataDir, async (store) => {
       const present = rootKeyProtectors(options, dataDir.keyService);
       const rootKey = await openRootKey(store, present, randomBytes);
       const choice =
@@ -137,8 +138,12 @@ async function readNewPassphrase({ newPassphraseFile }: ResealOptions): Promise<
   return first;
 }
 
-async function withStore<T>(dataDir: DataDir, use: (store: Store) => Promise<T>): Promise<T> {
-  const store = await openLmdbStore({ path: join(dataDir.keyService, 'store') });
+async function withStore<T>(
+  options: StorageOptions,
+  dataDir: DataDir,
+  use: (store: Store) => Promise<T>,
+): Promise<T> {
+  const store = await openStore(options, join(dataDir.keyService, 'store'));
   try {
     return await use(store);
   } finally {

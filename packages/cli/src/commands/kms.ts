@@ -4,11 +4,12 @@ import { createLogger } from '../logging.js';
 import type { LogLevel, OutputFormat } from '../options.js';
 import { startKeyServicePart } from '../parts/key-service.js';
 import type { RootKeyOptions } from '../parts/root-key.js';
+import type { StorageOptions } from '../parts/store.js';
 import { ensurePrincipals, region } from '../up/client-files.js';
 import { openDataDir } from '../up/data-dir.js';
 import { loadPki } from '../up/pki.js';
 
-export interface KmsServeOptions extends RootKeyOptions {
+export interface KmsServeOptions extends RootKeyOptions, StorageOptions {
   readonly dataDir: string;
   readonly port: number;
   readonly config?: string;
@@ -35,6 +36,7 @@ export async function serveKms(options: KmsServeOptions): Promise<void> {
         tls: options.insecureHttp ? undefined : pki.keyService,
         region,
         rootKey: options,
+        storage: options,
         healthPort: options.healthPort,
         auditRetentionDays: options.auditRetentionDays,
         logger: createLogger(options.logLevel),

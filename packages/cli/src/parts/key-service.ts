@@ -1,4 +1,4 @@
-/** The key service over its own LMDB store, as `waxseal up` and `waxseal kms serve` run it. */
+/** The key service over its own store, as `waxseal up` and `waxseal kms serve` run it. */
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,12 +9,12 @@ import {
   startKeyService,
   type KeyService,
 } from '@waxseal/key-service';
-import { openLmdbStore } from '@waxseal/storage';
 import type { Logger } from 'pino';
 import { Registry } from 'prom-client';
 import type { Started } from '../lifetime.js';
 import type { KeyPair } from '../up/pki.js';
 import { type RootKeyOptions, rootKeyProtectors } from './root-key.js';
+import { openStore, type StorageOptions } from './store.js';
 
 export interface KeyServiceSettings {
   /** Holds the store, the root key and the audit trail. */
@@ -29,6 +29,8 @@ export interface KeyServiceSettings {
   readonly region: string;
   /** Default: the root key is in a file, or where the store says, asked for with the SDK's or the environment's settings. */
   readonly rootKey?: RootKeyOptions;
+  /** Default: LMDB in the folder. */
+  readonly storage?: StorageOptions;
   /** Port of /livez, /readyz and /metrics on 127.0.0.1. */
   readonly healthPort?: number | undefined;
   readonly auditRetentionDays?: number | undefined;
@@ -43,10 +45,12 @@ export async function startKeyServicePart(
   const config = readFileSync(settings.principalsFile, 'utf8');
   const principals = parsePrincipals(config);
   const seeds = parseKeySeeds(config, { allowPlaintext: settings.allowPlaintextSeeds === true });
-  const store = started.add(await openLmdbStore({ path: join(settings.folder, 'store') }));
+  const storage = settings.storage ?? { storage: { kind: 'lmdb' } };
+  const store = started.add(await openStore(storage, join(settings.folder, 'store')));
   return started.add(
     await startKeyService({
       store,
+      replicas: storage.storage.kind === 'etcd',
       dataDir: settings.folder,
       ...(settings.tls === undefined ? { insecureHttp: true } : { tls: settings.tls }),
       port: settings.port,

@@ -8,9 +8,12 @@ export interface GaugeSources {
   readonly auditState: () => AuditState;
   /** Requests of callers since the process began. */
   readonly requests: () => number;
+  /** Whether this replica does what is due by date. */
+  readonly leads: () => boolean;
 }
 
-export function registerGauges(registry: Registry, { keys, auditState, requests }: GaugeSources): void {
+export function registerGauges(registry: Registry, sources: GaugeSources): void {
+  const { keys, auditState, requests, leads } = sources;
   const gauge = (name: string, help: string, read: () => number): Gauge =>
     new Gauge({
       name,
@@ -25,6 +28,11 @@ export function registerGauges(registry: Registry, { keys, auditState, requests 
     'waxseal_kms_audit_writable',
     '1 while calls can be recorded; 0.5 while the disk is full and changes are refused; 0 while nothing can be recorded.',
     () => ({ open: 1, full: 0.5, failing: 0 })[auditState()],
+  );
+  gauge(
+    'waxseal_kms_lifecycle_leader',
+    '1 at the replica that rotates and deletes keys by date, 0 at the others.',
+    () => (leads() ? 1 : 0),
   );
   gauge(
     'waxseal_kms_aws_keys_usd_per_month',

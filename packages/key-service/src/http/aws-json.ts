@@ -72,6 +72,8 @@ export function createAwsJsonProtocol(
     try {
       throttle.admit(operation.name, call.principal.accountId, call.region);
       if (!operation.readOnly) recorder.refuseUnrecordable();
+      const catchingUp = services.keys.catchUp();
+      if (catchingUp !== undefined) await catchingUp;
       output = await operation.execute(call, parseJsonBody(request.body));
     } catch (thrown) {
       error = recorder.asAwsError(thrown, operation.name);

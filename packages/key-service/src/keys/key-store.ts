@@ -7,15 +7,18 @@
 import { type Compare, prefixRangeEnd, type Op, type Store, StoreError, type Watch } from '@waxseal/storage';
 import type { Logger } from 'pino';
 import { AwsError } from '../aws-error.js';
+import { type CustomKeyStoreRecord, serializeCustomKeyStores } from '../custom-key-stores/record.js';
 import type { GrantIndex } from './grant-index.js';
 import { type GrantRecord, serializeGrant } from './grant-record.js';
 import { type AliasRecord, arnOf, type KeyRecord, serializeRecord } from './key-record.js';
 import { parseKeyReference } from './key-id.js';
 import { familyRegions } from './multi-region.js';
 import { type KeyEntry, RecordCache, type SortedNames } from './record-cache.js';
+import { markChanges, type RecordStore, ReplicaBarrier } from './replica-barrier.js';
 import {
   aliasRecordKey,
   aliasRecordName,
+  CUSTOM_KEY_STORES,
   grantRecordName,
   grantsPrefix,
   keyRecordKey,
@@ -38,28 +41,45 @@ export type KeyChange = (record: KeyRecord) => KeyRecord;
 export type FamilyChange = (family: readonly KeyRecord[]) => readonly KeyRecord[];
 
 export class KeyStore {
-  readonly #store: Store;
+  readonly #store: RecordStore;
   readonly #logger: Logger;
   readonly #cache: RecordCache;
+  /** Absent: this process alone writes to the store. */
+  readonly #barrier: ReplicaBarrier | undefined;
   #watch: Watch | undefined;
   #closed = false;
 
-  private constructor(store: Store, logger: Logger, cache: RecordCache) {
-    this.#store = store;
+  private constructor(store: Store, logger: Logger, cache: RecordCache, replicas: boolean) {
+    this.#store = replicas ? markChanges(store) : store;
     this.#logger = logger;
     this.#cache = cache;
+    this.#barrier = replicas ? new ReplicaBarrier(store) : undefined;
   }
 
   /**
    * Loads every record and follows the store from there.
    *
    * @param onKeyGone called when a key is destroyed, here or by another replica
+   * @param replicas true when other processes write to the store too
    * @throws KeyServiceError store-corrupt; StoreError
    */
-  static async open(store: Store, logger: Logger, onKeyGone: (key: KeyRecord) => void): Promise<KeyStore> {
-    const keys = new KeyStore(store, logger, new RecordCache(onKeyGone));
+  static async open(
+    store: Store,
+    logger: Logger,
+    onKeyGone: (key: KeyRecord) => void,
+    replicas = false,
+  ): Promise<KeyStore> {
+    const keys = new KeyStore(store, logger, new RecordCache(onKeyGone), replicas);
     await keys.load();
     return keys;
+  }
+
+  /**
+   * Before a call is decided: resolves when every change answered by another replica is known here; undefined when that is so
+   * already, because there are none. @throws StoreError unavailable, timeout
+   */
+  catchUp(): Promise<void> | undefined {
+    return this.#barrier?.pass();
   }
 
   findKey(accountId: string, region: string, keyId: string): KeyRecord | undefined {
@@ -270,6 +290,40 @@ export class KeyStore {
     return this.#cache.grants.ofKey(name).get(name.grantId);
   }
 
+  /** Those of every account. */
+  get customKeyStores(): readonly CustomKeyStoreRecord[] {
+    return this.#cache.customKeyStores().record;
+  }
+
+  /** `listener` is called at once, and with every change from then on, here or by another replica. */
+  followCustomKeyStores(listener: (records: readonly CustomKeyStoreRecord[]) => void): void {
+    this.#cache.onCustomKeyStores = listener;
+    listener(this.customKeyStores);
+  }
+
+  /** @throws AwsError what `change` throws; ConflictException */
+  async updateCustomKeyStores(
+    change: (records: readonly CustomKeyStoreRecord[]) => readonly CustomKeyStoreRecord[],
+  ): Promise<void> {
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+      const { record, modRevision } = this.#cache.customKeyStores();
+      const changed = change(record);
+      if (changed === record) return;
+      const value = serializeCustomKeyStores(changed);
+      const { succeeded, revision } = await this.#store.txn({
+        compare: [{ key: CUSTOM_KEY_STORES, target: 'modRevision', result: 'equal', number: modRevision }],
+        success: [{ kind: 'put', key: CUSTOM_KEY_STORES, value }],
+        failure: [],
+      });
+      if (succeeded) {
+        this.#cache.put({ key: CUSTOM_KEY_STORES, value, modRevision: revision });
+        return;
+      }
+      await this.refresh(CUSTOM_KEY_STORES);
+    }
+    throw new AwsError('ConflictException', 'Custom key stores are being changed by other requests. Try again.');
+  }
+
   /** Stops following the store; the store itself stays open. */
   close(): void {
     this.#closed = true;
@@ -322,6 +376,18 @@ export class KeyStore {
   }
 
   private async load(): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.loadOnce();
+      } catch (error) {
+        // Another replica compacted the revision that was being read, page by page.
+        const compacted = error instanceof StoreError && error.code === 'compacted';
+        if (!compacted || attempt === MAX_ATTEMPTS) throw error;
+      }
+    }
+  }
+
+  private async loadOnce(): Promise<void> {
     const rangeEnd = prefixRangeEnd(RECORDS_PREFIX);
     const known = new Set<string>();
     let revision: number | undefined;
@@ -337,6 +403,7 @@ export class KeyStore {
       from = page.more && last !== undefined ? Buffer.concat([last.key, Buffer.alloc(1)]) : undefined;
     }
     this.#cache.retain(known, revision ?? 0);
+    this.#barrier?.saw(revision ?? 0);
     await this.follow(rangeEnd, revision ?? 0);
   }
 
@@ -354,6 +421,7 @@ export class KeyStore {
             events.map(({ kv }) => kv.key.toString()),
             seen,
           );
+          this.#barrier?.saw(seen);
         },
         onEnd: (reason) => {
           if (this.#closed || reason.kind === 'closed' || reason.kind === 'cancelled') return;

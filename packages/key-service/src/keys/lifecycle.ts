@@ -4,7 +4,8 @@
  *
  * Nothing depends on the process having run at the date. A sweep does what is due soon after start and every minute,
  * and a key that is used is settled first, so a key past its deletion date is never found and an overdue rotation
- * happens before the next Encrypt. With several replicas compare-and-swap lets one of them do it.
+ * happens before the next Encrypt. With several replicas the leader alone sweeps (lifecycle-leader.ts), and compare-and-swap lets one of
+ * those that settle a used key do it.
  */
 import type { Logger } from 'pino';
 import { hasExpired, withoutExpired } from './import-material.js';
@@ -23,15 +24,25 @@ export class KeyLifecycle {
   readonly #usage: UsageTracker;
   readonly #now: () => number;
   readonly #logger: Logger;
+  readonly #leads: () => boolean;
   #timer: NodeJS.Timeout | undefined;
   #sweeping: Promise<void> = Promise.resolve();
 
-  constructor(keys: KeyStore, vault: MaterialVault, usage: UsageTracker, now: () => number, logger: Logger) {
+  /** @param leads whether this replica sweeps; default: it is the only one */
+  constructor(
+    keys: KeyStore,
+    vault: MaterialVault,
+    usage: UsageTracker,
+    now: () => number,
+    logger: Logger,
+    leads: () => boolean = () => true,
+  ) {
     this.#keys = keys;
     this.#vault = vault;
     this.#usage = usage;
     this.#now = now;
     this.#logger = logger;
+    this.#leads = leads;
   }
 
   /** Sweeps now, then every minute. What a process that died had deleted but not yet erased is erased meanwhile. */
@@ -43,10 +54,13 @@ export class KeyLifecycle {
       );
     });
     await this.sweep();
-    this.#timer = setInterval(() => {
-      this.#sweeping = this.#sweeping.then(() => this.sweep());
-    }, SWEEP_INTERVAL_MS);
+    this.#timer = setInterval(() => this.sweepSoon(), SWEEP_INTERVAL_MS);
     this.#timer.unref();
+  }
+
+  /** As soon as the sweep under way is over. */
+  sweepSoon(): void {
+    this.#sweeping = this.#sweeping.then(() => this.sweep());
   }
 
   /** Resolves when no sweep is under way any more and the last uses of keys are stored. */
@@ -58,7 +72,7 @@ export class KeyLifecycle {
 
   /** Does whatever is due for every key. A failure of one key is logged and does not stop the others. */
   async sweep(): Promise<void> {
-    const due = [...this.#keys.all()].filter((key) => isDue(key, this.#now()));
+    const due = this.#leads() ? [...this.#keys.all()].filter((key) => isDue(key, this.#now())) : [];
     for (const key of due) {
       try {
         await this.settle(key);

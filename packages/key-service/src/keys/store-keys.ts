@@ -9,11 +9,20 @@ export const AUDIT_SIGNING_KEY = Buffer.from(`${ROOT}/audit-signing-key`);
 /** Everything the cache mirrors: keys, aliases and grants. */
 export const RECORDS_PREFIX = Buffer.from(`${ROOT}/records/`);
 export const KEYS_PREFIX = Buffer.from(`${ROOT}/records/keys/`);
+/** All custom key stores, in one value. */
+export const CUSTOM_KEY_STORES = Buffer.from(`${ROOT}/records/custom-key-stores`);
+/** Keys of tokens that may have no record any more. Not in a backup: they are about the tokens as they are now. */
+export const UNCLAIMED_TOKEN_KEYS = Buffer.from('/waxseal/key-service/unclaimed-token-keys/');
+/** Written by every change of a record, when there are replicas. Among the records, so that their watch brings it. */
+export const LAST_CHANGE = Buffer.from(`${ROOT}/records/last-change`);
+/** Not among what a backup takes: it belongs to a running process. */
+export const LIFECYCLE_LEADER = Buffer.from('/waxseal/key-service/lifecycle-leader');
 
 /** Outside the records: written often, read seldom, not kept in memory. */
 export const LAST_USAGE_START = Buffer.from(`${ROOT}/last-usage-start`);
 const LAST_USAGE = `${ROOT}/last-usage/`;
 
+const CUSTOM_KEY_STORES_NAME = CUSTOM_KEY_STORES.toString();
 const KEY = `${ROOT}/records/keys/`;
 const ALIAS = `${ROOT}/records/aliases/`;
 const GRANT = `${ROOT}/records/grants/`;
@@ -49,8 +58,9 @@ export function grantRecordName(accountId: string, region: string, keyId: string
   return `${GRANT}${accountId}/${region}/${keyId}/${grantId}`;
 }
 
-export function recordKind(storeKey: string): 'key' | 'alias' | 'grant' | undefined {
+export function recordKind(storeKey: string): 'key' | 'alias' | 'grant' | 'custom-key-stores' | undefined {
   if (storeKey.startsWith(KEY)) return 'key';
+  if (storeKey === CUSTOM_KEY_STORES_NAME) return 'custom-key-stores';
   if (storeKey.startsWith(GRANT)) return 'grant';
   return storeKey.startsWith(ALIAS) ? 'alias' : undefined;
 }
