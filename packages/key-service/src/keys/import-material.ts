@@ -119,7 +119,7 @@ function addPending(key: KeyRecord, incoming: NewImport): KeyRecord {
   if (key.pendingMaterial !== undefined) {
     throw new AwsError(
       'KMSInvalidStateException',
-      `${arnOf(key)} already has key material that is pending rotation.`,
+      `New key material (id: ${incoming.materialId}) cannot be imported into KMS key ${arnOf(key)}, because another key material (id: ${key.pendingMaterial.materialId}) is pending rotation.`,
     );
   }
   return { ...key, pendingMaterial: toMaterial(undefined, incoming) };

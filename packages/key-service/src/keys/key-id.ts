@@ -10,6 +10,8 @@ export const KEY_ID_BYTES = 17;
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 const MULTI_REGION = /^mrk-[0-9a-f]{32}$/;
+/** What a request may write: AWS looks for an id in capitals, and finds no key of it. */
+const WELL_FORMED = /^(?:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|mrk-[0-9a-f]{32})$/i;
 
 const KIND_UUID = 0;
 const KIND_MULTI_REGION = 1;
@@ -71,7 +73,8 @@ export function aliasArn(region: string, accountId: string, aliasName: string): 
 export type KeyReference =
   | { readonly kind: 'key'; readonly keyId: string; readonly scope?: ArnScope }
   | { readonly kind: 'alias'; readonly aliasName: string; readonly scope?: ArnScope }
-  | { readonly kind: 'malformed-id' }
+  /** `shown` is how AWS's refusal names it. */
+  | { readonly kind: 'malformed-id'; readonly shown: string }
   | { readonly kind: 'malformed-arn' };
 
 interface ArnScope {
@@ -91,10 +94,10 @@ export function parseKeyReference(text: string): KeyReference {
   if (resource.startsWith('alias/')) return { kind: 'alias', aliasName: resource, scope };
   if (!resource.startsWith('key/')) return { kind: 'malformed-arn' };
   const keyId = resource.slice('key/'.length);
-  return isKeyId(keyId) ? { kind: 'key', keyId, scope } : { kind: 'malformed-id' };
+  return WELL_FORMED.test(keyId) ? { kind: 'key', keyId, scope } : { kind: 'malformed-id', shown: keyId };
 }
 
 function parseName(text: string): KeyReference {
   if (text.startsWith('alias/')) return { kind: 'alias', aliasName: text };
-  return isKeyId(text) ? { kind: 'key', keyId: text } : { kind: 'malformed-id' };
+  return WELL_FORMED.test(text) ? { kind: 'key', keyId: text } : { kind: 'malformed-id', shown: `'${text}'` };
 }

@@ -107,7 +107,7 @@ test('what is no ciphertext', async () => {
   await rejectsWith(
     client.send(new DecryptCommand({ CiphertextBlob: Buffer.alloc(6145) })),
     'ValidationException',
-    "1 validation error detected: Value 'java.nio.HeapByteBuffer[pos=0 lim=6145 cap=6145]' at 'ciphertextBlob' failed to satisfy constraint: Member must have length less than or equal to 6144",
+    "1 validation error detected: Value at 'ciphertextBlob' failed to satisfy constraint: Member must have length less than or equal to 6144",
   );
 });
 

@@ -121,7 +121,7 @@ export function refuseContextOfOtherKeys(
   ) {
     throw new AwsError(
       'ValidationException',
-      `EncryptionContext constraints are not supported for KMS keys with key spec ${key.keySpec}.`,
+      'EncryptionContext is supported only when creating a grant for a symmetric encryption KMS key.',
     );
   }
 }

@@ -3,7 +3,12 @@ import { accessDenied, decideAccess } from '../access/authorizer.js';
 import { granteeNames } from '../access/grants.js';
 import { accountRootArn } from '../access/principals.js';
 import { AwsError } from '../aws-error.js';
-import type { GrantConstraints, GrantRecord } from '../keys/grant-record.js';
+import {
+  type GrantConstraints,
+  type GrantRecord,
+  type GrantRequest,
+  grantTwinDigest,
+} from '../keys/grant-record.js';
 import { keyArn, parseKeyReference } from '../keys/key-id.js';
 import { arnOf, type KeyRecord } from '../keys/key-record.js';
 import { list, required, string, structure } from '../validation/members.js';
@@ -17,7 +22,7 @@ import {
   refuseContextOfOtherKeys,
 } from './grant-rules.js';
 import { createGrantToken, readGrantToken } from './grant-tokens.js';
-import { accessWithoutKey, keyAccess, noteKey, openKey } from './key-access.js';
+import { accessWithoutKey, aliasNotSupported, keyAccess, noteKey, openKey } from './key-access.js';
 import { epochSeconds } from './key-metadata.js';
 import {
   defineAccountOperation,
@@ -90,7 +95,7 @@ export const createGrant = defineSelfAuthorizingOperation({
     refuseDryRun(input);
 
     const { Constraints: constraints } = input;
-    const wanted: Omit<GrantRecord, 'grantId' | 'creationDateMs'> = {
+    const wanted: GrantRequest = {
       accountId: key.accountId,
       region: key.region,
       keyId: key.keyId,
@@ -228,49 +233,22 @@ function checkPrincipalExists(call: Call, arn: string | undefined): void {
 }
 
 /** A grant of the same name and the same parameters: what a repeated request made the first time. */
-function findTwin(
-  call: Call,
-  key: KeyRecord,
-  wanted: Omit<GrantRecord, 'grantId' | 'creationDateMs'>,
-): GrantRecord | undefined {
+function findTwin(call: Call, key: KeyRecord, wanted: GrantRequest): GrantRecord | undefined {
   if (wanted.name === undefined) return undefined;
-  const text = canonical(wanted);
+  const digest = grantTwinDigest(wanted);
   for (const grant of call.services.keys.grants.ofKey(key).values()) {
-    if (grant.name !== wanted.name) continue;
-    const { grantId: _id, creationDateMs: _date, ...rest } = grant;
-    if (canonical(rest) === text) return grant;
+    if (grant.name === wanted.name && grantTwinDigest(grant) === digest) return grant;
   }
   return undefined;
 }
 
-/** JSON with sorted members, so that two equal grants have one text. */
-function canonical(value: unknown): string {
-  return JSON.stringify(value, (name, member: unknown) => {
-    if (name === 'operations' && Array.isArray(member)) return member.map(String).toSorted();
-    return typeof member === 'object' && member !== null && !Array.isArray(member)
-      ? Object.fromEntries(Object.entries(member).toSorted(([a], [b]) => (a < b ? -1 : 1)))
-      : member;
-  });
-}
-
-async function storeGrant(
-  call: Call,
-  key: KeyRecord,
-  wanted: Omit<GrantRecord, 'grantId' | 'creationDateMs'>,
-): Promise<GrantRecord> {
+async function storeGrant(call: Call, key: KeyRecord, wanted: GrantRequest): Promise<GrantRecord> {
   const { keys } = call.services;
   if (keys.grants.ofKey(key).size >= MAX_GRANTS) {
     throw new AwsError('LimitExceededException', `The KMS key has ${MAX_GRANTS} grants already.`);
   }
-  const grant: GrantRecord = {
-    ...wanted,
-    grantId: call.services.randomBytes(32).toString('hex'),
-    creationDateMs: call.nowMs,
-  };
-  if (!(await keys.createGrant(grant))) {
-    throw new AwsError('KMSInternalException', 'The new grant id exists already.');
-  }
-  return grant;
+  const grantId = call.services.randomBytes(32).toString('hex');
+  return keys.createGrant({ ...wanted, grantId, creationDateMs: call.nowMs });
 }
 
 function pageOfGrants(
@@ -308,10 +286,11 @@ type GrantName = Pick<GrantRecord, 'accountId' | 'region' | 'keyId' | 'grantId'>
 
 function nameById(call: Call, keyId: string, id: string): GrantName {
   const reference = parseKeyReference(keyId);
-  if (reference.kind === 'malformed-arn' || reference.kind === 'alias') {
-    throw new AwsError('InvalidArnException', `Invalid arn ${keyId}`);
+  if (reference.kind === 'malformed-arn') throw new AwsError('InvalidArnException', `Invalid arn ${keyId}`);
+  if (reference.kind === 'alias') throw aliasNotSupported();
+  if (reference.kind === 'malformed-id') {
+    throw new AwsError('NotFoundException', `Invalid keyId ${reference.shown}`);
   }
-  if (reference.kind === 'malformed-id') throw new AwsError('NotFoundException', `Invalid keyId '${keyId}'`);
   const { region, accountId } = reference.scope ?? { region: call.region, accountId: accountOf(call) };
   if (region !== call.region) throw new AwsError('NotFoundException', `Invalid arn ${region}`);
   return { accountId, region, keyId: reference.keyId, grantId: id };

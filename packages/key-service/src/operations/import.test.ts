@@ -293,13 +293,13 @@ test('imported keys are rotated on demand, and need every material they ever had
   const { KeyId, Arn } = await createExternalKey(client);
   const [first, second] = [randomBytes(32), randomBytes(32)];
   const rotate = (): Promise<unknown> => client.send(new RotateKeyOnDemandCommand({ KeyId }));
+  await rejectsWith(rotate(), 'KMSInvalidStateException', `${Arn} is pending import.`);
+  const { KeyMaterialId: firstId } = await importMaterial(client, KeyId, first);
   await rejectsWith(
     rotate(),
-    'UnsupportedOperationException',
-    `${Arn} origin is EXTERNAL which is not valid for this operation.`,
+    'KMSInvalidStateException',
+    `No available key material pending rotation for the key: ${Arn}.`,
   );
-  const { KeyMaterialId: firstId } = await importMaterial(client, KeyId, first);
-  await rejectsWith(rotate(), 'KMSInvalidStateException');
   const old = await encrypt(client, KeyId);
 
   await rejectsWith(importMaterial(client, KeyId, second), 'IncorrectKeyMaterialException');

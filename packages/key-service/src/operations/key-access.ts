@@ -130,15 +130,13 @@ function keyNotFound(arn: string): AwsError {
 function findKey(call: Call, keyId: string, action: string, { aliases, crossAccount }: KeyRule): KeyRecord {
   const reference = parseKeyReference(keyId);
   if (reference.kind === 'malformed-arn') throw new AwsError('InvalidArnException', `Invalid arn ${keyId}`);
-  if (reference.kind === 'malformed-id') throw new AwsError('NotFoundException', `Invalid keyId '${keyId}'`);
+  if (reference.kind === 'malformed-id') {
+    throw new AwsError('NotFoundException', `Invalid keyId ${reference.shown}`);
+  }
 
   const { region, accountId } = reference.scope ?? { region: call.region, accountId: accountOf(call) };
   if (region !== call.region) throw new AwsError('NotFoundException', `Invalid arn ${region}`);
-  if (reference.kind === 'alias' && !aliases) {
-    throw reference.scope === undefined
-      ? new AwsError('NotFoundException', `Invalid keyId '${keyId}'`)
-      : new AwsError('InvalidArnException', `Invalid arn ${keyId}`);
-  }
+  if (reference.kind === 'alias' && !aliases) throw aliasNotSupported();
 
   const { keys } = call.services;
   const foreign = accountId !== accountOf(call);
@@ -160,6 +158,11 @@ function findKey(call: Call, keyId: string, action: string, { aliases, crossAcco
   throw reference.kind === 'key'
     ? keyNotFound(arn)
     : new AwsError('NotFoundException', `Alias ${arn} is not found.`);
+}
+
+/** For operations that take key ids and key ARNs only. */
+export function aliasNotSupported(): AwsError {
+  return new AwsError('InvalidArnException', 'Key Aliases are not supported for this operation.');
 }
 
 function findByAlias(call: Call, aliasName: string, accountId: string): KeyRecord | undefined {

@@ -58,7 +58,7 @@ export const scheduleKeyDeletion = defineKeyOperation({
     if (PendingWindowInDays < MIN_WINDOW_DAYS || PendingWindowInDays > MAX_WINDOW_DAYS) {
       throw new AwsError(
         'ValidationException',
-        `PendingWindowInDays must be between ${MIN_WINDOW_DAYS} and ${MAX_WINDOW_DAYS} days.`,
+        `PendingWindowInDays must be between ${MIN_WINDOW_DAYS} and ${MAX_WINDOW_DAYS}`,
       );
     }
   },

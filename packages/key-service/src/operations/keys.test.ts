@@ -143,7 +143,7 @@ test('the deprecated name of the spec still works, for the specs it knew', async
   await rejectsWith(
     createKey({ CustomerMasterKeySpec: 'ML_DSA_44' as 'RSA_2048', KeyUsage: 'SIGN_VERIFY' }),
     'ValidationException',
-    "1 validation error detected: Value 'ML_DSA_44' at 'customerMasterKeySpec' failed to satisfy constraint: Member must satisfy enum value set: [RSA_2048, ECC_NIST_P384, ECC_NIST_P256, ECC_NIST_P521, HMAC_384, RSA_3072, ECC_SECG_P256K1, RSA_4096, SYMMETRIC_DEFAULT, HMAC_256, HMAC_224, HMAC_512, SM2]",
+    "1 validation error detected: Value 'ML_DSA_44' at 'customerMasterKeySpec' failed to satisfy constraint: Member must satisfy enum value set: [RSA_2048, ECC_NIST_P384, ECC_NIST_P256, ECC_NIST_P521, HMAC_384, RSA_3072, ECC_SECG_P256K1, RSA_4096, SYMMETRIC_DEFAULT, HMAC_256, HMAC_224, HMAC_512]",
   );
 });
 
@@ -181,7 +181,7 @@ test('several broken constraints are named together', async () => {
   await rejectsWith(
     client.send(new EnableKeyRotationCommand({ KeyId: '', RotationPeriodInDays: 89 })),
     'ValidationException',
-    "2 validation errors detected: Value '' at 'keyId' failed to satisfy constraint: Member must have length greater than or equal to 1; Value '89' at 'rotationPeriodInDays' failed to satisfy constraint: Member must have value greater than or equal to 90",
+    "3 validation errors detected: Value '' at 'keyId' failed to satisfy constraint: Member must have length greater than or equal to 1; Value '' at 'keyId' failed to satisfy constraint: Member must satisfy regular expression pattern: ^\\p{ASCII}+$; Value '89' at 'rotationPeriodInDays' failed to satisfy constraint: Member must have value greater than or equal to 90",
   );
   await rejectsWith(
     client.send(new DescribeKeyCommand({ KeyId: undefined })),
@@ -263,11 +263,13 @@ test('names an alias cannot have', async () => {
 test('operations on the key itself take no alias', async () => {
   const { keyId } = await createKey();
   await client.send(new CreateAliasCommand({ AliasName: 'alias/not-here', TargetKeyId: keyId }));
-  await rejectsWith(
-    client.send(new DisableKeyCommand({ KeyId: 'alias/not-here' })),
-    'NotFoundException',
-    "Invalid keyId 'alias/not-here'",
-  );
+  for (const KeyId of ['alias/not-here', `arn:aws:kms:eu-central-1:${ACCOUNT}:alias/not-here`]) {
+    await rejectsWith(
+      client.send(new DisableKeyCommand({ KeyId })),
+      'InvalidArnException',
+      'Key Aliases are not supported for this operation.',
+    );
+  }
 });
 
 test('a disabled key encrypts nothing until it is enabled', async () => {
@@ -430,7 +432,7 @@ test('the default policy, another one, and refused ones', async () => {
 });
 
 test('rotation settings and history', async () => {
-  const { keyId: KeyId } = await createKey();
+  const { keyId: KeyId, arn } = await createKey();
   const statusOf = async (): Promise<unknown> => {
     const { $metadata: _, ...status } = await client.send(new GetKeyRotationStatusCommand({ KeyId }));
     return status;
@@ -453,7 +455,7 @@ test('rotation settings and history', async () => {
   await client.send(new DisableKeyRotationCommand({ KeyId }));
   assert.deepEqual(await statusOf(), { KeyId, KeyRotationEnabled: false });
 
-  assert.equal((await client.send(new RotateKeyOnDemandCommand({ KeyId }))).KeyId, KeyId);
+  assert.equal((await client.send(new RotateKeyOnDemandCommand({ KeyId }))).KeyId, arn);
   const { KeyMetadata } = await client.send(new DescribeKeyCommand({ KeyId }));
   const { Rotations } = await client.send(new ListKeyRotationsCommand({ KeyId }));
   assert.deepEqual(Rotations, [

@@ -84,7 +84,7 @@ export const updatePrimaryRegion = defineKeyOperation({
       throw PrimaryRegion === key.region
         ? new AwsError(
             'UnsupportedOperationException',
-            `${arnOf(key)} is already the multi-Region primary key.`,
+            `${arnOf(key)} is already the multi-region primary key.`,
           )
         : new AwsError(
             'NotFoundException',
@@ -109,6 +109,6 @@ export const updatePrimaryRegion = defineKeyOperation({
 
 function checkPrimary(key: KeyRecord): void {
   if (key.multiRegion === undefined || isReplica(key)) {
-    throw new AwsError('UnsupportedOperationException', `${arnOf(key)} is not a multi-Region primary key.`);
+    throw new AwsError('UnsupportedOperationException', `${arnOf(key)} is not a multi-region primary key.`);
   }
 }

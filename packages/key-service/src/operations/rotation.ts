@@ -25,10 +25,13 @@ export const enableKeyRotation = defineKeyOperation({
   name: 'EnableKeyRotation',
   action: 'kms:EnableKeyRotation',
   readOnly: false,
-  key: { aliases: false, crossAccount: false, states: 'enabled' },
+  key: { aliases: false, crossAccount: false, states: 'any' },
   input: { KeyId: required(shapes.keyId), RotationPeriodInDays: integer(90, 2560) },
   async run(call, input, key) {
-    checkRotatesByDate(key);
+    // The order in which AWS finds fault: origin, state, spec.
+    checkOrigin(key);
+    checkKeyState(key, 'enabled');
+    checkSymmetric(key);
     await call.services.keys.updateFamily(key, (family) => {
       const [own = key] = family;
       checkKeyState(own, 'enabled');
@@ -47,11 +50,12 @@ export const disableKeyRotation = defineKeyOperation({
   name: 'DisableKeyRotation',
   action: 'kms:DisableKeyRotation',
   readOnly: false,
-  key: { aliases: false, crossAccount: false, states: 'enabled' },
+  key: { aliases: false, crossAccount: false, states: 'any' },
   input: { KeyId: required(shapes.keyId) },
   async run(call, _input, key) {
+    checkOrigin(key);
+    checkKeyState(key, 'enabled');
     // What no other spec can turn on is off there, and AWS lets it be turned off.
-    if (key.keySpec === 'SYMMETRIC_DEFAULT') checkOrigin(key);
     await call.services.keys.updateFamily(key, (family) => {
       const [own = key] = family;
       checkKeyState(own, 'enabled');
@@ -92,12 +96,9 @@ export const rotateKeyOnDemand = defineKeyOperation({
   name: 'RotateKeyOnDemand',
   action: 'kms:RotateKeyOnDemand',
   readOnly: false,
-  key: { aliases: false, crossAccount: false, states: 'any' },
+  key: { aliases: false, crossAccount: false, states: 'enabled' },
   input: { KeyId: required(shapes.keyId) },
   async run(call, _input, key) {
-    // Nothing was ever imported: there is nothing to rotate, which AWS says before it looks at the state.
-    if (key.materials.length === 0) checkOrigin(key);
-    checkKeyState(key, 'enabled');
     checkSymmetric(key);
     const { keys, vault } = call.services;
     const rotation = { dateMs: call.nowMs, type: 'ON_DEMAND' } as const;
@@ -117,7 +118,7 @@ export const rotateKeyOnDemand = defineKeyOperation({
           : { ...rest, materials: [...rest.materials, { ...pendingMaterial, rotation }] },
       );
     });
-    return { KeyId: key.keyId };
+    return { KeyId: arnOf(key) };
   },
 });
 
@@ -134,7 +135,7 @@ function checkPendingRotation(key: KeyRecord, family: readonly KeyRecord[]): voi
   if (key.pendingMaterial === undefined) {
     throw new AwsError(
       'KMSInvalidStateException',
-      `${arnOf(key)} has no key material that is pending rotation. Import new key material first.`,
+      `No available key material pending rotation for the key: ${arnOf(key)}.`,
     );
   }
   const missing = family.find(({ pendingMaterial }) => pendingMaterial?.sealed === undefined);
@@ -149,11 +150,6 @@ function checkPendingRotation(key: KeyRecord, family: readonly KeyRecord[]): voi
 /** Only AES keys have generations. Recorded answers say no more. */
 function checkSymmetric(key: KeyRecord): void {
   if (key.keySpec !== 'SYMMETRIC_DEFAULT') throw new AwsError('UnsupportedOperationException');
-}
-
-function checkRotatesByDate(key: KeyRecord): void {
-  checkSymmetric(key);
-  checkOrigin(key);
 }
 
 /** Imported material is rotated by its owner. */

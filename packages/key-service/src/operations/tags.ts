@@ -60,13 +60,12 @@ export function checkTags(present: readonly Tag[], added: readonly Tag[]): reado
   const seen = new Set<string>();
   for (const { TagKey, TagValue } of added) {
     if (TagKey.toLowerCase().startsWith('aws:')) {
-      throw new AwsError('TagException', 'aws: prefixed tag key names are not allowed for external use.');
+      throw new AwsError('TagException', 'Tags beginning with aws: are reserved');
     }
     if (seen.has(TagKey)) throw new AwsError('TagException', 'Duplicate tag keys');
     seen.add(TagKey);
     byKey.set(TagKey, { TagKey, TagValue });
   }
-  if (byKey.size > MAX_TAGS)
-    throw new AwsError('TagException', `A KMS key can have at most ${MAX_TAGS} tags.`);
+  if (byKey.size > MAX_TAGS) throw new AwsError('TagException', 'Too many tags');
   return [...byKey.values()];
 }

@@ -21,6 +21,8 @@ export interface RawCall {
   readonly service?: string;
   readonly signed?: boolean;
   readonly user?: UserName;
+  /** Default: the tests' Region. */
+  readonly region?: string;
 }
 
 export function rawCall(kms: TestService, call: RawCall): Promise<RawAnswer> {
@@ -35,7 +37,14 @@ export function rawCall(kms: TestService, call: RawCall): Promise<RawAnswer> {
   };
   for (const [name, value] of Object.entries(wanted)) if (value !== undefined) headers[name] = value;
   if (signed)
-    headers['authorization'] = authorization(call.user ?? 'admin', service, method, path, headers, body);
+    headers['authorization'] = authorization(
+      call.user ?? 'admin',
+      { service, region: call.region ?? REGION },
+      method,
+      path,
+      headers,
+      body,
+    );
   return new Promise((resolve, reject) => {
     const outgoing = request(
       { host: '127.0.0.1', port: kms.service.port, ca: kms.ca, method, path, headers, agent: false },
@@ -58,7 +67,7 @@ export function rawCall(kms: TestService, call: RawCall): Promise<RawAnswer> {
 
 function authorization(
   user: string,
-  service: string,
+  { service, region }: { readonly service: string; readonly region: string },
   method: string,
   path: string,
   headers: Readonly<Record<string, string>>,
@@ -68,11 +77,11 @@ function authorization(
   const names = Object.keys(headers).toSorted();
   const timestamp = headers['x-amz-date'] ?? '';
   const day = timestamp.slice(0, 8);
-  const scope = `${day}/${REGION}/${service}/aws4_request`;
+  const scope = `${day}/${region}/${service}/aws4_request`;
   const [uri, query = ''] = path.split('?');
   const canonicalHeaders = names.map((name) => `${name}:${headers[name] ?? ''}\n`).join('');
   const canonical = `${method}\n${uri}\n${query}\n${canonicalHeaders}\n${names.join(';')}\n${sha256(body)}`;
-  const signature = createHmac('sha256', deriveSigningKey(SECRET, day, REGION, service))
+  const signature = createHmac('sha256', deriveSigningKey(SECRET, day, region, service))
     .update(`AWS4-HMAC-SHA256\n${timestamp}\n${scope}\n${sha256(canonical)}`)
     .digest('hex');
   return `AWS4-HMAC-SHA256 Credential=${user}/${scope}, SignedHeaders=${names.join(';')}, Signature=${signature}`;

@@ -116,19 +116,18 @@ export function string(constraints: StringConstraints = {}): Member<string> {
   };
 }
 
-/** @param unlisted accepted too, and not named among the values when another one is refused */
+/** @param options.printed what a refusal lists, where AWS lists something else than what it accepts */
 export function enumeration<const T extends string>(
   values: readonly T[],
-  unlisted: readonly T[] = [],
+  { printed = values }: { readonly printed?: readonly string[] } = {},
 ): Member<T> {
-  const accepted = [...values, ...unlisted];
   return {
     read(value, path, violations) {
       if (typeof value !== 'string') throw wrongType(value, 'a String');
-      const found = accepted.find((one) => one === value);
+      const found = values.find((one) => one === value);
       if (found === undefined) {
         violations.push(
-          `Value '${value.slice(0, MAX_ECHO)}' at '${path}' failed to satisfy constraint: Member must satisfy enum value set: [${values.join(', ')}]`,
+          `Value '${value.slice(0, MAX_ECHO)}' at '${path}' failed to satisfy constraint: Member must satisfy enum value set: [${printed.join(', ')}]`,
         );
         // Never seen by a handler: a violation ends the call.
         return values[0] as T;

@@ -13,7 +13,10 @@ import {
   structure,
 } from './members.js';
 
-export const keyId = string({ min: 1, max: 2048 });
+// `\\p{ASCII}` of Java, the service's language: any of the 128.
+// oxlint-disable-next-line no-control-regex
+const ASCII = /^[\u0000-\u007F]+$/;
+export const keyId = string({ min: 1, max: 2048, pattern: ASCII, patternText: '^\\p{ASCII}+$' });
 
 const ALIAS_PATTERN = '^[a-zA-Z0-9:/_-]+$';
 export const aliasName = string({
@@ -24,7 +27,7 @@ export const aliasName = string({
 });
 
 export const plaintext = blob({ min: 1, max: 4096, sensitive: true });
-export const ciphertextBlob = blob({ min: 1, max: 6144 });
+export const ciphertextBlob = blob({ min: 1, max: 6144, sensitive: 'when-present' });
 
 /** KMS quota: an encryption context of 8 KiB, keys and values together. */
 export const encryptionContext = stringMap(8192);
@@ -58,22 +61,40 @@ export const tag = structure({ TagKey: required(tagKey), TagValue: required(stri
 
 export const numberOfBytes = integer(1, 1024);
 
-// The order is the one recorded answers print; members the API gained since follow.
+// Values in the order recorded refusals print them. Those the API gained since a recording are accepted and not printed.
 export const encryptionAlgorithm = enumeration([
-  'SYMMETRIC_DEFAULT',
   'RSAES_OAEP_SHA_1',
   'RSAES_OAEP_SHA_256',
   'SM2PKE',
+  'SYMMETRIC_DEFAULT',
 ]);
-export const dataKeySpec = enumeration(['AES_256', 'AES_128']);
-export const keyUsage = enumeration([
-  'ENCRYPT_DECRYPT',
-  'SIGN_VERIFY',
-  'GENERATE_VERIFY_MAC',
-  'KEY_AGREEMENT',
-  'ENCAPSULATE_DECAPSULATE',
-]);
-export const keySpec = enumeration([
+/** The service prints the specs of KMS keys when it refuses one of a data key, and takes none of them. */
+export const dataKeySpec = enumeration(['AES_256', 'AES_128'], {
+  printed: [
+    'RSA_2048',
+    'RSA_3072',
+    'RSA_4096',
+    'ECC_NIST_P256',
+    'ECC_NIST_P384',
+    'ECC_NIST_P521',
+    'ECC_SECG_P256K1',
+    'ECC_NIST_EDWARDS25519',
+    'SYMMETRIC_DEFAULT',
+    'HMAC_224',
+    'HMAC_256',
+    'HMAC_384',
+    'HMAC_512',
+    'SM2',
+    'ML_DSA_44',
+    'ML_DSA_65',
+    'ML_DSA_87',
+  ],
+});
+export const keyUsage = enumeration(
+  ['ENCRYPT_DECRYPT', 'SIGN_VERIFY', 'GENERATE_VERIFY_MAC', 'KEY_AGREEMENT', 'ENCAPSULATE_DECAPSULATE'],
+  { printed: ['ENCRYPT_DECRYPT', 'SIGN_VERIFY', 'GENERATE_VERIFY_MAC'] },
+);
+const recordedKeySpecs = [
   'RSA_2048',
   'ECC_NIST_P384',
   'ECC_NIST_P256',
@@ -86,31 +107,23 @@ export const keySpec = enumeration([
   'HMAC_256',
   'HMAC_224',
   'HMAC_512',
-  'SM2',
-  'ML_DSA_44',
-  'ML_DSA_65',
-  'ML_DSA_87',
-  'ECC_NIST_EDWARDS25519',
-  'ML_KEM_512',
-  'ML_KEM_768',
-  'ML_KEM_1024',
-]);
+] as const;
+export const keySpec = enumeration(
+  [
+    ...recordedKeySpecs,
+    'SM2',
+    'ML_DSA_44',
+    'ML_DSA_65',
+    'ML_DSA_87',
+    'ECC_NIST_EDWARDS25519',
+    'ML_KEM_512',
+    'ML_KEM_768',
+    'ML_KEM_1024',
+  ],
+  { printed: recordedKeySpecs },
+);
 /** CustomerMasterKeySpec is deprecated and has none of the specs that came after it. */
-export const customerMasterKeySpec = enumeration([
-  'RSA_2048',
-  'ECC_NIST_P384',
-  'ECC_NIST_P256',
-  'ECC_NIST_P521',
-  'HMAC_384',
-  'RSA_3072',
-  'ECC_SECG_P256K1',
-  'RSA_4096',
-  'SYMMETRIC_DEFAULT',
-  'HMAC_256',
-  'HMAC_224',
-  'HMAC_512',
-  'SM2',
-]);
+export const customerMasterKeySpec = enumeration([...recordedKeySpecs, 'SM2'], { printed: recordedKeySpecs });
 export const dataKeyPairSpec = enumeration([
   'RSA_2048',
   'RSA_3072',
@@ -125,25 +138,25 @@ export const dataKeyPairSpec = enumeration([
   'ML_KEM_768',
   'ML_KEM_1024',
 ]);
-export const signingAlgorithm = enumeration(
-  [
-    'RSASSA_PSS_SHA_256',
-    'RSASSA_PSS_SHA_384',
-    'RSASSA_PSS_SHA_512',
-    'RSASSA_PKCS1_V1_5_SHA_256',
-    'RSASSA_PKCS1_V1_5_SHA_384',
-    'RSASSA_PKCS1_V1_5_SHA_512',
-    'ECDSA_SHA_256',
-    'ECDSA_SHA_384',
-    'ECDSA_SHA_512',
-    'ED25519_SHA_512',
-    'ED25519_PH_SHA_512',
-    'SM2DSA',
-    'ML_DSA_SHAKE_256',
-  ],
-  // Let through by the service, which then finds that no signing key has it.
-  ['SYMMETRIC_DEFAULT'],
-);
+const modelledSigningAlgorithms = [
+  'RSASSA_PSS_SHA_256',
+  'RSASSA_PSS_SHA_384',
+  'RSASSA_PSS_SHA_512',
+  'RSASSA_PKCS1_V1_5_SHA_256',
+  'RSASSA_PKCS1_V1_5_SHA_384',
+  'RSASSA_PKCS1_V1_5_SHA_512',
+  'ECDSA_SHA_256',
+  'ECDSA_SHA_384',
+  'ECDSA_SHA_512',
+  'ED25519_SHA_512',
+  'ED25519_PH_SHA_512',
+  'SM2DSA',
+  'ML_DSA_SHAKE_256',
+] as const;
+/** SYMMETRIC_DEFAULT is let through by the service, which then finds that no signing key has it. */
+export const signingAlgorithm = enumeration([...modelledSigningAlgorithms, 'SYMMETRIC_DEFAULT'], {
+  printed: modelledSigningAlgorithms,
+});
 export const macAlgorithm = enumeration(['HMAC_SHA_384', 'HMAC_SHA_256', 'HMAC_SHA_224', 'HMAC_SHA_512']);
 export const keyAgreementAlgorithm = enumeration(['ECDH']);
 export const encapsulationAlgorithm = enumeration(['ML_KEM']);
