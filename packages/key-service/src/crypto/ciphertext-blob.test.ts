@@ -1,6 +1,6 @@
 // Goal: what was sealed opens to the same bytes, and nothing else opens: no flipped bit, no truncation, no other key or context.
 import assert from 'node:assert/strict';
-import { randomBytes } from 'node:crypto';
+import { createDecipheriv, hkdfSync, randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { MIN_BLOB_BYTES, openBlob, readBlobHeader, sealBlob } from './ciphertext-blob.js';
@@ -25,6 +25,19 @@ test('a blob opens to its plaintext and names its key', () => {
       assert.deepEqual(openBlob(material, context, blob), plaintext);
     }),
   );
+});
+
+test('a blob is what the format says: AES-256-GCM under the HKDF of material and salt', () => {
+  const blob = seal(Buffer.from('plaintext'));
+  const headerBytes = MIN_BLOB_BYTES - 16;
+  const [saltAt, nonceAt, tagAt] = [headerBytes - 28, headerBytes - 12, blob.length - 16];
+  const info = 'waxseal/key-service/ciphertext-blob/v1';
+  const messageKey = Buffer.from(hkdfSync('sha256', material, blob.subarray(saltAt, nonceAt), info, 32));
+  const decipher = createDecipheriv('aes-256-gcm', messageKey, blob.subarray(nonceAt, headerBytes));
+  decipher.setAAD(Buffer.concat([blob.subarray(0, headerBytes), context]));
+  decipher.setAuthTag(blob.subarray(tagAt));
+  const plaintext = Buffer.concat([decipher.update(blob.subarray(headerBytes, tagAt)), decipher.final()]);
+  assert.equal(plaintext.toString(), 'plaintext');
 });
 
 test('a multi-Region key id and the largest account id survive', () => {

@@ -6,7 +6,7 @@
  * so that no number of messages under one KMS key comes near AES-GCM's nonce limit (NIST SP 800-38D §8.3). Header and
  * encryption context are the additional authenticated data. Every byte: docs/formats/key-service-ciphertext-blob.md.
  */
-import { createCipheriv, createDecipheriv, hkdfSync } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createHmac } from 'node:crypto';
 import { formatKeyId, KEY_ID_BYTES, packKeyId, unpackKeyId } from '../keys/key-id.js';
 
 const FORMAT_VERSION = 1;
@@ -27,7 +27,8 @@ const HEADER_BYTES = NONCE_AT + NONCE_BYTES;
 /** Shortest and longest blob: an empty and a 4,096-byte plaintext fit, and nothing much bigger is ever parsed. */
 export const MIN_BLOB_BYTES = HEADER_BYTES + TAG_BYTES;
 
-const DERIVATION_INFO = Buffer.from('waxseal/key-service/ciphertext-blob/v1');
+/** RFC 5869's info with the counter of the first block behind it: a key of 32 bytes is one block of SHA-256. */
+const DERIVATION_BLOCK = Buffer.from('waxseal/key-service/ciphertext-blob/v1\x01');
 
 /** Names one backing key of one KMS key. */
 export interface BackingKeyName {
@@ -100,8 +101,16 @@ export function openBlob(material: Buffer, context: Buffer, blob: Buffer): Buffe
   }
 }
 
+/**
+ * HKDF-SHA256 as its two HMACs, extract and expand (RFC 5869 §2.2, §2.3): the same bytes as hkdfSync, which takes more than
+ * twice as long for a key this short, and this is half of the work of a Decrypt.
+ */
 function deriveMessageKey(material: Buffer, blob: Buffer): Buffer {
-  return Buffer.from(hkdfSync('sha256', material, blob.subarray(SALT_AT, NONCE_AT), DERIVATION_INFO, 32));
+  const salt = blob.subarray(SALT_AT, NONCE_AT);
+  const pseudorandomKey = createHmac('sha256', salt).update(material).digest();
+  const messageKey = createHmac('sha256', pseudorandomKey).update(DERIVATION_BLOCK).digest();
+  pseudorandomKey.fill(0);
+  return messageKey;
 }
 
 /** The header has a fixed length, so nothing of it can pass for context. */
