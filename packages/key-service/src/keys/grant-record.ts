@@ -1,4 +1,5 @@
 /** A grant as it is kept, beside the record of its key. docs/formats/key-service-store.md gives the JSON. */
+import { createHash } from 'node:crypto';
 import { isJsonObject } from '../http/json-body.js';
 
 export interface GrantConstraints {
@@ -27,6 +28,9 @@ export interface GrantRecord {
   readonly constraints?: GrantConstraints;
 }
 
+/** What a request for a grant says; the service adds the rest. */
+export type GrantRequest = Omit<GrantRecord, 'grantId' | 'creationDateMs'>;
+
 const RECORD_VERSION = 1;
 
 export function serializeGrant(record: GrantRecord): Buffer {
@@ -51,4 +55,16 @@ export function parseGrantRecord(value: Buffer): GrantRecord | undefined {
     typeof grantId === 'string' &&
     Array.isArray(operations);
   return whole ? (record as unknown as GrantRecord) : undefined;
+}
+
+/** The same for two grants of one name and the same parameters, and for no others: 64 hexadecimal digits. */
+export function grantTwinDigest(grant: GrantRequest): string {
+  const { grantId: _id, creationDateMs: _date, ...request } = grant as GrantRecord;
+  const text = JSON.stringify(request, (name, member: unknown) => {
+    if (name === 'operations' && Array.isArray(member)) return member.map(String).toSorted();
+    return typeof member === 'object' && member !== null && !Array.isArray(member)
+      ? Object.fromEntries(Object.entries(member).toSorted(([a], [b]) => (a < b ? -1 : 1)))
+      : member;
+  });
+  return createHash('sha256').update(text).digest('hex');
 }

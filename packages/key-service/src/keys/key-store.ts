@@ -14,12 +14,13 @@ import { type AliasRecord, arnOf, type KeyRecord, serializeRecord } from './key-
 import { parseKeyReference } from './key-id.js';
 import { familyRegions } from './multi-region.js';
 import { type KeyEntry, RecordCache, type SortedNames } from './record-cache.js';
+import { absent, grantKeyOf, grantNameKeyOf, storeKeyOf, unchanged } from './record-keys.js';
 import { markChanges, type RecordStore, ReplicaBarrier } from './replica-barrier.js';
 import {
   aliasRecordKey,
   aliasRecordName,
   CUSTOM_KEY_STORES,
-  grantRecordName,
+  grantNamesPrefix,
   grantsPrefix,
   keyRecordKey,
   keyRecordName,
@@ -213,12 +214,14 @@ export class KeyStore {
       ...aliases.map((aliasName) => aliasRecordKey(key.accountId, key.region, aliasName)),
     ];
     const grants = grantsPrefix(key.accountId, key.region, key.keyId);
+    const grantNames = grantNamesPrefix(key.accountId, key.region, key.keyId);
     const puts = changed.map((record) => ({ key: storeKeyOf(record), value: serializeRecord(record) }));
     const { succeeded, revision } = await this.#store.txn({
       compare: family.map(unchanged),
       success: [
         ...deleted.map((one): Op => ({ kind: 'delete', key: one })),
         { kind: 'delete', key: grants, rangeEnd: prefixRangeEnd(grants) },
+        { kind: 'delete', key: grantNames, rangeEnd: prefixRangeEnd(grantNames) },
         ...puts.map((put): Op => ({ kind: 'put', ...put })),
       ],
       failure: [],
@@ -270,14 +273,43 @@ export class KeyStore {
     return this.#cache.grants;
   }
 
-  /** False when a grant of that id exists already. */
-  async createGrant(record: GrantRecord): Promise<boolean> {
-    return this.putNew(grantKeyOf(record), serializeGrant(record));
+  /**
+   * A named grant is made once, also when several replicas are asked for it at the same time: its name is a record of its own, written
+   * in the same transaction.
+   *
+   * @returns the grant, or its twin: the one that has the same name and the same parameters
+   * @throws AwsError ConflictException
+   */
+  async createGrant(grant: GrantRecord): Promise<GrantRecord> {
+    const storeKey = grantKeyOf(grant);
+    const value = serializeGrant(grant);
+    const name = grantNameKeyOf(grant);
+    const puts: Op[] = [{ kind: 'put', key: storeKey, value }];
+    if (name !== undefined) puts.push({ kind: 'put', key: name, value: Buffer.from(grant.grantId) });
+    let knownName = 0;
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+      const compare: Compare[] = [{ key: storeKey, target: 'createRevision', result: 'equal', number: 0 }];
+      if (name !== undefined) {
+        compare.push({ key: name, target: 'modRevision', result: 'equal', number: knownName });
+      }
+      const { succeeded, revision } = await this.#store.txn({ compare, success: puts, failure: [] });
+      if (succeeded) {
+        this.#cache.put({ key: storeKey, value, modRevision: revision });
+        return grant;
+      }
+      if (name === undefined) break;
+      const { kv } = await this.#store.get(name);
+      const twin = kv && (await this.fetchGrant({ ...grant, grantId: kv.value.toString() }));
+      if (twin !== undefined) return twin;
+      // A name whose grant is gone is free.
+      knownName = kv?.modRevision ?? 0;
+    }
+    throw new AwsError('ConflictException', 'The grant is being made by other requests. Try again.');
   }
 
   /** False when there is no such grant. */
   async deleteGrant(grant: GrantRecord): Promise<boolean> {
-    return this.deletePresent(grantKeyOf(grant));
+    return this.deletePresent(grantKeyOf(grant), grantNameKeyOf(grant));
   }
 
   /** The grant itself, also when another replica has just made it and the watch has not brought it yet. */
@@ -321,7 +353,10 @@ export class KeyStore {
       }
       await this.refresh(CUSTOM_KEY_STORES);
     }
-    throw new AwsError('ConflictException', 'Custom key stores are being changed by other requests. Try again.');
+    throw new AwsError(
+      'ConflictException',
+      'Custom key stores are being changed by other requests. Try again.',
+    );
   }
 
   /** Stops following the store; the store itself stays open. */
@@ -354,10 +389,12 @@ export class KeyStore {
     return entries;
   }
 
-  private async deletePresent(storeKey: Buffer): Promise<boolean> {
+  /** @param along goes with it, whether it is there or not */
+  private async deletePresent(storeKey: Buffer, along?: Buffer): Promise<boolean> {
+    const deleted = along === undefined ? [storeKey] : [storeKey, along];
     const { succeeded, revision } = await this.#store.txn({
       compare: [{ key: storeKey, target: 'createRevision', result: 'greater', number: 0 }],
-      success: [{ kind: 'delete', key: storeKey }],
+      success: deleted.map((key): Op => ({ kind: 'delete', key })),
       failure: [],
     });
     if (succeeded) this.forget(storeKey, revision);
@@ -451,25 +488,4 @@ export class KeyStore {
       });
     }, REWATCH_DELAY_MS).unref();
   }
-}
-
-function storeKeyOf({ accountId, region, keyId }: KeyRecord): Buffer {
-  return keyRecordKey(accountId, region, keyId);
-}
-
-function unchanged({ record, modRevision }: KeyEntry): Compare {
-  return { key: storeKeyOf(record), target: 'modRevision', result: 'equal', number: modRevision };
-}
-
-function absent(record: KeyRecord): Compare {
-  return { key: storeKeyOf(record), target: 'createRevision', result: 'equal', number: 0 };
-}
-
-function grantKeyOf({
-  accountId,
-  region,
-  keyId,
-  grantId,
-}: Pick<GrantRecord, 'accountId' | 'region' | 'keyId' | 'grantId'>): Buffer {
-  return Buffer.from(grantRecordName(accountId, region, keyId, grantId));
 }

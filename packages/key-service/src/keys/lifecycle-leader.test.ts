@@ -51,7 +51,7 @@ test('a leader whose lease is gone leads no more once it has asked', async (t) =
   for (const lease of await store.leases()) await store.leaseRevoke(lease);
   await two.start();
   assert.equal(two.leads, true);
-  t.mock.timers.tick(3_000);
+  t.mock.timers.tick(1_500);
   // Stopping waits for the renewal under way, which has found another leader's key.
   await one.stop();
   assert.deepEqual(elected, [1, 2]);

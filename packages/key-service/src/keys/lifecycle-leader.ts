@@ -8,8 +8,8 @@ import { type Store, StoreError } from '@waxseal/storage';
 import type { Logger } from 'pino';
 import { LIFECYCLE_LEADER } from './store-keys.js';
 
-const TTL_SECONDS = 10;
-const RENEW_MS = 3_000;
+const TTL_SECONDS = 5;
+const RENEW_MS = 1_500;
 
 export interface LeaderOptions {
   readonly store: Store;

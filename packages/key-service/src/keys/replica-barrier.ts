@@ -22,7 +22,7 @@ export class ReplicaBarrier {
   readonly #store: Pick<Store, 'get'>;
   #seen = 0;
   #waiting: Waiting[] = [];
-  #running: Promise<void> | undefined;
+  #reading: ReturnType<Store['get']> | undefined;
   #next: Promise<void> | undefined;
 
   constructor(store: Pick<Store, 'get'>) {
@@ -40,22 +40,23 @@ export class ReplicaBarrier {
 
   /** Resolves when the cache holds every change answered before this call. @throws StoreError unavailable, timeout */
   pass(): Promise<void> {
-    if (this.#running === undefined) return this.run();
+    const reading = this.#reading;
+    if (reading === undefined) return this.run();
     // A read that is under way may have been answered already: it proves nothing about what was changed since.
-    this.#next ??= this.#running.catch(() => undefined).then(() => this.run());
+    this.#next ??= reading.catch(() => undefined).then(() => this.run());
     return this.#next;
   }
 
-  private run(): Promise<void> {
+  private async run(): Promise<void> {
     this.#next = undefined;
-    const read = this.#store.get(LAST_CHANGE);
-    const running = read.then(() => undefined);
-    this.#running = running;
-    const done = (): void => {
-      if (this.#running === running) this.#running = undefined;
-    };
-    running.then(done, done);
-    return read.then(({ kv }) => this.waitFor(kv?.modRevision ?? 0));
+    const reading = this.#store.get(LAST_CHANGE);
+    this.#reading = reading;
+    try {
+      await reading;
+    } finally {
+      if (this.#reading === reading) this.#reading = undefined;
+    }
+    await this.waitFor((await reading).kv?.modRevision ?? 0);
   }
 
   private async waitFor(revision: number): Promise<void> {

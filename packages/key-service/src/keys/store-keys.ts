@@ -26,6 +26,7 @@ const CUSTOM_KEY_STORES_NAME = CUSTOM_KEY_STORES.toString();
 const KEY = `${ROOT}/records/keys/`;
 const ALIAS = `${ROOT}/records/aliases/`;
 const GRANT = `${ROOT}/records/grants/`;
+const GRANT_NAME = `${ROOT}/records/grant-names/`;
 
 export function keyRecordName(accountId: string, region: string, keyId: string): string {
   return `${KEY}${accountId}/${region}/${keyId}`;
@@ -56,6 +57,11 @@ export function grantsPrefix(accountId: string, region: string, keyId: string): 
 
 export function grantRecordName(accountId: string, region: string, keyId: string, grantId: string): string {
   return `${GRANT}${accountId}/${region}/${keyId}/${grantId}`;
+}
+
+/** Every name of a grant of the key begins with this. */
+export function grantNamesPrefix(accountId: string, region: string, keyId: string): Buffer {
+  return Buffer.from(`${GRANT_NAME}${accountId}/${region}/${keyId}/`);
 }
 
 export function recordKind(storeKey: string): 'key' | 'alias' | 'grant' | 'custom-key-stores' | undefined {
