@@ -1,7 +1,7 @@
 /**
  * One line of the audit trail, and the hash chain that runs through the lines of a trail.
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { isJsonObject, type JsonObject } from '../http/json-body.js';
 
 /** What the first record of a trail names as the record before it. */
@@ -65,7 +65,7 @@ export function parseLine(text: string): JournalLine | undefined {
 }
 
 export function sha256Hex(content: string | Buffer): string {
-  return createHash('sha256').update(content).digest('hex');
+  return hash('sha256', content, 'hex');
 }
 
 export function parseObject(text: string): JsonObject | undefined {

@@ -39,16 +39,49 @@ const MAX_EXPIRES_SECONDS = 604_800;
 const TIMESTAMP = /^\d{8}T\d{6}Z$/;
 const MAX_SIGNED_HEADERS = 100;
 
-/** @throws AwsError MissingAuthenticationTokenException, IncompleteSignatureException */
-export function parseAuthorization(request: HttpRequest): Authorization {
-  const header = request.headers.get('authorization');
-  const { query } = splitTarget(request.target);
-  if (header !== undefined) return parseHeader(request, header, query);
-  if (query.includes('X-Amz-Algorithm=')) return parsePresigned(query);
-  throw new AwsError('MissingAuthenticationTokenException', 'Missing Authentication Token');
+/** What an Authorization header says besides its signature: the same in every request a client signs on one day. */
+type Claim = Pick<Authorization, 'scope' | 'signedHeaders'>;
+
+/** Claims kept before all are forgotten, and the longest text one is kept for: anyone may send headers. */
+const MAX_CLAIMS = 1000;
+const MAX_CLAIM_LENGTH = 512;
+/** The end of a header as SDKs write it: what is before it is the claim. */
+const SIGNATURE_LENGTH = 64;
+const BEFORE_SIGNATURE = /[ ,]Signature=$/;
+
+/** @returns a function that throws AwsError MissingAuthenticationTokenException, IncompleteSignatureException */
+export function createAuthorizationParser(): (request: HttpRequest) => Authorization {
+  const claims = new Map<string, Claim>();
+
+  function parseHeader(request: HttpRequest, header: string, query: string): Authorization {
+    const signatureAt = header.length - SIGNATURE_LENGTH;
+    const text = header.slice(0, signatureAt);
+    const known = claims.get(text);
+    const timestamp = request.headers.get('x-amz-date');
+    if (known !== undefined && timestamp !== undefined) {
+      checkTimestamp(timestamp);
+      return headerAuthorization(request, known, header.slice(signatureAt), timestamp, query);
+    }
+    const parsed = parseUnknownHeader(request, header, query);
+    // Nothing but the signature came after the text, so the text alone makes the claim.
+    const complete = parsed.signature === header.slice(signatureAt) && BEFORE_SIGNATURE.test(text);
+    if (complete && text.length <= MAX_CLAIM_LENGTH) {
+      if (claims.size >= MAX_CLAIMS) claims.clear();
+      claims.set(text, { scope: parsed.scope, signedHeaders: parsed.signedHeaders });
+    }
+    return parsed;
+  }
+
+  return (request) => {
+    const header = request.headers.get('authorization');
+    const { query } = splitTarget(request.target);
+    if (header !== undefined) return parseHeader(request, header, query);
+    if (query.includes('X-Amz-Algorithm=')) return parsePresigned(query);
+    throw new AwsError('MissingAuthenticationTokenException', 'Missing Authentication Token');
+  };
 }
 
-function parseHeader(request: HttpRequest, header: string, query: string): Authorization {
+function parseUnknownHeader(request: HttpRequest, header: string, query: string): Authorization {
   const space = header.indexOf(' ');
   const algorithm = space < 0 ? header : header.slice(0, space);
   if (algorithm !== ALGORITHM) {
@@ -86,14 +119,25 @@ function parseHeader(request: HttpRequest, header: string, query: string): Autho
     );
   }
   checkTimestamp(timestamp);
+  const claim = { scope: parseCredential(credential), signedHeaders: splitSignedHeaders(signedHeaders) };
+  return headerAuthorization(request, claim, signature, timestamp, query);
+}
+
+function headerAuthorization(
+  request: HttpRequest,
+  { scope, signedHeaders }: Claim,
+  signature: string,
+  timestamp: string,
+  signedQuery: string,
+): Authorization {
   return {
     form: 'header',
-    scope: parseCredential(credential),
-    signedHeaders: splitSignedHeaders(signedHeaders),
+    scope,
+    signedHeaders,
     signature,
     timestamp,
     securityToken: request.headers.get('x-amz-security-token'),
-    signedQuery: query,
+    signedQuery,
   };
 }
 

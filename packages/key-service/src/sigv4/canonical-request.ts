@@ -3,7 +3,7 @@
  *
  * Source of the rule: AWS General Reference, "Create a signed AWS API request", steps 1 to 3.
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { type HttpRequest, splitTarget } from '../http/message.js';
 import { ALGORITHM, type Authorization } from './authorization.js';
 
@@ -28,7 +28,7 @@ export function stringToSign(authorization: Authorization, canonical: string): s
 }
 
 function sha256Hex(data: string | Buffer): string {
-  return createHash('sha256').update(data).digest('hex');
+  return hash('sha256', data, 'hex');
 }
 
 /** Spaces at the ends go, runs of spaces become one. */

@@ -8,7 +8,12 @@ import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { AccessKey } from '../access/principals.js';
 import { AwsError } from '../aws-error.js';
 import type { HttpRequest } from '../http/message.js';
-import { type Authorization, formatTimestamp, parseAuthorization, parseTimestamp } from './authorization.js';
+import {
+  type Authorization,
+  createAuthorizationParser,
+  formatTimestamp,
+  parseTimestamp,
+} from './authorization.js';
 import { canonicalRequest, stringToSign } from './canonical-request.js';
 
 /** How far the caller's clock may be from ours, either way. */
@@ -41,12 +46,14 @@ export interface SignatureVerifier {
 }
 
 export function createSignatureVerifier(credentials: CredentialSource, now: () => number): SignatureVerifier {
-  const signingKeys = new Map<string, Buffer>();
+  const signingKeys = new Map<string, { readonly secret: string; readonly signingKey: Buffer }>();
+  const parseAuthorization = createAuthorizationParser();
 
   function signingKeyOf(accessKey: AccessKey, { scope }: Authorization): Buffer {
     const cacheKey = `${scope.day}/${scope.region}/${scope.service}/${scope.accessKeyId}`;
     const cached = signingKeys.get(cacheKey);
-    if (cached !== undefined) return cached;
+    // The secret of an access key may have been changed in the configuration file.
+    if (cached?.secret === accessKey.secret) return cached.signingKey;
     const signingKey = deriveSigningKey(accessKey.secret, scope.day, scope.region, scope.service);
     if (signingKeys.size >= MAX_SIGNING_KEYS) {
       for (const oldest of signingKeys.keys()) {
@@ -54,7 +61,7 @@ export function createSignatureVerifier(credentials: CredentialSource, now: () =
         break;
       }
     }
-    signingKeys.set(cacheKey, signingKey);
+    signingKeys.set(cacheKey, { secret: accessKey.secret, signingKey });
     return signingKey;
   }
 
@@ -123,17 +130,16 @@ function checkToken(accessKey: AccessKey, token: string | undefined, nowMs: numb
 
 function checkTime({ timestamp, expiresSeconds, form }: Authorization, service: string, nowMs: number): void {
   const signedAtMs = parseTimestamp(timestamp);
-  const nowText = formatTimestamp(nowMs);
   if (Number.isNaN(signedAtMs)) throw invalid(MISMATCH);
   if (signedAtMs > nowMs + MAX_CLOCK_SKEW_MS) {
     throw invalid(
-      `Signature not yet current: ${timestamp} is still later than ${formatTimestamp(nowMs + MAX_CLOCK_SKEW_MS)} (${nowText} + 15 min.)`,
+      `Signature not yet current: ${timestamp} is still later than ${formatTimestamp(nowMs + MAX_CLOCK_SKEW_MS)} (${formatTimestamp(nowMs)} + 15 min.)`,
     );
   }
   const livesMs = lifetimeMs(form, expiresSeconds, service);
   if (signedAtMs < nowMs - livesMs) {
     throw invalid(
-      `Signature expired: ${timestamp} is now earlier than ${formatTimestamp(nowMs - livesMs)} (${nowText} - ${livesMs / 60_000} min.)`,
+      `Signature expired: ${timestamp} is now earlier than ${formatTimestamp(nowMs - livesMs)} (${formatTimestamp(nowMs)} - ${livesMs / 60_000} min.)`,
     );
   }
 }
