@@ -1,7 +1,5 @@
 // Goal: one CloudTrail record for every call, allowed or denied, with what CloudTrail says and without what it must not say.
 import assert from 'node:assert/strict';
-import { readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { test } from 'node:test';
 import {
   CreateGrantCommand,
@@ -10,33 +8,9 @@ import {
   ListKeysCommand,
   TagResourceCommand,
 } from '@aws-sdk/client-kms';
-import { gunzipSync } from 'node:zlib';
-import { ACCOUNT, REGION, startTestService, type TestService } from '../testing/harness.js';
+import { type AuditRecord, recordsOf } from '../testing/audit-records.js';
+import { ACCOUNT, REGION, startTestService } from '../testing/harness.js';
 import { rawCall } from '../testing/raw-call.js';
-
-interface AuditRecord {
-  readonly [member: string]: unknown;
-  readonly eventName: string;
-  readonly requestID: string;
-  readonly errorCode?: string;
-  readonly errorMessage?: string;
-}
-
-/** Restarts the service, which delivers the journal, and reads all records of an account. */
-async function recordsOf(kms: TestService, accountId: string): Promise<AuditRecord[]> {
-  await kms.restart();
-  const folder = join(kms.dataDir, 'audit', 'AWSLogs', accountId);
-  const files = (await readdir(folder, { recursive: true })).filter(
-    (path) => path.startsWith('CloudTrail/') && path.endsWith('.gz'),
-  );
-  const read = files.map(async (path) => {
-    const { Records } = JSON.parse(gunzipSync(await readFile(join(folder, path))).toString()) as {
-      Records: AuditRecord[];
-    };
-    return Records;
-  });
-  return (await Promise.all(read)).flat();
-}
 
 test('calls leave records', async (t) => {
   const kms = await startTestService();
@@ -80,7 +54,7 @@ test('calls leave records', async (t) => {
     AuditRecord,
     AuditRecord,
   ];
-  assert.deepEqual(grant.responseElements, { grantId: granted.GrantId });
+  assert.deepEqual(grant['responseElements'], { grantId: granted.GrantId, keyId: arn });
 
   const { eventTime, eventID, userAgent, tlsDetails, additionalEventData, waxsealChain, ...rest } = encrypt;
   assert.match(String(eventTime), /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/);
@@ -107,7 +81,11 @@ test('calls leave records', async (t) => {
     eventName: 'Encrypt',
     awsRegion: REGION,
     sourceIPAddress: '127.0.0.1',
-    requestParameters: { keyId: KeyId, encryptionContext: { App: 'A' } },
+    requestParameters: {
+      keyId: KeyId,
+      encryptionContext: { App: 'A' },
+      encryptionAlgorithm: 'SYMMETRIC_DEFAULT',
+    },
     responseElements: null,
     requestID: encrypted.$metadata.requestId,
     readOnly: true,

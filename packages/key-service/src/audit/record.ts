@@ -1,14 +1,16 @@
 /**
- * One call as one CloudTrail record.
+ * One call as CloudTrail records: its own, one more in the trail of every other account whose keys it used, and what AWS records
+ * beside it (a CreateKey for a ReplicateKey).
  *
- * Source of the rule: CloudTrail User Guide, "CloudTrail record contents" (eventVersion 1.11), and its examples of KMS
- * events. Plaintexts, ciphertexts and grant tokens are never in it: byte members are left out by type, not by name.
+ * Source of the rule: CloudTrail User Guide, "CloudTrail record contents" (eventVersion 1.11), and the KMS Developer Guide's examples.
  */
 import type { AwsError } from '../aws-error.js';
-import type { AccessKey, Principal } from '../access/principals.js';
+import type { AccessKey } from '../access/principals.js';
 import type { HttpRequest } from '../http/message.js';
-import type { AuditedResource } from '../operations/call.js';
-import { lowerFirst } from '../validation/members.js';
+import type { AuditedResource, RelatedEvent } from '../operations/call.js';
+import { requestParameters, responseElements } from './record-members.js';
+import { serviceEventRecord } from './service-event.js';
+import { foreignIdentity, userIdentity } from './user-identity.js';
 
 /** What is known of a call when it is over. */
 export interface AuditedCall {
@@ -28,7 +30,17 @@ export interface AuditedCall {
   readonly output: Readonly<Record<string, unknown>> | undefined;
   readonly error: AwsError | undefined;
   readonly resources: readonly AuditedResource[];
-  readonly keyMaterialId: string | undefined;
+  /** additionalEventData. */
+  readonly eventData: Readonly<Record<string, string>> | undefined;
+  /** Recorded too when the call succeeds. */
+  readonly related: readonly RelatedEvent[];
+}
+
+/** A record and the trail it belongs to. */
+export interface TrailRecord {
+  readonly accountId: string;
+  readonly region: string;
+  readonly record: Readonly<Record<string, unknown>>;
 }
 
 /** The account whose trail records calls of callers who could not prove who they are. */
@@ -37,18 +49,84 @@ const UNAUTHENTICATED_ACCOUNT = '000000000000';
 /** Calls the process makes for itself are recorded under this name. */
 const OWN_NAME = 'waxseal.internal';
 
+/** Also who does in the caller's name what a call to KMS causes KMS to do in another Region. */
+const KMS_NAME = 'kms.amazonaws.com';
+
 const MAX_TEXT = 1024;
 
-export function trailAccountOf(call: AuditedCall): string {
-  return call.accessKey?.principal.accountId ?? UNAUTHENTICATED_ACCOUNT;
+/** The call's own record first. */
+export function cloudTrailRecords(call: AuditedCall, createUuid: () => string): readonly TrailRecord[] {
+  const { accessKey, error, region } = call;
+  const accountId = accessKey?.principal.accountId ?? UNAUTHENTICATED_ACCOUNT;
+  const owners = otherOwners(call, accountId);
+  const sharedEventId = owners.length === 0 ? undefined : createUuid();
+  const own = userIdentity(accessKey, call.request === undefined ? OWN_NAME : undefined);
+  const records = [
+    { accountId, region, record: callRecord(call, own, accountId, call.resources, sharedEventId) },
+  ];
+  for (const owner of owners) {
+    const copy = { ...call, eventId: createUuid() };
+    const resources = call.resources.filter((resource) => resource.accountId === owner);
+    const identity = accessKey === undefined ? own : foreignIdentity(accessKey);
+    records.push({
+      accountId: owner,
+      region,
+      record: callRecord(copy, identity, owner, resources, sharedEventId),
+    });
+  }
+  if (error === undefined) {
+    for (const event of call.related) records.push(relatedRecord(call, event, accountId, createUuid()));
+  }
+  return records;
+}
+
+/** AWS tells the owner of a key about calls of others, not about those it refused them. */
+function otherOwners({ resources, error }: AuditedCall, accountId: string): readonly string[] {
+  if (error?.code === 'AccessDeniedException') return [];
+  const owners = new Set(resources.map((resource) => resource.accountId));
+  owners.delete(accountId);
+  return [...owners];
+}
+
+function relatedRecord(
+  call: AuditedCall,
+  event: RelatedEvent,
+  accountId: string,
+  eventId: string,
+): TrailRecord {
+  const { region } = event;
+  if (event.kind === 'service') {
+    const record = serviceEventRecord({ ...event, eventId, eventTimeMs: call.eventTimeMs });
+    return { accountId: event.accountId, region, record };
+  }
+  const { eventName, input, output, resources } = event;
+  const related: AuditedCall = {
+    ...call,
+    eventId,
+    eventName,
+    region,
+    input,
+    output,
+    resources,
+    eventData: undefined,
+  };
+  const identity = userIdentity(call.accessKey, KMS_NAME);
+  return { accountId, region, record: callRecord(related, identity, accountId, resources, undefined) };
 }
 
 /** The record's members in CloudTrail's order, without the chain. */
-export function cloudTrailRecord(call: AuditedCall): Readonly<Record<string, unknown>> {
-  const { request, error, resources } = call;
+function callRecord(
+  call: AuditedCall,
+  identity: Readonly<Record<string, unknown>>,
+  recipientAccountId: string,
+  resources: readonly AuditedResource[],
+  sharedEventId: string | undefined,
+): Readonly<Record<string, unknown>> {
+  const { request, error } = call;
+  const changed = !call.readOnly && error === undefined;
   return {
     eventVersion: '1.11',
-    userIdentity: userIdentity(call),
+    userIdentity: identity,
     eventTime: `${new Date(call.eventTimeMs).toISOString().slice(0, 19)}Z`,
     eventSource: call.eventSource,
     eventName: call.eventName,
@@ -60,20 +138,21 @@ export function cloudTrailRecord(call: AuditedCall): Readonly<Record<string, unk
     ...(error === undefined || error.message === ''
       ? {}
       : { errorMessage: error.message.slice(0, MAX_TEXT) }),
-    requestParameters: call.input === undefined ? null : parameters(call.input),
-    responseElements: call.readOnly || call.output === undefined ? null : parameters(call.output),
-    ...(call.keyMaterialId === undefined
+    requestParameters: requestParameters(call.eventName, call.input),
+    responseElements: changed ? responseElements(call.output, changedKeyArn(call)) : null,
+    ...(call.eventData === undefined || Object.keys(call.eventData).length === 0
       ? {}
-      : { additionalEventData: { keyMaterialId: call.keyMaterialId } }),
+      : { additionalEventData: call.eventData }),
     requestID: call.requestId,
     eventID: call.eventId,
     readOnly: call.readOnly,
-    ...(resources.length === 0
+    ...(resources.length === 0 && call.eventSource !== KMS_NAME
       ? {}
       : { resources: resources.map(({ accountId, type, arn }) => ({ accountId, type, ARN: arn })) }),
     eventType: 'AwsApiCall',
     managementEvent: true,
-    recipientAccountId: trailAccountOf(call),
+    recipientAccountId,
+    ...(sharedEventId === undefined ? {} : { sharedEventID: sharedEventId }),
     eventCategory: 'Management',
     ...(request?.tls === undefined
       ? {}
@@ -87,65 +166,12 @@ export function cloudTrailRecord(call: AuditedCall): Readonly<Record<string, unk
   };
 }
 
+/** An alias that moves touches two keys; the one it points to now is what was changed. */
+function changedKeyArn({ resources }: AuditedCall): string | undefined {
+  return resources.findLast(({ type }) => type === 'AWS::KMS::Key')?.arn;
+}
+
 /** CloudTrail writes AccessDenied for AccessDeniedException, and every other code as it is. */
 function auditedCode({ code }: AwsError): string {
   return code === 'AccessDeniedException' ? 'AccessDenied' : code;
-}
-
-function userIdentity({ accessKey, request }: AuditedCall): Readonly<Record<string, unknown>> {
-  if (accessKey === undefined) return { type: 'Unknown' };
-  const { kind, principalId, arn, accountId, userName, roleArn, issuedAtMs } = accessKey.principal;
-  return {
-    type: USER_TYPES[kind],
-    principalId,
-    arn,
-    accountId,
-    ...(request === undefined ? { invokedBy: OWN_NAME } : { accessKeyId: accessKey.id }),
-    ...(userName === undefined ? {} : { userName }),
-    ...(issuedAtMs === undefined
-      ? {}
-      : { sessionContext: sessionContext(accessKey.principal, roleArn, issuedAtMs) }),
-  };
-}
-
-const USER_TYPES = { root: 'Root', user: 'IAMUser', 'assumed-role': 'AssumedRole' } as const;
-
-function sessionContext(
-  { accountId, principalId }: Principal,
-  roleArn: string | undefined,
-  issuedAtMs: number,
-): Readonly<Record<string, unknown>> {
-  const creationDate = `${new Date(issuedAtMs).toISOString().slice(0, 19)}Z`;
-  return {
-    ...(roleArn === undefined
-      ? {}
-      : {
-          sessionIssuer: {
-            type: 'Role',
-            principalId: principalId.split(':')[0],
-            arn: roleArn,
-            accountId,
-            userName: roleArn.slice(roleArn.lastIndexOf('/') + 1),
-          },
-        }),
-    attributes: { creationDate, mfaAuthenticated: 'false' },
-  };
-}
-
-/** Members under their CloudTrail names, first letter small; bytes and tokens left out, at any depth. */
-function parameters(members: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
-  const out: Record<string, unknown> = {};
-  for (const [name, value] of Object.entries(members)) {
-    if (value === undefined || Buffer.isBuffer(value) || name === 'GrantTokens' || name === 'GrantToken')
-      continue;
-    // The context's keys are the caller's own, not members of the API.
-    out[lowerFirst(name)] = name.endsWith('EncryptionContext') ? value : nested(value);
-  }
-  return out;
-}
-
-function nested(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(nested);
-  if (typeof value !== 'object' || value === null) return value;
-  return parameters(Object.fromEntries(Object.entries(value)));
 }

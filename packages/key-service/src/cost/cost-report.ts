@@ -69,10 +69,11 @@ export async function reportCost(folder: string, nowMs: number): Promise<Monthly
   });
 }
 
-/** AWS bills neither what nobody signed nor what a service does for itself. */
+/** AWS bills neither what nobody signed nor what a service does for itself, and a call to another account's key to its caller. */
 function isCallersRequest(record: JsonObject): boolean {
   const identity = record['userIdentity'];
-  return isJsonObject(identity) && identity['type'] !== 'Unknown' && identity['invokedBy'] === undefined;
+  if (!isJsonObject(identity) || identity['invokedBy'] !== undefined) return false;
+  return identity['type'] !== 'Unknown' && identity['type'] !== 'AWSAccount';
 }
 
 function noteKeyLife(record: JsonObject, accountId: string, lives: Map<string, KeyLife>): void {

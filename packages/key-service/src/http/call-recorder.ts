@@ -5,7 +5,7 @@ import { StoreError } from '@waxseal/storage';
 import type { Logger } from 'pino';
 import type { AccessKey } from '../access/principals.js';
 import type { AuditJournal } from '../audit/journal.js';
-import { cloudTrailRecord, type AuditedCall, trailAccountOf } from '../audit/record.js';
+import { cloudTrailRecords, type AuditedCall } from '../audit/record.js';
 import { AwsError } from '../aws-error.js';
 import type { KeyServiceMetrics } from '../metrics.js';
 import type { Call } from '../operations/call.js';
@@ -88,11 +88,17 @@ export function createCallRecorder(options: CallRecorderOptions): CallRecorder {
             output,
             error,
             resources: call?.resources ?? [],
-            keyMaterialId: call?.keyMaterialId,
+            eventData: call?.eventData,
+            related: call?.related ?? [],
           };
           let outcome = error;
           try {
-            await journal.append(trailAccountOf(audited), region, cloudTrailRecord(audited));
+            // Handed over together, so that one write makes them all durable.
+            await Promise.all(
+              cloudTrailRecords(audited, createUuid).map((one) =>
+                journal.append(one.accountId, one.region, one.record),
+              ),
+            );
           } catch {
             // The journal has logged why. What is not audited is not answered.
             outcome = new AwsError('KMSInternalException', INTERNAL_MESSAGE);

@@ -2,6 +2,9 @@
 import type { AccessKey, Principal, PrincipalDirectory } from '../access/principals.js';
 import type { HttpRequest } from '../http/message.js';
 import type { AuditPage, AuditQuery } from '../audit/lookup.js';
+import type { ServiceEvent } from '../audit/service-event.js';
+import type { CustomKeyStores } from '../custom-key-stores/custom-key-stores.js';
+import type { TokenKeys } from '../custom-key-stores/token-keys.js';
 import type { KeyGenerator } from '../crypto/key-generator.js';
 import type { KeyStore } from '../keys/key-store.js';
 import type { KeyLifecycle } from '../keys/lifecycle.js';
@@ -17,6 +20,9 @@ interface AuditLog {
 export interface KeyServices {
   readonly keys: KeyStore;
   readonly vault: MaterialVault;
+  readonly customKeyStores: CustomKeyStores;
+  /** Keys of custom key stores, which the vault does not have. */
+  readonly tokenKeys: TokenKeys;
   readonly lifecycle: KeyLifecycle;
   readonly usage: UsageTracker;
   readonly principals: PrincipalDirectory;
@@ -45,8 +51,22 @@ export interface Call {
   input?: Readonly<Record<string, unknown>>;
   /** ARNs of the keys and aliases the call has touched, in order. */
   readonly resources: AuditedResource[];
-  /** KeyMaterialId of the backing key that was used. */
-  keyMaterialId?: string;
+  /** additionalEventData of the audit record: KeyMaterialId of the backing key that was used, and the like. */
+  eventData?: Readonly<Record<string, string>>;
+  /** What AWS records beside such a call. */
+  related?: readonly RelatedEvent[];
+}
+
+export type RelatedEvent =
+  ({ readonly kind: 'service' } & ServiceEvent) | ({ readonly kind: 'call' } & RelatedCall);
+
+/** What KMS does in the caller's name in another Region. */
+export interface RelatedCall {
+  readonly eventName: string;
+  readonly region: string;
+  readonly input: Readonly<Record<string, unknown>>;
+  readonly output: Readonly<Record<string, unknown>>;
+  readonly resources: readonly AuditedResource[];
 }
 
 export interface AuditedResource {
@@ -62,5 +82,23 @@ export function accountOf(call: Call): string {
 
 /** Names the backing key in the audit record. */
 export function noteMaterial(call: Call, materialId: string): void {
-  call.keyMaterialId = materialId;
+  noteEventData(call, { keyMaterialId: materialId });
+}
+
+/** Adds to additionalEventData of the audit record. */
+export function noteEventData(call: Call, data: Readonly<Record<string, string>>): void {
+  call.eventData = { ...call.eventData, ...data };
+}
+
+/** Recorded after the call's own record, if the call succeeds. */
+export function noteRelatedCall(call: Call, related: RelatedCall): void {
+  call.related = [...(call.related ?? []), { kind: 'call', ...related }];
+}
+
+/** As noteRelatedCall. */
+export function noteServiceEvents(call: Call, events: readonly ServiceEvent[]): void {
+  call.related = [
+    ...(call.related ?? []),
+    ...events.map((event): RelatedEvent => ({ kind: 'service', ...event })),
+  ];
 }

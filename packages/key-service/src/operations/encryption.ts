@@ -3,11 +3,12 @@ import { AwsError } from '../aws-error.js';
 import { arnOf } from '../keys/key-record.js';
 import { list, memberMissing, required } from '../validation/members.js';
 import * as shapes from '../validation/shapes.js';
-import { noteMaterial } from './call.js';
+import { type Call, noteMaterial } from './call.js';
 import { encryptionAlgorithmFor, encryptMessage, openCiphertext } from './ciphertexts.js';
 import { openKey } from './key-access.js';
 import { ENCRYPTION } from './key-rules.js';
 import { defineKeyOperation, defineSelfAuthorizingOperation, refuseDryRun } from './operation.js';
+import { whenDone } from './when-done.js';
 
 export const encrypt = defineKeyOperation({
   name: 'Encrypt',
@@ -25,12 +26,12 @@ export const encrypt = defineKeyOperation({
   checkKey: (input, key) => void encryptionAlgorithmFor(key, input.EncryptionAlgorithm),
   run(call, input, key) {
     const algorithm = encryptionAlgorithmFor(key, input.EncryptionAlgorithm);
-    const { blob } = encryptMessage(call, key, algorithm, input.Plaintext, input.EncryptionContext);
-    return {
+    const encrypted = encryptMessage(call, key, algorithm, input.Plaintext, input.EncryptionContext);
+    return whenDone(encrypted, ({ blob }) => ({
       CiphertextBlob: blob.toString('base64'),
       EncryptionAlgorithm: algorithm,
       KeyId: arnOf(key),
-    };
+    }));
   },
 });
 
@@ -111,13 +112,15 @@ export const reEncrypt = defineSelfAuthorizingOperation({
       const key = await openKey(call, input.DestinationKeyId, 'kms:ReEncryptTo', ENCRYPTION);
       const algorithm = encryptionAlgorithmFor(key, input.DestinationEncryptionAlgorithm);
       refuseDryRun(input);
-      const encrypted = encryptMessage(
+      const encrypting = encryptMessage(
         call,
         key,
         algorithm,
         source.plaintext,
         input.DestinationEncryptionContext,
       );
+      const encrypted = encrypting instanceof Promise ? await encrypting : encrypting;
+      noteBothMaterials(call, source.materialId, encrypted.materialId);
       return {
         CiphertextBlob: encrypted.blob.toString('base64'),
         DestinationEncryptionAlgorithm: algorithm,
@@ -132,6 +135,16 @@ export const reEncrypt = defineSelfAuthorizingOperation({
     }
   },
 });
+
+/** In place of the one that encrypting has noted. */
+function noteBothMaterials(call: Call, source: string | undefined, destination: string | undefined): void {
+  const { keyMaterialId: _, ...others } = call.eventData ?? {};
+  call.eventData = {
+    ...others,
+    ...(destination === undefined ? {} : { destinationKeyMaterialId: destination }),
+    ...(source === undefined ? {} : { sourceKeyMaterialId: source }),
+  };
+}
 
 interface CiphertextRequest {
   readonly CiphertextBlob: Buffer | undefined;

@@ -13,7 +13,7 @@ import { keyArn, parseKeyReference } from '../keys/key-id.js';
 import { arnOf, type KeyRecord } from '../keys/key-record.js';
 import { list, required, string, structure } from '../validation/members.js';
 import * as shapes from '../validation/shapes.js';
-import { accountOf, type Call } from './call.js';
+import { accountOf, type Call, noteEventData } from './call.js';
 import {
   checkConstraints,
   checkGrantees,
@@ -89,8 +89,8 @@ export const createGrant = defineSelfAuthorizingOperation({
       crossAccount: true,
       states: 'enabled',
     });
+    refuseContextOfOtherKeys(key, input.Constraints ?? {});
     checkOperations(key, input.Operations);
-    refuseContextOfOtherKeys(key, input.Constraints ?? {}, input.Operations);
     for (const arn of [input.GranteePrincipal, input.RetiringPrincipal]) checkPrincipalExists(call, arn);
     refuseDryRun(input);
 
@@ -206,6 +206,7 @@ export const retireGrant = defineSelfAuthorizingOperation({
     authorizeRetiring(call, key, grant);
     refuseDryRun(input);
     if (!(await keys.deleteGrant(grant))) throw grantNotFound(grant.grantId);
+    noteEventData(call, { grantId: grant.grantId });
     return undefined;
   },
 });
@@ -305,7 +306,8 @@ function refusedOrAbsent(call: Call, name: GrantName, key: KeyRecord | undefined
       : keyAccess(call, key, 'kms:RetireGrant');
   const { outcome } = decideAccess(access);
   if (name.accountId !== accountOf(call)) {
-    return accessDenied(access, outcome === 'allow' ? 'no-resource' : outcome);
+    const seen = { ...access, resourceAccountId: name.accountId };
+    return accessDenied(seen, outcome === 'allow' || key === undefined ? 'no-resource' : outcome);
   }
   if (key === undefined && outcome !== 'allow') return accessDenied(access, outcome);
   return key === undefined

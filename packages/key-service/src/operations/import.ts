@@ -16,7 +16,7 @@ import { checkKeyState } from '../keys/key-states.js';
 import { DAY_MS } from '../keys/lifecycle.js';
 import { blob, enumeration, required, string, timestamp } from '../validation/members.js';
 import * as shapes from '../validation/shapes.js';
-import { type Call, noteMaterial } from './call.js';
+import type { Call } from './call.js';
 import { epochSeconds } from './key-metadata.js';
 import { defineKeyOperation, type KeyRule } from './operation.js';
 
@@ -145,7 +145,6 @@ export const importKeyMaterial = defineKeyOperation({
           validToMs: input.ValidTo,
         });
       });
-      noteMaterial(call, id);
       return { KeyId: arnOf(key), ...(isAsymmetricOrHmac(key) ? {} : { KeyMaterialId: id }) };
     } finally {
       material.fill(0);
@@ -168,7 +167,6 @@ export const deleteImportedKeyMaterial = defineKeyOperation({
       await keys.updateFamily(key, (family) => withoutImport(family, id));
       // The record is gone, its earlier versions go too: nothing that was deleted can be read from the store again.
       if (before) await keys.eraseHistory();
-      noteMaterial(call, id);
     }
     return {
       KeyId: arnOf(key),

@@ -1,14 +1,15 @@
 /** ReplicateKey, UpdatePrimaryRegion. */
 import { defaultKeyPolicy } from '../access/policy.js';
 import { AwsError } from '../aws-error.js';
+import { synchronizationOf } from '../keys/key-events.js';
 import { keyArn } from '../keys/key-id.js';
 import { arnOf, type KeyRecord } from '../keys/key-record.js';
 import { checkKeyState } from '../keys/key-states.js';
 import { addReplica, familyRegions, isReplica, withPrimary } from '../keys/multi-region.js';
 import { boolean, list, required, string } from '../validation/members.js';
 import * as shapes from '../validation/shapes.js';
-import type { Call } from './call.js';
-import { authorizeWithoutKey, noteKey, useKey } from './key-access.js';
+import { type Call, noteRelatedCall, noteServiceEvents, type RelatedCall } from './call.js';
+import { authorizeWithoutKey, useKey } from './key-access.js';
 import { keyMetadata } from './key-metadata.js';
 import { defineKeyOperation } from './operation.js';
 import { checkKeyPolicy } from './policies.js';
@@ -61,10 +62,12 @@ export const replicateKey = defineKeyOperation({
     });
     const replica = family.find((one) => one.region === input.ReplicaRegion);
     if (replica === undefined) throw new AwsError('KMSInternalException', 'The replica was not made.');
-    noteKey(call, replica);
+    // A replica is ready at once; AWS answers with the state it has before that, and clients wait for its end.
+    const metadata = { ...keyMetadata(replica), Enabled: false, KeyState: 'Creating' };
+    noteRelatedCall(call, creationOf(replica, input, metadata));
+    noteServiceEvents(call, [synchronizationOf(key)]);
     return {
-      // A replica is ready at once; AWS answers with the state it has before that, and clients wait for its end.
-      ReplicaKeyMetadata: { ...keyMetadata(replica), Enabled: false, KeyState: 'Creating' },
+      ReplicaKeyMetadata: metadata,
       ReplicaPolicy: policy,
       ...(tags.length === 0 ? {} : { ReplicaTags: tags }),
     };
@@ -91,7 +94,7 @@ export const updatePrimaryRegion = defineKeyOperation({
             `Key '${keyArn(PrimaryRegion, key.accountId, key.keyId)}' does not exist`,
           );
     }
-    useKey({ ...call, region: PrimaryRegion }, replica, 'kms:UpdatePrimaryRegion', {
+    useKey({ ...call, region: PrimaryRegion, resources: [] }, replica, 'kms:UpdatePrimaryRegion', {
       states: 'not-pending-deletion',
     });
     await call.services.keys.updateFamily(key, (members) => {
@@ -103,9 +106,41 @@ export const updatePrimaryRegion = defineKeyOperation({
       checkKeyState(next, 'not-pending-deletion');
       return withPrimary(members, PrimaryRegion);
     });
+    noteRelatedCall(call, {
+      eventName: 'UpdatePrimaryRegion',
+      region: PrimaryRegion,
+      input: { KeyId: arnOf(replica), PrimaryRegion },
+      output: { KeyId: arnOf(replica) },
+      resources: [],
+    });
     return undefined;
   },
 });
+
+/** In the trail of its Region a replica begins as any key does. */
+function creationOf(
+  replica: KeyRecord,
+  { Policy, Description, BypassPolicyLockoutSafetyCheck, Tags }: Readonly<Record<string, unknown>>,
+  metadata: Readonly<Record<string, unknown>>,
+): RelatedCall {
+  const { accountId, region, keySpec, keyUsage, origin } = replica;
+  return {
+    eventName: 'CreateKey',
+    region,
+    input: {
+      Policy,
+      Description,
+      BypassPolicyLockoutSafetyCheck,
+      Tags,
+      KeySpec: keySpec,
+      KeyUsage: keyUsage,
+      Origin: origin,
+      MultiRegion: true,
+    },
+    output: { KeyMetadata: metadata },
+    resources: [{ arn: arnOf(replica), accountId, type: 'AWS::KMS::Key' }],
+  };
+}
 
 function checkPrimary(key: KeyRecord): void {
   if (key.multiRegion === undefined || isReplica(key)) {

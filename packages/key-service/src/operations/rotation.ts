@@ -7,11 +7,13 @@ import {
   type KeyMaterial,
   type KeyRecord,
 } from '../keys/key-record.js';
+import { rotationOf, synchronizationOf } from '../keys/key-events.js';
 import { checkKeyState } from '../keys/key-states.js';
 import { DAY_MS } from '../keys/lifecycle.js';
-import { isReplica } from '../keys/multi-region.js';
+import { hasReplicas, isReplica } from '../keys/multi-region.js';
 import { enumeration, integer, required } from '../validation/members.js';
 import * as shapes from '../validation/shapes.js';
+import { noteServiceEvents } from './call.js';
 import { describeValidity, epochSeconds } from './key-metadata.js';
 import { defineKeyOperation } from './operation.js';
 import { pageOf } from './pages.js';
@@ -42,6 +44,7 @@ export const enableKeyRotation = defineKeyOperation({
       const rotation = { periodDays, nextDateMs: call.nowMs + periodDays * DAY_MS };
       return family.map((record) => ({ ...record, rotation }));
     });
+    if (hasReplicas(key)) noteServiceEvents(call, [synchronizationOf(key)]);
     return undefined;
   },
 });
@@ -62,6 +65,7 @@ export const disableKeyRotation = defineKeyOperation({
       checkPrimary(own);
       return own.rotation === undefined ? family : family.map(withoutRotation);
     });
+    if (hasReplicas(key)) noteServiceEvents(call, [synchronizationOf(key)]);
     return undefined;
   },
 });
@@ -100,10 +104,11 @@ export const rotateKeyOnDemand = defineKeyOperation({
   input: { KeyId: required(shapes.keyId) },
   async run(call, _input, key) {
     checkSymmetric(key);
+    if (key.origin === 'AWS_CLOUDHSM') checkOrigin(key);
     const { keys, vault } = call.services;
     const rotation = { dateMs: call.nowMs, type: 'ON_DEMAND' } as const;
     const created = key.origin === 'EXTERNAL' ? undefined : vault.create(key.accountId, key.keyId, rotation);
-    await keys.updateFamily(key, (family) => {
+    const [rotated = key] = await keys.updateFamily(key, (family) => {
       const [own = key] = family;
       checkKeyState(own, 'enabled');
       checkPrimary(own);
@@ -118,6 +123,7 @@ export const rotateKeyOnDemand = defineKeyOperation({
           : { ...rest, materials: [...rest.materials, { ...pendingMaterial, rotation }] },
       );
     });
+    noteServiceEvents(call, rotationOf(key, rotated));
     return { KeyId: arnOf(key) };
   },
 });
@@ -183,6 +189,7 @@ export const listKeyRotations = defineKeyOperation({
   },
   run(call, input, key) {
     checkSymmetric(key);
+    if (key.origin === 'AWS_CLOUDHSM') checkOrigin(key);
     const all = input.IncludeKeyMaterial === 'ALL_KEY_MATERIAL';
     const materials = all
       ? allMaterials(key)

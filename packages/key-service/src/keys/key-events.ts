@@ -1,0 +1,39 @@
+/** What the service itself did to keys, read off their records, as events for the audit log. */
+import type { ServiceEvent } from '../audit/service-event.js';
+import { keyArn } from './key-id.js';
+import { arnOf, currentMaterialId, type KeyRecord } from './key-record.js';
+import { hasReplicas } from './multi-region.js';
+
+/** Shared properties go from the primary, whose event it is, to its replicas. */
+export function synchronizationOf({ accountId, keyId, region, multiRegion }: KeyRecord): ServiceEvent {
+  const primaryRegion = multiRegion?.primaryRegion ?? region;
+  return {
+    eventName: 'SynchronizeMultiRegionKey',
+    accountId,
+    region: primaryRegion,
+    keyArn: keyArn(primaryRegion, accountId, keyId),
+  };
+}
+
+/**
+ * A rotation, and its way to the replicas.
+ *
+ * @param after the primary, or the key that has no family
+ */
+export function rotationOf(before: KeyRecord, after: KeyRecord): readonly ServiceEvent[] {
+  const { accountId, region, keyId, origin, materials } = after;
+  const rotated: ServiceEvent = {
+    eventName: 'RotateKey',
+    accountId,
+    region,
+    keyArn: arnOf(after),
+    details: {
+      rotationType: materials.at(-1)?.rotation?.type ?? 'AUTOMATIC',
+      keyOrigin: origin,
+      previousKeyMaterialId: currentMaterialId(before) ?? '',
+      currentKeyMaterialId: currentMaterialId(after) ?? '',
+      keyId,
+    },
+  };
+  return hasReplicas(after) ? [rotated, synchronizationOf(after)] : [rotated];
+}
