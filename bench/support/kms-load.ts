@@ -1,7 +1,7 @@
 /**
  * The load generator for key services, run as a process of its own: closed loop, one request under way per connection.
  *
- *   node kms-load.js '<KmsLoad as JSON>'
+ *   node kms-load.js < KmsLoad as JSON
  *
  * Prints one JSON line: KmsFigures. Every request is signed: with `sign: "second"` a body is signed once a second (SigV4
  * counts in seconds, so clients' equal requests have equal signatures), with `"each"` no two requests share a signature.
@@ -11,7 +11,7 @@ import { KmsConnection, openClient } from './kms-connection.js';
 import type { KmsFigures, KmsLoad } from './kms-figures.js';
 import { createSigner, signable, type SignableBody, timestampOf } from './sigv4.js';
 
-const load = JSON.parse(process.argv[2] ?? '{}') as KmsLoad;
+const load = JSON.parse(readFileSync(0, 'utf8')) as KmsLoad;
 const { endpoint, credentials, operation, connections } = load;
 const distinctBodies = 64;
 const warmUpMs = load.warmUpSeconds * 1000;

@@ -123,9 +123,10 @@ export type LoadSettings = Pick<
 /** Prints the first failure, should there be one: figures of failed calls are no figures. */
 export async function measureKms(target: KmsTarget, settings: LoadSettings): Promise<KmsFigures> {
   const load: KmsLoad = { ...settings, endpoint: target.endpoint, credentials, pid: target.pid };
-  const child = spawn(process.execPath, [join(here, 'support/kms-load.js'), JSON.stringify(load)], {
-    stdio: ['ignore', 'pipe', 'inherit'],
+  const child = spawn(process.execPath, [join(here, 'support/kms-load.js')], {
+    stdio: ['pipe', 'pipe', 'inherit'],
   });
+  child.stdin.end(JSON.stringify(load));
   const figures = JSON.parse(await firstLine(child)) as KmsFigures;
   if (figures.failures > 0)
     console.log(`${target.name}: ${figures.failures} calls failed: ${figures.firstFailure}`);
