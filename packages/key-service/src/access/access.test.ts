@@ -39,6 +39,8 @@ const encryptAs = (user: UserName, KeyId = arn): Promise<{ CiphertextBlob?: Uint
 const refusal = (user: string, action: string, resource: string, because: string): string =>
   `User: arn:aws:iam::${user} is not authorized to perform: kms:${action} on resource: ${resource} ${because}`;
 
+const ABSENT_OR_FOREIGN = `User: arn:aws:iam::${OTHER_ACCOUNT}:user/foreigner is not authorized to perform: kms:Encrypt on this resource because the resource does not exist in this Region, no resource-based policies allow access, or a resource-based policy explicitly denies access`;
+
 test('the identity policy decides under the default key policy', async () => {
   await kms.client('reader').send(new DescribeKeyCommand({ KeyId: keyId }));
   await rejectsWith(
@@ -65,18 +67,9 @@ test('a condition that holds allows', async () => {
 });
 
 test('another account sees nothing until both sides allow', async () => {
-  await rejectsWith(
-    encryptAs('foreigner'),
-    'AccessDeniedException',
-    refusal(
-      `${OTHER_ACCOUNT}:user/foreigner`,
-      'Encrypt',
-      arn,
-      'because no resource-based policy allows the kms:Encrypt action',
-    ),
-  );
+  await rejectsWith(encryptAs('foreigner'), 'AccessDeniedException', ABSENT_OR_FOREIGN);
   const absent = arn.replace(keyId, '00000000-0000-4000-8000-000000000000');
-  await rejectsWith(encryptAs('foreigner', absent), 'AccessDeniedException');
+  await rejectsWith(encryptAs('foreigner', absent), 'AccessDeniedException', ABSENT_OR_FOREIGN);
 
   const own = { AWS: `arn:aws:iam::${ACCOUNT}:root` };
   const Policy = JSON.stringify({

@@ -23,6 +23,8 @@ export interface AccessRequest {
   /** The key's or alias's ARN, or `*`. */
   readonly resource: string;
   readonly resourceAccountId: string;
+  /** How a refusal names the resource; default: ` on resource: ` and its ARN. */
+  readonly shownAs?: string;
   /** Present when the resource has a policy of its own: a key, a role. */
   readonly resourcePolicy?: CompiledPolicy;
   readonly context: ConditionContext;
@@ -118,22 +120,35 @@ export function authorize(request: AccessRequest): void {
 }
 
 export function accessDenied(
-  request: Pick<AccessRequest, 'principal' | 'action' | 'resource'>,
+  request: Pick<AccessRequest, 'principal' | 'action' | 'resource' | 'resourceAccountId' | 'shownAs'>,
   outcome: Exclude<AccessOutcome, 'allow'>,
 ): AwsError {
+  const { principal, action, resource, resourceAccountId, shownAs } = request;
+  const of = `User: ${principal.arn} is not authorized to perform: ${action}`;
+  if (
+    principal.accountId !== resourceAccountId &&
+    (outcome === 'no-resource' || outcome === 'deny-resource')
+  ) {
+    // To other accounts one sentence says everything, whether the resource exists or not.
+    return new AwsError(
+      'AccessDeniedException',
+      `${of}${shownAs ?? ' on this resource'} ${ABSENT_OR_DENIED}`,
+    );
+  }
   const because = {
     'deny-identity': 'with an explicit deny in an identity-based policy',
     'deny-session': 'with an explicit deny in a session policy',
     'deny-resource': 'with an explicit deny in a resource-based policy',
-    'no-identity': `because no identity-based policy allows the ${request.action} action`,
-    'no-session': `because no session policy allows the ${request.action} action`,
-    'no-resource': `because no resource-based policy allows the ${request.action} action`,
+    'no-identity': `because no identity-based policy allows the ${action} action`,
+    'no-session': `because no session policy allows the ${action} action`,
+    'no-resource': `because no resource-based policy allows the ${action} action`,
   }[outcome];
-  return new AwsError(
-    'AccessDeniedException',
-    `User: ${request.principal.arn} is not authorized to perform: ${request.action} on resource: ${request.resource} ${because}`,
-  );
+  return new AwsError('AccessDeniedException', `${of}${shownAs ?? ` on resource: ${resource}`} ${because}`);
 }
+
+/** Of a resource that is not to be found, or whose owner is another account. */
+export const ABSENT_OR_DENIED =
+  'because the resource does not exist in this Region, no resource-based policies allow access, or a resource-based policy explicitly denies access';
 
 function identityVerdict(request: AccessRequest): Verdict {
   const { principal } = request;

@@ -4,6 +4,7 @@
  * A symmetric ciphertext names its key (crypto/ciphertext-blob.ts); an RSA ciphertext is bare OAEP, as every other implementation
  * makes and reads it, and names none.
  */
+import { ABSENT_OR_DENIED } from '../access/authorizer.js';
 import { AwsError } from '../aws-error.js';
 import { openBlob, readBlobHeader, sealBlob } from '../crypto/ciphertext-blob.js';
 import { type EncryptionContext, encodeEncryptionContext } from '../crypto/encryption-context.js';
@@ -20,6 +21,9 @@ import type { KeyRule } from './operation.js';
 
 /** For a key named beside a ciphertext: whether it can be used is looked at when it is the ciphertext's key. */
 const NAMED_BESIDE: KeyRule = { aliases: true, crossAccount: true, states: 'any' };
+
+/** A key that only the ciphertext names is not named to a caller who may not use it. */
+const AS_CIPHERTEXT = ' on the resource associated with this ciphertext';
 
 /** What Encrypt and ReEncrypt give out. */
 export interface EncryptedMessage {
@@ -171,10 +175,10 @@ async function openNamedByBlob(
   if (key === undefined) {
     throw new AwsError(
       'AccessDeniedException',
-      'The ciphertext refers to a customer master key that does not exist, does not exist in this region, or you are not allowed to access.',
+      `User: ${call.principal.arn} is not authorized to perform: ${action}${AS_CIPHERTEXT} ${ABSENT_OR_DENIED}`,
     );
   }
-  useKey(call, key, action, NAMED_BESIDE);
+  useKey(call, key, action, NAMED_BESIDE, AS_CIPHERTEXT);
   return key;
 }
 

@@ -125,7 +125,7 @@ test('a key of another region is not found there', async () => {
   await rejectsWith(
     elsewhere.send(new DecryptCommand({ CiphertextBlob: await encrypt() })),
     'AccessDeniedException',
-    'The ciphertext refers to a customer master key that does not exist, does not exist in this region, or you are not allowed to access.',
+    'User: arn:aws:iam::111122223333:user/admin is not authorized to perform: kms:Decrypt on the resource associated with this ciphertext because the resource does not exist in this Region, no resource-based policies allow access, or a resource-based policy explicitly denies access',
   );
   await rejectsWith(
     elsewhere.send(new EncryptCommand({ KeyId: arn, Plaintext })),

@@ -105,20 +105,19 @@ export function checkConstraints(
   }
 }
 
-/** Encryption contexts belong to symmetric encryption keys. @throws AwsError ValidationException */
+/**
+ * Encryption contexts belong to symmetric encryption keys. AWS says so before it looks at the operations.
+ *
+ * @throws AwsError ValidationException
+ */
 export function refuseContextOfOtherKeys(
   key: KeyRecord,
   constraints: Readonly<Record<string, unknown>>,
-  operations: readonly string[],
 ): void {
   const constrained =
     constraints['EncryptionContextEquals'] !== undefined ||
     constraints['EncryptionContextSubset'] !== undefined;
-  if (
-    constrained &&
-    key.keySpec !== 'SYMMETRIC_DEFAULT' &&
-    operations.some((one) => OPERATIONS_WITH_CONTEXT.has(one))
-  ) {
+  if (constrained && key.keySpec !== 'SYMMETRIC_DEFAULT') {
     throw new AwsError(
       'ValidationException',
       'EncryptionContext is supported only when creating a grant for a symmetric encryption KMS key.',

@@ -48,10 +48,15 @@ export async function openKey(call: Call, keyId: string, action: string, rule: K
   return key;
 }
 
-/** The second half of openKey, for a key found another way (from a ciphertext). */
-export function useKey(call: Call, key: KeyRecord, action: string, rule: KeyUseRule): void {
+/**
+ * The second half of openKey, for a key found another way (from a ciphertext).
+ *
+ * @param shownAs how a refusal names the key
+ */
+export function useKey(call: Call, key: KeyRecord, action: string, rule: KeyUseRule, shownAs?: string): void {
   noteKey(call, key);
-  authorize(keyAccess(call, key, action));
+  const access = keyAccess(call, key, action);
+  authorize(shownAs === undefined ? access : { ...access, shownAs });
   checkKeyUse(key, action, rule);
 }
 
@@ -117,6 +122,11 @@ export function authorizeWithoutKey(call: Call, action: string, resource: string
   authorize(accessWithoutKey(call, action, resource));
 }
 
+/** To give a key tags while it is made; a refusal names no resource, for there is none yet. */
+export function authorizeFirstTags(call: Call): void {
+  authorize({ ...accessWithoutKey(call, 'kms:TagResource', '*'), shownAs: '' });
+}
+
 export function accessWithoutKey(call: Call, action: string, resource: string): AccessRequest {
   const resourceAccountId = accountOf(call);
   const context = contextOfCall(call, action, resourceAccountId);
@@ -152,7 +162,7 @@ function findKey(call: Call, keyId: string, action: string, { aliases, crossAcco
 
   const access = accessWithoutKey(call, action, arn);
   // Of another account's keys nothing is told, not even that there are none.
-  if (foreign) throw accessDenied(access, 'no-resource');
+  if (foreign) throw accessDenied({ ...access, resourceAccountId: accountId }, 'no-resource');
   const { outcome } = decideAccess(access);
   if (outcome !== 'allow') throw accessDenied(access, outcome);
   throw reference.kind === 'key'

@@ -7,7 +7,7 @@ import { allowsUsage, type KeySpec } from '../keys/key-specs.js';
 import { boolean, list, required, string } from '../validation/members.js';
 import * as shapes from '../validation/shapes.js';
 import { accountOf, type Call } from './call.js';
-import { authorizeWithoutKey, noteKey } from './key-access.js';
+import { authorizeFirstTags, noteKey } from './key-access.js';
 import { keyMetadata } from './key-metadata.js';
 import { defineAccountOperation, defineKeyOperation } from './operation.js';
 import { page } from './pages.js';
@@ -65,7 +65,7 @@ export const createKey = defineAccountOperation({
     }
   },
   async run(call, input) {
-    if (input.Tags !== undefined && input.Tags.length > 0) authorizeWithoutKey(call, 'kms:TagResource', '*');
+    if (input.Tags !== undefined && input.Tags.length > 0) authorizeFirstTags(call);
     const tags = checkTags([], input.Tags ?? []);
     const accountId = accountOf(call);
     const { createKeyMaterial, randomBytes, vault } = call.services;

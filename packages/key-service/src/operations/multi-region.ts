@@ -9,7 +9,7 @@ import { addReplica, familyRegions, isReplica, withPrimary } from '../keys/multi
 import { boolean, list, required, string } from '../validation/members.js';
 import * as shapes from '../validation/shapes.js';
 import { type Call, noteRelatedCall, noteServiceEvents, type RelatedCall } from './call.js';
-import { authorizeWithoutKey, useKey } from './key-access.js';
+import { authorizeFirstTags, authorizeWithoutKey, useKey } from './key-access.js';
 import { keyMetadata } from './key-metadata.js';
 import { defineKeyOperation } from './operation.js';
 import { checkKeyPolicy } from './policies.js';
@@ -37,7 +37,7 @@ export const replicateKey = defineKeyOperation({
     const elsewhere: Call = { ...call, region: input.ReplicaRegion };
     authorizeWithoutKey(elsewhere, 'kms:CreateKey', '*');
     if (input.Tags !== undefined && input.Tags.length > 0) {
-      authorizeWithoutKey(elsewhere, 'kms:TagResource', '*');
+      authorizeFirstTags(elsewhere);
     }
     const tags = checkTags([], input.Tags ?? []);
     const arn = keyArn(input.ReplicaRegion, key.accountId, key.keyId);
