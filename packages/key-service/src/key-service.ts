@@ -11,6 +11,11 @@ import type { PrincipalDirectory } from './access/principals.js';
 import { AuditJournal, type WriteBytes } from './audit/journal.js';
 import { lookUpRecords } from './audit/lookup.js';
 import { type GenerateSigningKey, openAuditSigner } from './audit/signing-key.js';
+import type { OpenToken } from './custom-key-stores/connections.js';
+import { CustomKeyStores } from './custom-key-stores/custom-key-stores.js';
+import { openPkcs11Token } from './custom-key-stores/open-token.js';
+import type { TokenConfig } from './custom-key-stores/token-config.js';
+import { TokenKeys } from './custom-key-stores/token-keys.js';
 import { createKeyGenerator } from './crypto/key-generator.js';
 import { createRandomPool } from './crypto/random-pool.js';
 import { ensureKey, type EnsuredKey, type EnsureKeyRequest } from './ensure-key.js';
@@ -24,7 +29,9 @@ import { healthChecks } from './health/health-checks.js';
 import { type HealthAddress, startHealthServer } from './health/health-server.js';
 import { createThrottle, type Quotas } from './throttle/throttle.js';
 import { listen, type Transport } from './http/server.js';
+import type { JsonObject } from './http/json-body.js';
 import { createStsQueryProtocol } from './http/sts-query.js';
+import { EventOutbox } from './keys/event-outbox.js';
 import { KeyStore } from './keys/key-store.js';
 import type { KeySeed } from './keys/seed-file.js';
 import { seedKeys } from './seed-keys.js';
@@ -55,6 +62,12 @@ export interface KeyServiceOptions {
   /** Default 0: any free port. */
   readonly port?: number;
   readonly principals: PrincipalDirectory;
+  /** Reads the configuration file again, for who asks by the control socket; answers what to tell them. */
+  readonly reloadConfig?: () => Promise<JsonObject>;
+  /** Tokens custom key stores may use (parseTokens). */
+  readonly tokens?: readonly TokenConfig[];
+  /** Logs into one of them; default: by its PKCS#11 module. */
+  readonly openToken?: OpenToken;
   /** Fixed keys (parseKeySeeds), made before the first call is answered. */
   readonly seeds?: readonly KeySeed[];
   /** Default: `<dataDir>/root.key`, mode 0600, made for an empty store. */
@@ -111,17 +124,6 @@ export async function startKeyService(options: KeyServiceOptions): Promise<KeySe
   try {
     const keys = await KeyStore.open(store, logger, (key) => vault.forget(key), options.replicas);
     closers.push(() => keys.close());
-    const usage = await UsageTracker.open(store, now, logger);
-    const leader = options.replicas === true ? new LifecycleLeader({ store, logger, onElected }) : undefined;
-    const lifecycle = new KeyLifecycle(keys, vault, usage, now, logger, () => leader?.leads ?? true);
-    function onElected(): void {
-      logger.info('this replica rotates and deletes keys by date now');
-      lifecycle.sweepSoon();
-    }
-    await leader?.start();
-    closers.push(() => leader?.stop());
-    await lifecycle.start();
-    closers.push(() => lifecycle.stop());
     const journal = await AuditJournal.open({
       folder: join(dataDir, 'audit'),
       now,
@@ -131,10 +133,49 @@ export async function startKeyService(options: KeyServiceOptions): Promise<KeySe
       ...(options.writeAudit === undefined ? {} : { write: options.writeAudit }),
     });
     closers.push(() => journal.close());
+    let requests = 0;
+    const recorder = createCallRecorder({
+      journal,
+      metrics: createMetrics(registry),
+      logger,
+      now,
+      createUuid: randomUUID,
+      countRequest: () => void requests++,
+      defaultRegion: options.defaultRegion ?? 'us-east-1',
+    });
+    const usage = await UsageTracker.open(store, now, logger);
+    const { tokens = [], openToken = openPkcs11Token } = options;
+    const customKeyStores = new CustomKeyStores({ keys, vault, tokens, openToken, logger });
+    const tokenKeys = new TokenKeys({ store, keys, customKeyStores, now, logger });
+    closers.push(
+      () => customKeyStores.close(),
+      () => tokenKeys.stop(),
+    );
+    tokenKeys.start();
+    customKeyStores.start();
+    const leader = options.replicas === true ? new LifecycleLeader({ store, logger, onElected }) : undefined;
+    const outbox = new EventOutbox({
+      store,
+      record: (event) => recorder.recordEvent(event),
+      createUuid: randomUUID,
+      now,
+      logger,
+    });
+    const lifecycle = new KeyLifecycle(keys, vault, tokenKeys, usage, outbox, now, logger, () => leader?.leads ?? true);
+    function onElected(): void {
+      logger.info('this replica rotates and deletes keys by date now');
+      lifecycle.sweepSoon();
+    }
+    await leader?.start();
+    closers.push(() => leader?.stop());
+    await lifecycle.start();
+    closers.push(() => lifecycle.stop());
 
     const services: KeyServices = {
       keys,
       vault,
+      customKeyStores,
+      tokenKeys,
       lifecycle,
       usage,
       principals,
@@ -144,21 +185,11 @@ export async function startKeyService(options: KeyServiceOptions): Promise<KeySe
       randomBytes,
       publicRandomBytes: createRandomPool(randomBytes),
     };
-    let requests = 0;
     registerGauges(registry, {
       keys: () => keys.countKeys(),
       auditState: () => journal.state,
       requests: () => requests,
       leads: () => leader?.leads ?? true,
-    });
-    const recorder = createCallRecorder({
-      journal,
-      metrics: createMetrics(registry),
-      logger,
-      now,
-      createUuid: randomUUID,
-      countRequest: () => void requests++,
-      defaultRegion: options.defaultRegion ?? 'us-east-1',
     });
     await seedKeys(services, recorder, options.seeds ?? []);
     const sessions = createSessionIssuer(vault, principals, randomBytes);
@@ -188,7 +219,16 @@ export async function startKeyService(options: KeyServiceOptions): Promise<KeySe
     const endpoint = `${transport.kind}://${shownHost}:${server.port}`;
     const control = await startControlServer(
       dataDir,
-      createControlActions({ store, rootKey, protectors, dataDir, endpoint, now, randomBytes }),
+      createControlActions({
+        store,
+        rootKey,
+        protectors,
+        dataDir,
+        endpoint,
+        reloadConfig: options.reloadConfig,
+        now,
+        randomBytes,
+      }),
       logger,
     );
     closers.push(() => control.close());

@@ -6,6 +6,7 @@ import type { Logger } from 'pino';
 import type { AccessKey } from '../access/principals.js';
 import type { AuditJournal } from '../audit/journal.js';
 import { cloudTrailRecords, type AuditedCall } from '../audit/record.js';
+import { type DatedServiceEvent, serviceEventRecord } from '../audit/service-event.js';
 import { AwsError } from '../aws-error.js';
 import type { KeyServiceMetrics } from '../metrics.js';
 import type { Call } from '../operations/call.js';
@@ -35,6 +36,8 @@ export interface CallRecorder {
   /** Before a change: @throws AwsError KMSInternalException while the audit log takes no changes. */
   refuseUnrecordable(): void;
   start(request: HttpRequest | undefined, eventSource: string): StartedCall;
+  /** Resolves when it is on disk. @throws the journal's error */
+  recordEvent(event: DatedServiceEvent): Promise<void>;
   /** AwsErrors as they are; the store's failures and our own faults as AWS would name them, after logging them. */
   asAwsError(thrown: unknown, operation: string): AwsError;
 }
@@ -111,6 +114,8 @@ export function createCallRecorder(options: CallRecorderOptions): CallRecorder {
         },
       };
     },
+
+    recordEvent: (event) => journal.append(event.accountId, event.region, serviceEventRecord(event)),
 
     asAwsError(thrown, operation) {
       if (thrown instanceof AwsError) return thrown;

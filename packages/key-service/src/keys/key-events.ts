@@ -1,7 +1,8 @@
 /** What the service itself did to keys, read off their records, as events for the audit log. */
 import type { ServiceEvent } from '../audit/service-event.js';
 import { keyArn } from './key-id.js';
-import { arnOf, currentMaterialId, type KeyRecord } from './key-record.js';
+import { isPresent } from './import-material.js';
+import { allMaterials, arnOf, currentMaterialId, type KeyRecord } from './key-record.js';
 import { hasReplicas } from './multi-region.js';
 
 /** Shared properties go from the primary, whose event it is, to its replicas. */
@@ -36,4 +37,24 @@ export function rotationOf(before: KeyRecord, after: KeyRecord): readonly Servic
     },
   };
   return hasReplicas(after) ? [rotated, synchronizationOf(after)] : [rotated];
+}
+
+export function deletionOf(key: KeyRecord): ServiceEvent {
+  const { accountId, region } = key;
+  return { eventName: 'DeleteKey', accountId, region, keyArn: arnOf(key) };
+}
+
+/** One for each material that was there and is there no more. */
+export function expirationsOf(before: KeyRecord, after: KeyRecord): readonly ServiceEvent[] {
+  const { accountId, region, keyId } = before;
+  const left = new Set(allMaterials(after).flatMap((one) => (isPresent(one) ? one.materialId : [])));
+  return allMaterials(before)
+    .filter((one) => isPresent(one) && !left.has(one.materialId))
+    .map(({ materialId }) => ({
+      eventName: 'DeleteExpiredKeyMaterial',
+      accountId,
+      region,
+      keyArn: arnOf(before),
+      details: { keyId, keyMaterialId: materialId },
+    }));
 }

@@ -41,6 +41,11 @@ export type KeyChange = (record: KeyRecord) => KeyRecord;
  */
 export type FamilyChange = (family: readonly KeyRecord[]) => readonly KeyRecord[];
 
+/** What else becomes true in the same transaction, given the family before it and the records that change. */
+export type Alongside = (before: readonly KeyRecord[], changed: readonly KeyRecord[]) => readonly Op[];
+
+const NOTHING: Alongside = () => [];
+
 export class KeyStore {
   readonly #store: RecordStore;
   readonly #logger: Logger;
@@ -170,7 +175,11 @@ export class KeyStore {
    * @throws AwsError what `change` throws; NotFoundException when the key is gone; AlreadyExistsException when a new record's
    *   key exists outside the family; ConflictException
    */
-  async updateFamily(key: KeyRecord, change: FamilyChange): Promise<readonly KeyRecord[]> {
+  async updateFamily(
+    key: KeyRecord,
+    change: FamilyChange,
+    alongside: Alongside = NOTHING,
+  ): Promise<readonly KeyRecord[]> {
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
       const family = await this.familyEntries(key);
       const records = family.map(({ record }) => record);
@@ -180,7 +189,7 @@ export class KeyStore {
       const puts = changed.map((record) => ({ key: storeKeyOf(record), value: serializeRecord(record) }));
       const { succeeded, revision } = await this.#store.txn({
         compare: [...family.map(unchanged), ...added.map(absent)],
-        success: puts.map((put): Op => ({ kind: 'put', ...put })),
+        success: [...puts.map((put): Op => ({ kind: 'put', ...put })), ...alongside(records, changed)],
         failure: [],
       });
       if (succeeded) {
@@ -201,10 +210,15 @@ export class KeyStore {
    * Deletes the key and its aliases, then the history that still holds its sealed material.
    *
    * @param others given the key's family, what becomes of the other members
+   * @returns false when another change was faster, or the key was gone before
    */
-  async destroyKey(key: KeyRecord, others: FamilyChange = () => []): Promise<void> {
+  async destroyKey(
+    key: KeyRecord,
+    others: FamilyChange = () => [],
+    alongside: Alongside = NOTHING,
+  ): Promise<boolean> {
     const storeKey = storeKeyOf(key);
-    if (this.#cache.key(storeKey.toString()) === undefined) return;
+    if (this.#cache.key(storeKey.toString()) === undefined) return false;
     const family = await this.familyEntries(key);
     const records = family.map(({ record }) => record);
     const changed = others(records).filter((record) => !records.includes(record));
@@ -223,17 +237,19 @@ export class KeyStore {
         { kind: 'delete', key: grants, rangeEnd: prefixRangeEnd(grants) },
         { kind: 'delete', key: grantNames, rangeEnd: prefixRangeEnd(grantNames) },
         ...puts.map((put): Op => ({ kind: 'put', ...put })),
+        ...alongside(records, changed),
       ],
       failure: [],
     });
     if (!succeeded) {
       for (const { record } of family) await this.refresh(storeKeyOf(record));
-      return;
+      return false;
     }
     for (const one of deleted) this.forget(one, revision);
     for (const grant of this.#cache.grants.ofKey(key).values()) this.forget(grantKeyOf(grant), revision);
     for (const put of puts) this.#cache.put({ ...put, modRevision: revision });
     await this.eraseHistory(revision);
+    return true;
   }
 
   /** Removes what the store still keeps of earlier records, sealed material that is deleted among it. */

@@ -8,9 +8,12 @@
  * those that settle a used key do it.
  */
 import type { Logger } from 'pino';
+import type { DatedServiceEvent, ServiceEvent } from '../audit/service-event.js';
+import type { EventOutbox } from './event-outbox.js';
 import { hasExpired, withoutExpired } from './import-material.js';
+import { deletionOf, expirationsOf, rotationOf } from './key-events.js';
 import { arnOf, type KeyRecord, type Rotation } from './key-record.js';
-import type { KeyStore } from './key-store.js';
+import type { FamilyChange, KeyStore } from './key-store.js';
 import type { MaterialVault } from './material-vault.js';
 import { isReplica, leaveFamily } from './multi-region.js';
 import type { UsageTracker } from './usage-tracker.js';
@@ -18,10 +21,20 @@ import type { UsageTracker } from './usage-tracker.js';
 export const DAY_MS = 86_400_000;
 const SWEEP_INTERVAL_MS = 60_000;
 
+/** What becomes of the token key of a KMS key in a custom key store (custom-key-stores/token-keys.ts). */
+interface AbandonedKeys {
+  /** Before the key is destroyed. */
+  abandon(key: KeyRecord): Promise<void>;
+  /** Removes what is abandoned. */
+  sweepSoon(): void;
+}
+
 export class KeyLifecycle {
   readonly #keys: KeyStore;
   readonly #vault: MaterialVault;
+  readonly #tokenKeys: AbandonedKeys;
   readonly #usage: UsageTracker;
+  readonly #outbox: EventOutbox;
   readonly #now: () => number;
   readonly #logger: Logger;
   readonly #leads: () => boolean;
@@ -32,14 +45,18 @@ export class KeyLifecycle {
   constructor(
     keys: KeyStore,
     vault: MaterialVault,
+    tokenKeys: AbandonedKeys,
     usage: UsageTracker,
+    outbox: EventOutbox,
     now: () => number,
     logger: Logger,
     leads: () => boolean = () => true,
   ) {
     this.#keys = keys;
     this.#vault = vault;
+    this.#tokenKeys = tokenKeys;
     this.#usage = usage;
+    this.#outbox = outbox;
     this.#now = now;
     this.#logger = logger;
     this.#leads = leads;
@@ -84,6 +101,13 @@ export class KeyLifecycle {
       }
     }
     await this.flushUsage(false);
+    if (this.#leads()) await this.publishForgotten();
+  }
+
+  private async publishForgotten(): Promise<void> {
+    await this.#outbox.publishForgotten().catch((error: unknown) => {
+      this.#logger.error({ err: error }, 'events that wait for the audit log cannot be read; it is tried again');
+    });
   }
 
   private flushUsage(everything: boolean): Promise<void> {
@@ -96,31 +120,66 @@ export class KeyLifecycle {
     if (!isDue(key, nowMs)) return key;
     if (hasExpired(key, nowMs)) return this.expire(key, nowMs);
     if (key.state.kind === 'PendingDeletion') {
-      await this.#keys.destroyKey(key, (family) => leaveFamily(family, key.region, nowMs, DAY_MS));
+      await this.#tokenKeys.abandon(key);
+      const deleted = this.#outbox.date(deletionOf(key));
+      const gone = await this.#keys.destroyKey(
+        key,
+        (family) => leaveFamily(family, key.region, nowMs, DAY_MS),
+        () => [this.#outbox.keep(deleted)],
+      );
       await this.#usage.forget(key);
+      this.#tokenKeys.sweepSoon();
+      if (gone) await this.#outbox.publish([deleted]);
       this.#logger.info(
         { key: arnOf(key) },
         'the key and its material are destroyed: its waiting period is over',
       );
       return undefined;
     }
-    const [rotated] = await this.#keys.updateFamily(key, (family) => {
-      const [own] = family;
-      if (own?.rotation === undefined || !isDue(own, nowMs)) return family;
-      const rotation = nextRotation(own.rotation, nowMs);
-      const material = this.#vault.create(own.accountId, own.keyId, { dateMs: nowMs, type: 'AUTOMATIC' });
-      return family.map((record) => ({ ...record, rotation, materials: [...record.materials, material] }));
-    });
+    const [rotated] = await this.changeFamily(
+      key,
+      (family) => {
+        const [own] = family;
+        if (own?.rotation === undefined || !isDue(own, nowMs)) return family;
+        const rotation = nextRotation(own.rotation, nowMs);
+        const material = this.#vault.create(own.accountId, own.keyId, { dateMs: nowMs, type: 'AUTOMATIC' });
+        return family.map((record) => ({ ...record, rotation, materials: [...record.materials, material] }));
+      },
+      rotationOf,
+    );
     this.#logger.info({ key: arnOf(key) }, 'the key material is rotated');
     return rotated;
   }
 
   /** Removes imported material past its date, stored bytes too. */
   private async expire(key: KeyRecord, nowMs: number): Promise<KeyRecord | undefined> {
-    const [own] = await this.#keys.updateFamily(key, (family) => withoutExpired(family, nowMs));
+    const [own] = await this.changeFamily(key, (family) => withoutExpired(family, nowMs), expirationsOf);
     await this.#keys.eraseHistory();
     this.#logger.info({ key: arnOf(key) }, 'imported key material has expired and is deleted');
     return own === undefined ? undefined : this.settle(own);
+  }
+
+  /** @param eventsOf what to record of the key itself before and after the change */
+  private async changeFamily(
+    key: KeyRecord,
+    change: FamilyChange,
+    eventsOf: (before: KeyRecord, after: KeyRecord) => readonly ServiceEvent[],
+  ): Promise<readonly KeyRecord[]> {
+    let events: readonly DatedServiceEvent[] = [];
+    const family = await this.#keys.updateFamily(
+      key,
+      (members) => {
+        events = [];
+        return change(members);
+      },
+      ([before = key], changed) => {
+        const after = changed.find(({ region }) => region === before.region) ?? before;
+        events = eventsOf(before, after).map((event) => this.#outbox.date(event));
+        return events.map((event) => this.#outbox.keep(event));
+      },
+    );
+    await this.#outbox.publish(events);
+    return family;
   }
 }
 

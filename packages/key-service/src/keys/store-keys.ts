@@ -23,6 +23,9 @@ export const LAST_USAGE_START = Buffer.from(`${ROOT}/last-usage-start`);
 const LAST_USAGE = `${ROOT}/last-usage/`;
 
 const CUSTOM_KEY_STORES_NAME = CUSTOM_KEY_STORES.toString();
+/** What the service did by itself and has not recorded yet. */
+export const EVENTS_PREFIX = Buffer.from(`${ROOT}/events/`);
+
 const KEY = `${ROOT}/records/keys/`;
 const ALIAS = `${ROOT}/records/aliases/`;
 const GRANT = `${ROOT}/records/grants/`;
@@ -38,6 +41,10 @@ export function keyRecordKey(accountId: string, region: string, keyId: string): 
 
 export function lastUsageRecordKey(accountId: string, region: string, keyId: string): Buffer {
   return Buffer.from(`${LAST_USAGE}${accountId}/${region}/${keyId}`);
+}
+
+export function eventKey(eventId: string): Buffer {
+  return Buffer.from(`${ROOT}/events/${eventId}`);
 }
 
 /** @param aliasName with its `alias/` prefix */

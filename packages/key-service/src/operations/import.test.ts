@@ -377,7 +377,8 @@ test('deleted and expired material leaves the store, its history too', async (t)
   clock.nowMs = START + DAY_MS;
   await kms.restart();
   assert.deepEqual(await sealedNow(), ['undefined']);
-  assert.equal((await store.get(recordKey)).kv?.modRevision, store.compactions.at(-1));
+  const { modRevision = Infinity } = (await store.get(recordKey)).kv ?? {};
+  assert.ok((store.compactions.at(-1) ?? 0) >= modRevision, 'no version before the last is kept');
 });
 
 test('HMAC and private keys are imported, in the form their spec wants', async (t) => {
