@@ -4,7 +4,7 @@
  * Source of the rule: IAM User Guide, "Grammar of the IAM JSON policy language". Whatever is not in the grammar makes the
  * document malformed: a statement that cannot be understood must not quietly allow or fail to deny.
  */
-import { depth, isJsonObject } from '../http/json-body.js';
+import { depth, isJsonObject, parseUniqueJson } from '../http/json-body.js';
 import { compileArnPattern } from './arn-pattern.js';
 import { compileTextPattern } from './condition-operators.js';
 import { compileConditions, type Condition } from './conditions.js';
@@ -73,6 +73,18 @@ export function compilePolicy(document: string, kind: PolicyKind, name = `${kind
     throw new PolicyError('This policy contains invalid Json');
   }
   return compilePolicyObject(parsed, kind, name);
+}
+
+/**
+ * As compilePolicy, for a policy somebody hands in: one that gives an element twice is malformed, because readers of it would disagree
+ * on what it says. Policies stored before are compiled as they were accepted.
+ *
+ * @throws PolicyError
+ */
+export function compileNewPolicy(document: string, kind: PolicyKind): CompiledPolicy {
+  const policy = compilePolicy(document, kind);
+  if (parseUniqueJson(Buffer.from(document), MAX_DEPTH) === undefined) throw new PolicyError(SYNTAX_ERROR);
+  return policy;
 }
 
 /** As compilePolicy, for a policy that is already an object (a principals file). */

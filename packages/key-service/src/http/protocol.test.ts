@@ -72,7 +72,7 @@ test('unknown actions, targets, methods, paths and content types', async () => {
 
 test('bodies that are no request', async () => {
   const serialization = { __type: 'SerializationException' };
-  for (const body of ['{', '{"a":', 'null x', '{"KeyId":"a"}}', '\u0000', '{"a":NaN}']) {
+  for (const body of ['', '{', '{"a":', 'null', '"x"', 'null x', '{"KeyId":"a"}}', '\u0000', '{"a":NaN}']) {
     await answers({ action: 'DescribeKey', body }, 400, serialization);
   }
   await answers(
@@ -82,7 +82,7 @@ test('bodies that are no request', async () => {
   );
   await answers({ action: 'DescribeKey', body: '[]' }, 400, {
     ...serialization,
-    Message: 'Unexpected field type',
+    Message: 'Start of list found where not expected',
   });
   await answers({ action: 'DescribeKey', body: '{"KeyId":1}' }, 400, {
     ...serialization,
@@ -118,11 +118,39 @@ test('hostile JSON costs little', async () => {
   assert.equal(Object.hasOwn(Object.prototype, 'Limit'), false);
 });
 
-test('of a member given twice the last counts', () =>
-  answers({ action: 'DescribeKey', body: `{"KeyId":"${keyId}","KeyId":"none"}` }, 400, {
-    __type: 'NotFoundException',
-    message: "Invalid keyId 'none'",
-  }));
+test('a member given twice is refused', async () => {
+  const serialization = { __type: 'SerializationException' };
+  await answers({ action: 'DescribeKey', body: `{"KeyId":"none","KeyId":"${keyId}"}` }, 400, serialization);
+  const twice = `{"KeyId":"${keyId}","Plaintext":"eA==","EncryptionContext":{"a":"b","a":"c"}}`;
+  await answers({ action: 'Encrypt', body: twice }, 400, serialization);
+});
+
+test('members of another JSON type', async () => {
+  const Message = 'Start of list found where not expected';
+  const structure = 'Start of structure or map found where not expected.';
+  for (const [action, input, message] of [
+    ['ListKeys', { Limit: '1' }, 'STRING_VALUE can not be converted to an Integer'],
+    ['ListKeys', { Limit: true }, 'TRUE_VALUE can not be converted to an Integer'],
+    ['ListKeys', { Limit: [1] }, Message],
+    ['ListKeys', { Limit: { a: 1 } }, structure],
+    ['ListKeys', { Marker: 1 }, 'NUMBER_VALUE can not be converted to a String'],
+    ['ListKeys', { Marker: ['x'] }, Message],
+    ['TagResource', { KeyId: keyId, Tags: 'x' }, 'Expected list or null'],
+    ['TagResource', { KeyId: keyId, Tags: ['x'] }, 'Expected null'],
+    ['TagResource', { KeyId: keyId, Tags: {} }, structure],
+    ['Encrypt', { KeyId: keyId, Plaintext: 'eA==', EncryptionContext: 'x' }, 'Expected map or null'],
+    ['Encrypt', { KeyId: keyId, Plaintext: 'eA==', EncryptionContext: [] }, Message],
+    ['Encrypt', { KeyId: keyId, Plaintext: 1 }, 'NUMBER_VALUE can not be converted to a Blob'],
+  ] as const) {
+    await answers({ action, body: JSON.stringify(input) }, 400, {
+      __type: 'SerializationException',
+      Message: message,
+    });
+  }
+  // A member that is null, or not known, is not there.
+  const nulls = await rawCall(kms, { body: JSON.stringify({ Limit: null, Marker: null, Foo: 1 }) });
+  assert.equal(nulls.status, 200);
+});
 
 test('a body over 1 MiB is refused', async () => {
   // The server may close while the client still writes; then the refusal is the closed connection.

@@ -1,6 +1,6 @@
 /** GetKeyPolicy, PutKeyPolicy, ListKeyPolicies. A key has one policy; its name is `default`. */
 import { decideAccess } from '../access/authorizer.js';
-import { compilePolicy, type CompiledPolicy, PolicyError } from '../access/policy.js';
+import { compileNewPolicy, type CompiledPolicy, PolicyError } from '../access/policy.js';
 import { AwsError } from '../aws-error.js';
 import { arnOf } from '../keys/key-record.js';
 import { boolean, required } from '../validation/members.js';
@@ -94,7 +94,7 @@ export function checkKeyPolicy(call: Call, document: string, arn: string, bypass
 
 function compile(document: string): CompiledPolicy {
   try {
-    return compilePolicy(document, 'key');
+    return compileNewPolicy(document, 'key');
   } catch (error) {
     if (error instanceof PolicyError) throw new AwsError('MalformedPolicyDocumentException', error.message);
     throw error;

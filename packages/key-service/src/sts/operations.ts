@@ -6,7 +6,7 @@
  */
 import { decideAccess } from '../access/authorizer.js';
 import { findManagedPolicy } from '../access/managed-policies.js';
-import { compilePolicy, PolicyError } from '../access/policy.js';
+import { compileNewPolicy, PolicyError } from '../access/policy.js';
 import type { ConditionContext } from '../access/policy-variables.js';
 import { type PrincipalDirectory, type Role, roleSession } from '../access/principals.js';
 import { AwsError } from '../aws-error.js';
@@ -171,7 +171,7 @@ function checkSessionPolicies({ Policy, PolicyArns }: AssumeRoleInput): void {
     throw new AwsError('ValidationException', `Policy ${unknown} does not exist or is not attachable.`);
   }
   try {
-    if (Policy !== undefined) compilePolicy(Policy, 'identity');
+    if (Policy !== undefined) compileNewPolicy(Policy, 'identity');
   } catch (error) {
     if (error instanceof PolicyError) throw new AwsError('MalformedPolicyDocumentException', error.message);
     throw error;

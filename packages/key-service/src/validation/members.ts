@@ -258,10 +258,18 @@ export function stringMap(maxBytes: number): Member<Readonly<Record<string, stri
   };
 }
 
+/** What containers say to a scalar in their place. */
+const CONTAINERS: ReadonlyMap<string, string> = new Map([
+  ['a List', 'Expected list or null'],
+  ['a Map', 'Expected map or null'],
+  ['a Structure', 'Expected null'],
+]);
+
 /** The sentence names what was found and what was wanted, never the value. */
 function wrongType(value: unknown, wanted: string): AwsError {
-  if (Array.isArray(value))
-    return new AwsError('SerializationException', 'Unexpected list element termination');
+  if (Array.isArray(value)) {
+    return new AwsError('SerializationException', 'Start of list found where not expected');
+  }
   if (typeof value === 'object' && value !== null) {
     return new AwsError('SerializationException', 'Start of structure or map found where not expected.');
   }
@@ -275,5 +283,8 @@ function wrongType(value: unknown, wanted: string): AwsError {
           : value === false
             ? 'FALSE_VALUE'
             : 'NULL_VALUE';
-  return new AwsError('SerializationException', `${found} can not be converted to ${wanted}`);
+  return new AwsError(
+    'SerializationException',
+    CONTAINERS.get(wanted) ?? `${found} can not be converted to ${wanted}`,
+  );
 }
