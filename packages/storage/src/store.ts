@@ -35,6 +35,11 @@ export interface RangeRequest extends KeyRange {
   readonly limit?: number | undefined;
   readonly keysOnly?: boolean | undefined;
   readonly countOnly?: boolean | undefined;
+  /**
+   * True: `count` is not needed, and is anything from the number of `kvs` to what it would be; `more` is right. Counting what is
+   * behind each page makes reading a list page by page quadratic.
+   */
+  readonly uncounted?: boolean | undefined;
 }
 
 /** Key-values in ascending key order. */

@@ -446,7 +446,13 @@ export class KeyStore {
     let revision: number | undefined;
     let from: Buffer | undefined = RECORDS_PREFIX;
     while (from !== undefined) {
-      const page = await this.#store.range({ key: from, rangeEnd, limit: PAGE_SIZE, revision });
+      const page = await this.#store.range({
+        key: from,
+        rangeEnd,
+        limit: PAGE_SIZE,
+        revision,
+        uncounted: true,
+      });
       revision ??= page.revision;
       for (const kv of page.kvs) {
         this.#cache.put(kv);

@@ -147,14 +147,22 @@ export class LmdbStore implements Store {
     if (isEmptyRange(request)) return { revision, kvs: [], more: false, count: 0 };
     const end = rangeLimit(request);
     const limit = request.limit || undefined;
+    // One more than asked for says whether there is more.
+    const read = request.uncounted && limit !== undefined ? limit + 1 : limit;
     const kvs: KeyValue[] = [];
-    for (const { key, value } of tables.current.entries(snapshot, { start: request.key, end, limit })) {
+    for (const { key, value } of tables.current.entries(snapshot, { start: request.key, end, limit: read })) {
       kvs.push(toKeyValue(key, parseRecord(key, value), request.keysOnly));
+    }
+    if (read !== limit && kvs.length === read) {
+      kvs.pop();
+      return { revision, kvs, more: true, count: read };
     }
     const last = kvs.at(-1);
     // LMDB counts the keys behind the page without looking at their values.
     const rest =
-      last && kvs.length === limit ? tables.current.count(snapshot, { start: successor(last.key), end }) : 0;
+      last && read === limit && kvs.length === limit
+        ? tables.current.count(snapshot, { start: successor(last.key), end })
+        : 0;
     return { revision, kvs, more: rest > 0, count: kvs.length + rest };
   }
 
