@@ -38,6 +38,7 @@ const AWS_ERRORS = {
   InvalidMarkerException: clientFault,
   InvalidMaxResultsException: clientFault,
   InvalidNextTokenException: clientFault,
+  InvalidParameterValueException: clientFault,
   InvalidSignatureException: clientFault,
   InvalidTimeRangeException: clientFault,
   KMSInvalidMacException: { status: 400 },

@@ -26,6 +26,8 @@ export interface Principal {
   readonly sessionPolicies?: readonly CompiledPolicy[];
   /** `aws:PrincipalTag/…`. */
   readonly tags?: ReadonlyMap<string, string>;
+  /** Of `tags`, those that go on to the next role the session assumes. */
+  readonly transitiveTagKeys?: readonly string[];
   /** When temporary credentials were issued, milliseconds since the epoch. */
   readonly issuedAtMs?: number;
 }
@@ -82,7 +84,7 @@ export function parseSessionArn(
 export function roleSession(
   role: Role,
   sessionName: string,
-  session: Pick<Principal, 'sessionPolicies' | 'issuedAtMs'> & {
+  session: Pick<Principal, 'sessionPolicies' | 'issuedAtMs' | 'transitiveTagKeys'> & {
     readonly tags?: ReadonlyMap<string, string>;
   } = {},
 ): Principal {
@@ -95,6 +97,7 @@ export function roleSession(
     policies: role.policies,
     ...(session.sessionPolicies === undefined ? {} : { sessionPolicies: session.sessionPolicies }),
     ...(session.issuedAtMs === undefined ? {} : { issuedAtMs: session.issuedAtMs }),
+    ...(session.transitiveTagKeys === undefined ? {} : { transitiveTagKeys: session.transitiveTagKeys }),
     tags: new Map([...role.tags, ...(session.tags ?? [])]),
   };
 }

@@ -30,6 +30,7 @@ const QUERY_ERRORS: { readonly [Code in AwsErrorCode]?: QueryError } = {
   AccessDeniedException: { code: 'AccessDenied', status: 403 },
   ExpiredTokenException: { code: 'ExpiredToken', status: 403 },
   IncompleteSignatureException: { code: 'IncompleteSignature', status: 400 },
+  InvalidParameterValueException: { code: 'InvalidParameterValue', status: 400 },
   InvalidSignatureException: { code: 'SignatureDoesNotMatch', status: 403 },
   MalformedPolicyDocumentException: { code: 'MalformedPolicyDocument', status: 400 },
   MissingAuthenticationTokenException: { code: 'MissingAuthenticationToken', status: 403 },

@@ -15,6 +15,8 @@ export interface AssumeRoleInput {
   readonly Policy: string | undefined;
   readonly PolicyArns: readonly string[];
   readonly Tags: ReadonlyMap<string, string>;
+  /** Keys of `Tags`. */
+  readonly TransitiveTagKeys: readonly string[];
 }
 
 export interface GetSessionTokenInput {
@@ -25,6 +27,9 @@ const NAME_PATTERN = '[\\w+=,.@-]*';
 const name = string({ min: 2, max: 64, pattern: /^[\w+=,.@-]*$/, patternText: NAME_PATTERN });
 const MAX_TAGS = 50;
 const MAX_POLICY_ARNS = 10;
+
+/** `arn:partition:service:region:account:resource`; region and account may be empty. */
+const ARN = /^arn:[^:]+:[^:]+:[^:]*:[^:]*:.+$/s;
 
 const ASSUME_ROLE = {
   RoleArn: required(string({ min: 20, max: 2048 })),
@@ -54,12 +59,21 @@ export function readAssumeRole(parameters: URLSearchParams): AssumeRoleInput {
       );
     }
   }
-  if (new Set(tags.map(([key]) => key.toLowerCase())).size < tags.length) {
+  const tagKeys = new Set(tags.map(([key]) => key.toLowerCase()));
+  if (tagKeys.size < tags.length) {
     throw new AwsError(
-      'ValidationException',
+      'InvalidParameterValueException',
       'Duplicate tag keys found. Please note that Tag keys are case insensitive.',
     );
   }
+  const transitive = listTexts(parameters, 'TransitiveTagKeys', MAX_TAGS);
+  if (transitive.some((key) => !tagKeys.has(key.toLowerCase()))) {
+    throw new AwsError(
+      'InvalidParameterValueException',
+      'The specified transitive tag key must be included in the requested tags.',
+    );
+  }
+  if (!ARN.test(input.RoleArn)) throw new AwsError('ValidationException', `${input.RoleArn} is invalid`);
   return {
     RoleArn: input.RoleArn,
     RoleSessionName: input.RoleSessionName,
@@ -69,6 +83,7 @@ export function readAssumeRole(parameters: URLSearchParams): AssumeRoleInput {
     Policy: input.Policy,
     PolicyArns: listMembers(parameters, 'PolicyArns', MAX_POLICY_ARNS).map((one) => one('arn') ?? ''),
     Tags: new Map(tags),
+    TransitiveTagKeys: transitive,
   };
 }
 
@@ -112,4 +127,17 @@ function listMembers(
   return [...numbers]
     .toSorted((a, b) => a - b)
     .map((number) => (part) => parameters.get(`${list}.member.${number}.${part}`) ?? undefined);
+}
+
+/** `TransitiveTagKeys.member.1`, … in their order. */
+function listTexts(parameters: URLSearchParams, list: string, max: number): readonly string[] {
+  const found = new Map<number, string>();
+  for (const [key, text] of parameters) {
+    const number = new RegExp(`^${list}\\.member\\.(\\d{1,4})$`).exec(key)?.[1];
+    if (number !== undefined) found.set(Number(number), text);
+  }
+  if (found.size > max) {
+    throw new AwsError('ValidationException', `${list} can have at most ${max} members.`);
+  }
+  return [...found].toSorted(([a], [b]) => a - b).map(([, text]) => text);
 }

@@ -8,7 +8,7 @@ import { decideAccess } from '../access/authorizer.js';
 import { findManagedPolicy } from '../access/managed-policies.js';
 import { compileNewPolicy, PolicyError } from '../access/policy.js';
 import type { ConditionContext } from '../access/policy-variables.js';
-import { type PrincipalDirectory, type Role, roleSession } from '../access/principals.js';
+import { type Principal, type PrincipalDirectory, type Role, roleSession } from '../access/principals.js';
 import { AwsError } from '../aws-error.js';
 import { createConditionContext } from '../operations/condition-context.js';
 import type { HttpRequest } from '../http/message.js';
@@ -69,6 +69,8 @@ export function assumeRole(
   if (principal.kind === 'root') {
     throw new AwsError('AccessDeniedException', 'Roles may not be assumed by root accounts.');
   }
+  const inherited = transitiveTags(principal);
+  refuseOverriding(inherited, input);
   const role = principals.findRole(input.RoleArn);
   const context = assumeRoleContext(caller, input, request, now());
   const actions = ['sts:AssumeRole', ...(input.Tags.size === 0 ? [] : ['sts:TagSession'])];
@@ -89,6 +91,8 @@ export function assumeRole(
   checkDuration(role, principal.kind === 'assumed-role', input.DurationSeconds);
   checkSessionPolicies(input);
 
+  const tags = new Map([...inherited, ...input.Tags]);
+  const transitiveTagKeys = [...inherited.keys(), ...input.TransitiveTagKeys];
   const issuedAtMs = now();
   const session = sessions.issue({
     subjectArn: role.arn,
@@ -97,7 +101,8 @@ export function assumeRole(
     expiresAtMs: issuedAtMs + input.DurationSeconds * 1000,
     ...(input.Policy === undefined ? {} : { policy: input.Policy }),
     ...(input.PolicyArns.length === 0 ? {} : { policyArns: input.PolicyArns }),
-    ...(input.Tags.size === 0 ? {} : { tags: Object.fromEntries(input.Tags) }),
+    ...(tags.size === 0 ? {} : { tags: Object.fromEntries(tags) }),
+    ...(transitiveTagKeys.length === 0 ? {} : { transitiveTagKeys }),
   });
   const { arn, principalId } = roleSession(role, input.RoleSessionName);
   return {
@@ -105,6 +110,23 @@ export function assumeRole(
     AssumedRoleUser: { AssumedRoleId: principalId, Arn: arn },
     Credentials: credentials(session),
   };
+}
+
+/** The tags a session hands on to the roles it assumes (IAM User Guide, "Chaining roles with session tags"). */
+function transitiveTags({ tags, transitiveTagKeys = [] }: Principal): ReadonlyMap<string, string> {
+  const wanted = new Set(transitiveTagKeys.map((key) => key.toLowerCase()));
+  return new Map([...(tags ?? [])].filter(([key]) => wanted.has(key.toLowerCase())));
+}
+
+/** @throws AwsError InvalidParameterValueException */
+function refuseOverriding(inherited: ReadonlyMap<string, string>, { Tags }: AssumeRoleInput): void {
+  const taken = new Set([...inherited.keys()].map((key) => key.toLowerCase()));
+  if ([...Tags.keys()].some((key) => taken.has(key.toLowerCase()))) {
+    throw new AwsError(
+      'InvalidParameterValueException',
+      "One of the specified transitive tag keys can't be set because it conflicts with a transitive tag key from the calling session.",
+    );
+  }
 }
 
 function credentials(session: ReturnType<SessionIssuer['issue']>): StsResult {

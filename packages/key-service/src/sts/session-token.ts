@@ -30,6 +30,7 @@ interface SessionClaims {
   /** Names or ARNs of managed session policies. */
   readonly policyArns?: readonly string[];
   readonly tags?: Readonly<Record<string, string>>;
+  readonly transitiveTagKeys?: readonly string[];
 }
 
 interface SealedSession {
@@ -106,7 +107,7 @@ function openToken(vault: Pick<MaterialVault, 'openToken'>, token: string): Seal
 }
 
 function principalOf(claims: SessionClaims, principals: PrincipalDirectory): Principal | undefined {
-  const { subjectArn, sessionName, issuedAtMs } = claims;
+  const { subjectArn, sessionName, issuedAtMs, transitiveTagKeys } = claims;
   if (sessionName === undefined) {
     const principal = principals.findPrincipal(subjectArn);
     return principal && { ...principal, issuedAtMs };
@@ -118,6 +119,7 @@ function principalOf(claims: SessionClaims, principals: PrincipalDirectory): Pri
     issuedAtMs,
     tags: new Map(Object.entries(claims.tags ?? {})),
     ...(sessionPolicies === undefined ? {} : { sessionPolicies }),
+    ...(transitiveTagKeys === undefined ? {} : { transitiveTagKeys }),
   });
 }
 

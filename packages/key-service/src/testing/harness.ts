@@ -65,6 +65,11 @@ const PRINCIPALS = createPrincipalDirectory([
         tags: { team: 'red' },
       },
       {
+        name: 'tagger',
+        trustPolicy: trust(`arn:aws:iam::${ACCOUNT}:root`, { Action: ['sts:AssumeRole', 'sts:TagSession'] }),
+        policies: ['AdministratorAccess'],
+      },
+      {
         name: 'guest',
         trustPolicy: trust(`arn:aws:iam::${OTHER_ACCOUNT}:root`, {
           Condition: { StringEquals: { 'sts:ExternalId': 'only-with-this' } },
