@@ -80,12 +80,13 @@ export function cloudTrailRecords(call: AuditedCall, createUuid: () => string): 
   return records;
 }
 
+const NOBODY: readonly string[] = [];
+
 /** AWS tells the owner of a key about calls of others, not about those it refused them. */
 function otherOwners({ resources, error }: AuditedCall, accountId: string): readonly string[] {
   if (error?.code === 'AccessDeniedException') return [];
-  const owners = new Set(resources.map((resource) => resource.accountId));
-  owners.delete(accountId);
-  return [...owners];
+  const others = resources.filter((resource) => resource.accountId !== accountId);
+  return others.length === 0 ? NOBODY : [...new Set(others.map((resource) => resource.accountId))];
 }
 
 function relatedRecord(

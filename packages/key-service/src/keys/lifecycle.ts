@@ -106,7 +106,10 @@ export class KeyLifecycle {
 
   private async publishForgotten(): Promise<void> {
     await this.#outbox.publishForgotten().catch((error: unknown) => {
-      this.#logger.error({ err: error }, 'events that wait for the audit log cannot be read; it is tried again');
+      this.#logger.error(
+        { err: error },
+        'events that wait for the audit log cannot be read; it is tried again',
+      );
     });
   }
 

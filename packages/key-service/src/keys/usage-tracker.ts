@@ -28,6 +28,7 @@ interface TrackedUse {
 }
 
 const STORE_AGAIN_MS = 3_600_000;
+const DAY_MS = 86_400_000;
 /** etcd refuses transactions of more than 128 operations unless it is set up otherwise. */
 const MAX_PUTS = 100;
 const RECORD_VERSION = 1;
@@ -72,6 +73,17 @@ export class UsageTracker {
     const own = this.#uses.get(arnOf(key))?.last;
     if (own === undefined || stored === undefined) return own ?? stored;
     return own.dateMs >= stored.dateMs ? own : stored;
+  }
+
+  /**
+   * Whole days since the key was last used; never used, since it was made or tracking began, whichever is later.
+   *
+   * @throws StoreError
+   */
+  async daysWithoutUse(key: KeyRecord, nowMs: number): Promise<number> {
+    const last = await this.lastUse(key);
+    const sinceMs = last?.dateMs ?? Math.max(key.creationDateMs, this.trackingStartMs);
+    return Math.max(0, Math.floor((nowMs - sinceMs) / DAY_MS));
   }
 
   /**

@@ -51,6 +51,8 @@ export interface Call {
   input?: Readonly<Record<string, unknown>>;
   /** ARNs of the keys and aliases the call has touched, in order. */
   readonly resources: AuditedResource[];
+  /** How long the key was not used, for the actions whose policies may ask for it. */
+  daysWithoutUse?: number;
   /** additionalEventData of the audit record: KeyMaterialId of the backing key that was used, and the like. */
   eventData?: Readonly<Record<string, string>>;
   /** What AWS records beside such a call. */

@@ -142,6 +142,7 @@ const ROWS: readonly Row[] = [
   ['kms:keyspec', 'ListKeys', { key: undefined }, undefined],
   ['kms:customermasterkeyspec', 'Encrypt', {}, ['SYMMETRIC_DEFAULT']],
   ['kms:keyusage', 'Encrypt', {}, ['ENCRYPT_DECRYPT']],
+  ['kms:customermasterkeyusage', 'Encrypt', {}, ['ENCRYPT_DECRYPT']],
   ['kms:keyusage', 'CreateKey', { key: undefined, input: { KeyUsage: 'SIGN_VERIFY' } }, ['SIGN_VERIFY']],
   ['kms:keyorigin', 'Encrypt', {}, ['AWS_KMS']],
   ['kms:keyorigin', 'Encrypt', { key: { ...key, origin: 'EXTERNAL' } }, ['EXTERNAL']],
@@ -152,6 +153,8 @@ const ROWS: readonly Row[] = [
   ['kms:multiregionkeytype', 'Encrypt', { key: family }, ['REPLICA']],
   ['kms:multiregionkeytype', 'Encrypt', { key: { ...family, region: 'us-east-1' } }, ['PRIMARY']],
   ['kms:multiregionkeytype', 'Encrypt', {}, undefined],
+  ['kms:multiregionkeytype', 'CreateKey', { key: undefined, input: { MultiRegion: true } }, ['PRIMARY']],
+  ['kms:multiregionkeytype', 'CreateKey', { key: undefined }, undefined],
   ['kms:requestalias', 'Encrypt', input({ KeyId: 'alias/a' }), ['alias/a']],
   [
     'kms:requestalias',
@@ -188,7 +191,10 @@ const ROWS: readonly Row[] = [
   ['kms:datakeypairspec', 'GenerateDataKeyPair', input({ KeyPairSpec: 'RSA_2048' }), ['RSA_2048']],
   ['kms:keyagreementalgorithm', 'DeriveSharedSecret', input({ KeyAgreementAlgorithm: 'ECDH' }), ['ECDH']],
   ['kms:expirationmodel', 'ImportKeyMaterial', {}, ['KEY_MATERIAL_EXPIRES']],
-  ['kms:validto', 'ImportKeyMaterial', input({ ValidTo: 1_780_272_000 }), ['1780272000']],
+  ['kms:validto', 'ImportKeyMaterial', input({ ValidTo: 1_780_272_000_500 }), ['1780272000.5']],
+  ['kms:validto', 'ImportKeyMaterial', {}, undefined],
+  ['kms:trailingdayswithoutkeyusage', 'DisableKey', { daysWithoutUse: 0 }, ['0']],
+  ['kms:trailingdayswithoutkeyusage', 'Encrypt', {}, undefined],
   ['kms:wrappingalgorithm', 'GetParametersForImport', input({ WrappingAlgorithm: 'X' }), ['X']],
   ['kms:wrappingkeyspec', 'GetParametersForImport', input({ WrappingKeySpec: 'RSA_2048' }), ['RSA_2048']],
   ['kms:reencryptonsamekey', 'ReEncryptFrom', { reEncryptOnSameKey: () => true }, ['true']],
@@ -216,6 +222,51 @@ const ROWS: readonly Row[] = [
   ['kms:unknown', 'Encrypt', {}, undefined],
   ['constructor', 'Encrypt', {}, undefined],
 ];
+
+/** Every key of the KMS Developer Guide's "AWS KMS condition keys" that says something here. */
+const DOCUMENTED = [
+  'BypassPolicyLockoutSafetyCheck',
+  'CallerAccount',
+  'CustomerMasterKeySpec',
+  'CustomerMasterKeyUsage',
+  'DataKeyPairSpec',
+  'EncryptionAlgorithm',
+  'EncryptionContextKeys',
+  'ExpirationModel',
+  'GrantConstraintType',
+  'GrantIsForAWSResource',
+  'GrantOperations',
+  'GranteePrincipal',
+  'KeyAgreementAlgorithm',
+  'KeyOrigin',
+  'KeySpec',
+  'KeyUsage',
+  'MacAlgorithm',
+  'MessageType',
+  'MultiRegion',
+  'MultiRegionKeyType',
+  'PrimaryRegion',
+  'ReEncryptOnSameKey',
+  'ReplicaRegion',
+  'RequestAlias',
+  'ResourceAliases',
+  'RetiringPrincipal',
+  'RotationPeriodInDays',
+  'ScheduleKeyDeletionPendingWindowInDays',
+  'SigningAlgorithm',
+  'TrailingDaysWithoutKeyUsage',
+  'ValidTo',
+  'WrappingAlgorithm',
+  'WrappingKeySpec',
+];
+
+test('every documented condition key is in the table with a value', () => {
+  const valued = new Set(ROWS.flatMap(([name, , , expected]) => (expected === undefined ? [] : [name])));
+  assert.deepEqual(
+    DOCUMENTED.filter((name) => !valued.has(`kms:${name.toLowerCase()}`)),
+    [],
+  );
+});
 
 for (const [index, [name, action, source, expected]] of ROWS.entries()) {
   test(`${index}: ${name} of ${action}`, () => {

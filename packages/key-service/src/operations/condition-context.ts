@@ -25,6 +25,8 @@ export interface ConditionSource {
   readonly key?: KeyRecord | undefined;
   readonly resourceAccountId: string;
   readonly aliasNames: () => readonly string[];
+  /** DisableKey and ScheduleKeyDeletion only. */
+  readonly daysWithoutUse?: number | undefined;
   /** ReEncrypt only: whether both of its keys are the same. */
   readonly reEncryptOnSameKey?: (() => boolean | undefined) | undefined;
 }
@@ -45,6 +47,7 @@ export function contextOfCall(
     input: call.input ?? {},
     key,
     resourceAccountId,
+    daysWithoutUse: call.daysWithoutUse,
     aliasNames: () =>
       (key && call.services.keys.aliasesOfKey(key)?.after(undefined, Number.POSITIVE_INFINITY)) ?? [],
     reEncryptOnSameKey: key && (() => usesOneKey(call, action, key)),
@@ -236,7 +239,12 @@ const KEYS: ReadonlyMap<string, Read> = new Map<string, Read>([
   ['kms:macalgorithm', member('MacAlgorithm')],
   ['kms:messagetype', memberOf(SIGNING, 'MessageType', 'RAW')],
   ['kms:multiregion', keyProperty((key) => key.keyId.startsWith('mrk-'), member('MultiRegion', false))],
-  ['kms:multiregionkeytype', ({ key }) => one(multiRegionKeyType(key))],
+  [
+    'kms:multiregionkeytype',
+    keyProperty(multiRegionKeyType, ({ input: { MultiRegion, MultiRegionKeyType = 'PRIMARY' } }) =>
+      MultiRegion === true ? one(MultiRegionKeyType as string) : undefined,
+    ),
+  ],
   ['kms:primaryregion', member('PrimaryRegion')],
   ['kms:reencryptonsamekey', ({ reEncryptOnSameKey }) => one(reEncryptOnSameKey?.())],
   ['kms:replicaregion', member('ReplicaRegion')],
@@ -267,7 +275,9 @@ const KEYS: ReadonlyMap<string, Read> = new Map<string, Read>([
     memberOf(actions('ScheduleKeyDeletion'), 'PendingWindowInDays', 30),
   ],
   ['kms:signingalgorithm', member('SigningAlgorithm')],
-  ['kms:validto', member('ValidTo')],
+  ['kms:trailingdayswithoutkeyusage', ({ daysWithoutUse }) => one(daysWithoutUse)],
+  // Read as milliseconds, compared as the seconds it was sent as.
+  ['kms:validto', ({ input: { ValidTo } }) => one(typeof ValidTo === 'number' ? ValidTo / 1000 : undefined)],
   ['kms:wrappingalgorithm', member('WrappingAlgorithm')],
   ['kms:wrappingkeyspec', member('WrappingKeySpec')],
 ]);
@@ -298,8 +308,8 @@ function usesOneKey(call: Call, action: string, key: KeyRecord): boolean | undef
   return accountId === key.accountId && keyId === key.keyId;
 }
 
-function multiRegionKeyType(key: KeyRecord | undefined): string | undefined {
-  if (key?.multiRegion === undefined) return undefined;
+function multiRegionKeyType(key: KeyRecord): string | undefined {
+  if (key.multiRegion === undefined) return undefined;
   return key.multiRegion.primaryRegion === key.region ? 'PRIMARY' : 'REPLICA';
 }
 

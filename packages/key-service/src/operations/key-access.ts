@@ -14,6 +14,7 @@ import { findAllowingGrant } from '../access/grants.js';
 import { type CompiledPolicy, compileStoredKeyPolicy } from '../access/policy.js';
 import type { ConditionContext } from '../access/policy-variables.js';
 import { AwsError } from '../aws-error.js';
+import { unavailable } from '../custom-key-stores/token-keys.js';
 import type { GrantConstraints } from '../keys/grant-record.js';
 import { aliasArn, keyArn, parseKeyReference } from '../keys/key-id.js';
 import { arnOf, type KeyRecord } from '../keys/key-record.js';
@@ -22,6 +23,9 @@ import { isDue } from '../keys/lifecycle.js';
 import { accountOf, type Call } from './call.js';
 import { contextOfCall, encryptionContextOf } from './condition-context.js';
 import type { KeyRule, KeyUseRule } from './operation.js';
+
+/** What kms:TrailingDaysWithoutKeyUsage can be asked of. */
+const ASKS_FOR_USE: ReadonlySet<string> = new Set(['kms:DisableKey', 'kms:ScheduleKeyDeletion']);
 
 /** Compiled once per version of a key: a changed key is another record object. */
 const compiledPolicies = new WeakMap<KeyRecord, CompiledPolicy>();
@@ -44,6 +48,9 @@ export async function openKey(call: Call, keyId: string, action: string, rule: K
   const found = findKey(call, keyId, action, rule);
   const key = isDue(found, call.nowMs) ? await call.services.lifecycle.settle(found) : found;
   if (key === undefined) throw keyNotFound(arnOf(found));
+  if (ASKS_FOR_USE.has(action)) {
+    call.daysWithoutUse = await call.services.usage.daysWithoutUse(key, call.nowMs);
+  }
   useKey(call, key, action, rule);
   return key;
 }
@@ -57,17 +64,27 @@ export function useKey(call: Call, key: KeyRecord, action: string, rule: KeyUseR
   noteKey(call, key);
   const access = keyAccess(call, key, action);
   authorize(shownAs === undefined ? access : { ...access, shownAs });
-  checkKeyUse(key, action, rule);
+  checkKeyUse(call, key, action, rule);
 }
 
 /**
  * Is the key meant for this, and may it be used now? AWS looks at the usage first.
  *
- * @throws AwsError InvalidKeyUsageException, and those of checkKeyState
+ * @throws AwsError InvalidKeyUsageException, KMSInvalidStateException for a key that is Unavailable, and those of checkKeyState
  */
-export function checkKeyUse(key: KeyRecord, action: string, { usage, states }: KeyUseRule): void {
+export function checkKeyUse(call: Call, key: KeyRecord, action: string, { usage, states }: KeyUseRule): void {
   if (usage !== undefined && key.keyUsage !== usage) throw wrongUsage(key, action);
+  if (usage !== undefined && states === 'enabled' && isUnavailable(call, key)) throw unavailable(key);
   checkKeyState(key, states);
+}
+
+/** Its custom key store is not connected. What a key is while it waits for its deletion, it stays. */
+export function isUnavailable(call: Call, key: KeyRecord): boolean {
+  return (
+    key.customKeyStoreId !== undefined &&
+    key.state.kind !== 'PendingDeletion' &&
+    !call.services.tokenKeys.isAvailable(key)
+  );
 }
 
 function wrongUsage(key: KeyRecord, action: string): AwsError {

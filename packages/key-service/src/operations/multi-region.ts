@@ -34,7 +34,8 @@ export const replicateKey = defineKeyOperation({
   async run(call, input, key) {
     checkPrimary(key);
     // Also asked for in the replica's Region, where the new key has no policy yet.
-    const elsewhere: Call = { ...call, region: input.ReplicaRegion };
+    const creation = { ...creationInput(key, input), MultiRegionKeyType: 'REPLICA' };
+    const elsewhere: Call = { ...call, region: input.ReplicaRegion, input: creation };
     authorizeWithoutKey(elsewhere, 'kms:CreateKey', '*');
     if (input.Tags !== undefined && input.Tags.length > 0) {
       authorizeFirstTags(elsewhere);
@@ -117,26 +118,26 @@ export const updatePrimaryRegion = defineKeyOperation({
   },
 });
 
+/** What CreateKey would be asked for in the replica's Region. */
+function creationInput(
+  { keySpec, keyUsage, origin }: KeyRecord,
+  { Policy, Description, BypassPolicyLockoutSafetyCheck, Tags }: Readonly<Record<string, unknown>>,
+): Readonly<Record<string, unknown>> {
+  const given = { Policy, Description, BypassPolicyLockoutSafetyCheck, Tags };
+  return { ...given, KeySpec: keySpec, KeyUsage: keyUsage, Origin: origin, MultiRegion: true };
+}
+
 /** In the trail of its Region a replica begins as any key does. */
 function creationOf(
   replica: KeyRecord,
-  { Policy, Description, BypassPolicyLockoutSafetyCheck, Tags }: Readonly<Record<string, unknown>>,
+  input: Readonly<Record<string, unknown>>,
   metadata: Readonly<Record<string, unknown>>,
 ): RelatedCall {
-  const { accountId, region, keySpec, keyUsage, origin } = replica;
+  const { accountId, region } = replica;
   return {
     eventName: 'CreateKey',
     region,
-    input: {
-      Policy,
-      Description,
-      BypassPolicyLockoutSafetyCheck,
-      Tags,
-      KeySpec: keySpec,
-      KeyUsage: keyUsage,
-      Origin: origin,
-      MultiRegion: true,
-    },
+    input: creationInput(replica, input),
     output: { KeyMetadata: metadata },
     resources: [{ arn: arnOf(replica), accountId, type: 'AWS::KMS::Key' }],
   };
