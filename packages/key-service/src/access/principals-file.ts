@@ -75,7 +75,7 @@ export function parsePrincipals(yaml: string): PrincipalDirectory {
 
 function readAccount(value: unknown, index: number): AccountConfig {
   const at = `accounts[${index}]`;
-  const account = members(value, at, ['id', 'users', 'groups', 'roles', 'policies', 'keys']);
+  const account = members(value, at, ['id', 'users', 'groups', 'roles', 'policies', 'keys', 'tokens']);
   const id = account['id'];
   if (typeof id !== 'string' || !/^\d{12}$/.test(id))
     throw invalidPrincipals(`${at}.id`, 'must be 12 digits in quotes');

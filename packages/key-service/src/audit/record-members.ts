@@ -69,7 +69,10 @@ const CONTEXTS: ReadonlySet<string> = new Set([
 export function requestParameters(eventName: string, input: RecordMembers | undefined): RecordMembers | null {
   if (input === undefined || WITHOUT_PARAMETERS.has(eventName)) return null;
   const defaults = DEFAULTS.get(eventName)?.(input);
-  const written = members(defaults === undefined ? input : { ...input, ...absent(defaults, input) }, 1);
+  const { CloudHsmClusterId: clusterId, ...rest } =
+    defaults === undefined ? input : { ...input, ...absent(defaults, input) };
+  // CloudTrail's own name for it.
+  const written = members(clusterId === undefined ? rest : { ...rest, clusterId }, 1);
   return Object.keys(written).length === 0 ? null : written;
 }
 
@@ -88,6 +91,7 @@ export function responseElements(
 ): RecordMembers | null {
   const names = Object.keys(output ?? {});
   const namesKey = names.some((name) => name === 'KeyId' || name.endsWith('KeyMetadata'));
+  if (names.length === 0 && keyArn === undefined) return null;
   if (keyArn === undefined || namesKey) return output === undefined ? null : members(output, 1000);
   return { ...members(output ?? {}, 1000), keyId: keyArn };
 }

@@ -11,7 +11,8 @@ export interface KeyMaterial {
   readonly materialId: string;
   /**
    * Sealed by the root key (root-key/material-seal.ts), base64. Absent: imported material that was deleted, has expired, or
-   * has not been imported into this replica yet. Only its id is remembered, and nothing else may take its place.
+   * has not been imported into this replica yet, and only its id is remembered, and nothing else may take its place; or the
+   * material of a key in a custom key store, which is in a token (custom-key-stores/token-keys.ts).
    */
   readonly sealed?: string;
   /** Present for imported material only. */
@@ -60,7 +61,9 @@ export interface KeyRecord {
   readonly description: string;
   readonly keySpec: KeySpec;
   readonly keyUsage: KeyUsage;
-  readonly origin: 'AWS_KMS' | 'EXTERNAL';
+  readonly origin: 'AWS_KMS' | 'EXTERNAL' | 'AWS_CLOUDHSM';
+  /** Present for keys of origin AWS_CLOUDHSM: the key is in the token of that store, and has one material. */
+  readonly customKeyStoreId?: string;
   readonly state: KeyState;
   /** JSON text, as it was given. */
   readonly policy: string;

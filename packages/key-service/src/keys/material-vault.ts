@@ -58,6 +58,16 @@ export class MaterialVault {
     return sealUnderRootKey(this.#rootKey, label, secret, this.#randomBytes).toString('base64');
   }
 
+  /** Seals a secret that is no key material, for the record `label` names. `secret` stays the caller's. */
+  sealSecret(label: string, secret: Buffer): Buffer {
+    return sealUnderRootKey(this.#rootKey, label, secret, this.#randomBytes);
+  }
+
+  /** Undefined when the record was damaged. */
+  openSecret(label: string, sealed: Buffer): Buffer | undefined {
+    return openUnderRootKey(this.#rootKey, label, sealed);
+  }
+
   /**
    * The KeyMaterialId of imported material: the same for the same bytes under the same KMS key, so that material that was
    * deleted can be recognised when it comes back. A keyed hash, so that the id, which is public, helps nobody to guess.

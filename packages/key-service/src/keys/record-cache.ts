@@ -6,6 +6,7 @@
  * order does not matter; a deletion leaves a tombstone until the watch has passed it.
  */
 import type { KeyValue } from '@waxseal/storage';
+import { type CustomKeyStoreRecord, parseCustomKeyStores } from '../custom-key-stores/record.js';
 import { KeyServiceError } from '../errors.js';
 import {
   type AliasRecord,
@@ -16,7 +17,7 @@ import {
 } from './key-record.js';
 import { GrantIndex } from './grant-index.js';
 import { type GrantRecord, parseGrantRecord } from './grant-record.js';
-import { recordKind } from './store-keys.js';
+import { CUSTOM_KEY_STORES, recordKind } from './store-keys.js';
 
 /** A record with what belongs to exactly this version of it. */
 export interface KeyEntry {
@@ -37,7 +38,13 @@ interface GrantEntry {
   readonly modRevision: number;
 }
 
-type LiveEntry = KeyEntry | AliasEntry | GrantEntry;
+export interface CustomKeyStoresEntry {
+  readonly kind: 'custom-key-stores';
+  readonly record: readonly CustomKeyStoreRecord[];
+  readonly modRevision: number;
+}
+
+type LiveEntry = KeyEntry | AliasEntry | GrantEntry | CustomKeyStoresEntry;
 type Entry = LiveEntry | { readonly kind: 'deleted'; readonly modRevision: number };
 
 /** One account in one region. Names are sorted, so that pages can be cut from them. */
@@ -84,10 +91,15 @@ export class SortedNames {
   }
 }
 
+/** As when the record was never written: its revision is 0. */
+const NO_CUSTOM_KEY_STORES: CustomKeyStoresEntry = { kind: 'custom-key-stores', record: [], modRevision: 0 };
+
 export class RecordCache {
   readonly #entries = new Map<string, Entry>();
   readonly #scopes = new Map<string, Scope>();
   readonly grants = new GrantIndex();
+  /** Called with every change of the custom key stores, here or by another replica. */
+  onCustomKeyStores: ((records: readonly CustomKeyStoreRecord[]) => void) | undefined;
   readonly #onMaterialGone: (key: KeyRecord) => void;
 
   /** @param onMaterialGone called when a key leaves the cache or loses imported material, so that it can be forgotten */
@@ -103,6 +115,11 @@ export class RecordCache {
   alias(storeKey: string): AliasEntry | undefined {
     const entry = this.#entries.get(storeKey);
     return entry?.kind === 'alias' ? entry : undefined;
+  }
+
+  customKeyStores(): CustomKeyStoresEntry {
+    const entry = this.#entries.get(CUSTOM_KEY_STORES.toString());
+    return entry?.kind === 'custom-key-stores' ? entry : NO_CUSTOM_KEY_STORES;
   }
 
   scope(accountId: string, region: string): Scope {
@@ -172,6 +189,10 @@ export class RecordCache {
   }
 
   private index(entry: LiveEntry): void {
+    if (entry.kind === 'custom-key-stores') {
+      this.onCustomKeyStores?.(entry.record);
+      return;
+    }
     if (entry.kind === 'grant') {
       this.grants.add(entry.record);
       return;
@@ -190,7 +211,7 @@ export class RecordCache {
   }
 
   private unindex(entry: Entry | undefined): void {
-    if (entry === undefined || entry.kind === 'deleted') return;
+    if (entry === undefined || entry.kind === 'deleted' || entry.kind === 'custom-key-stores') return;
     if (entry.kind === 'grant') {
       this.grants.delete(entry.record);
       return;
@@ -226,6 +247,10 @@ function parseEntry(
   }
   if (kind === 'grant') {
     const record = parseGrantRecord(value);
+    return record && { kind, record, modRevision };
+  }
+  if (kind === 'custom-key-stores') {
+    const record = parseCustomKeyStores(value);
     return record && { kind, record, modRevision };
   }
   const record = parseAliasRecord(value);

@@ -16,6 +16,7 @@ import { isDue } from '../keys/lifecycle.js';
 import { checkAlgorithm } from './algorithms.js';
 import { type Call, noteMaterial } from './call.js';
 import { checkKeyUse, openKey, useKey } from './key-access.js';
+import { openInToken, sealInToken } from './token-messages.js';
 import { ENCRYPTION } from './key-rules.js';
 import type { KeyRule } from './operation.js';
 
@@ -36,13 +37,18 @@ export interface SealedMessage extends EncryptedMessage {
   readonly materialId: string;
 }
 
-/** Encrypts under the current material of a symmetric key. */
+/**
+ * Encrypts under the current material of a symmetric key: at once, or in the token of the key's custom key store.
+ *
+ * @throws AwsError for keys of custom key stores those of TokenKeys
+ */
 export function sealMessage(
   call: Call,
   key: KeyRecord,
   plaintext: Buffer,
   context: EncryptionContext | undefined,
-): SealedMessage {
+): SealedMessage | Promise<SealedMessage> {
+  if (key.customKeyStoreId !== undefined) return sealInToken(call, key, plaintext, context);
   const { vault, publicRandomBytes } = call.services;
   const material = currentMaterial(key);
   const name = { accountId: key.accountId, keyId: key.keyId, materialId: material.materialId };
@@ -64,7 +70,7 @@ export function encryptMessage(
   algorithm: EncryptionAlgorithm,
   plaintext: Buffer,
   context: EncryptionContext | undefined,
-): EncryptedMessage {
+): EncryptedMessage | Promise<EncryptedMessage> {
   if (algorithm === 'SYMMETRIC_DEFAULT') return sealMessage(call, key, plaintext, context);
   refuseContext(context);
   const rsaKey = openRsaKey(call, key);
@@ -137,12 +143,15 @@ async function openSymmetric(call: Call, action: string, ciphertext: Ciphertext)
     );
   }
   const key = named ?? (await openNamedByBlob(call, action, header.accountId, header.keyId));
-  checkKeyUse(key, action, ENCRYPTION);
+  checkKeyUse(call, key, action, ENCRYPTION);
   const material = key.materials.find((one) => one.materialId === header.materialId);
+  const inToken = key.customKeyStoreId !== undefined;
   const plaintext =
-    key.keySpec === 'SYMMETRIC_DEFAULT' && material !== undefined
-      ? openBlob(call.services.vault.open(key, material), encodeEncryptionContext(context), blob)
-      : undefined;
+    material === undefined || key.keySpec !== 'SYMMETRIC_DEFAULT' || header.inToken !== inToken
+      ? undefined
+      : inToken
+        ? await openInToken(call, key, blob, context)
+        : openBlob(call.services.vault.open(key, material), encodeEncryptionContext(context), blob);
   if (plaintext === undefined) throw new AwsError('InvalidCiphertextException');
   return { key, algorithm: 'SYMMETRIC_DEFAULT', materialId: header.materialId, plaintext };
 }

@@ -76,7 +76,7 @@ async function createDataKeyPair(
   try {
     const pair = parsePrivateKey(spec, pkcs8);
     if (pair === undefined) throw new TypeError(`A new ${spec} key cannot be read.`);
-    const { blob, materialId } = sealMessage(call, key, pkcs8, EncryptionContext);
+    const { blob, materialId } = await sealMessage(call, key, pkcs8, EncryptionContext);
     return {
       KeyId: arnOf(key),
       KeyMaterialId: materialId,

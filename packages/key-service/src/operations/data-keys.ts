@@ -1,13 +1,14 @@
 /** GenerateDataKey, GenerateDataKeyWithoutPlaintext, GenerateRandom. */
 import { AwsError } from '../aws-error.js';
 import { arnOf, type KeyRecord } from '../keys/key-record.js';
-import { required, string } from '../validation/members.js';
+import { required } from '../validation/members.js';
 import * as shapes from '../validation/shapes.js';
-import type { Call } from './call.js';
-import { sealMessage } from './ciphertexts.js';
+import { accountOf, type Call } from './call.js';
+import { type SealedMessage, sealMessage } from './ciphertexts.js';
 import { refuseRecipient } from './encryption.js';
 import { ENCRYPTION } from './key-rules.js';
-import { defineAccountOperation, defineKeyOperation } from './operation.js';
+import { defineAccountOperation, defineKeyOperation, type Output } from './operation.js';
+import { whenDone } from './when-done.js';
 
 const dataKeyInput = {
   KeyId: required(shapes.keyId),
@@ -36,10 +37,7 @@ export const generateDataKey = defineKeyOperation({
     refuseRecipient(input.Recipient);
   },
   run(call, input, key) {
-    const { plaintext, answer } = createDataKey(call, input, key);
-    const Plaintext = plaintext.toString('base64');
-    plaintext.fill(0);
-    return { ...answer, Plaintext };
+    return createDataKey(call, input, key, (plaintext) => ({ Plaintext: plaintext.toString('base64') }));
   },
 });
 
@@ -52,9 +50,7 @@ export const generateDataKeyWithoutPlaintext = defineKeyOperation({
   input: dataKeyInput,
   check: checkLength,
   run(call, input, key) {
-    const { plaintext, answer } = createDataKey(call, input, key);
-    plaintext.fill(0);
-    return answer;
+    return createDataKey(call, input, key, () => ({}));
   },
 });
 
@@ -70,16 +66,27 @@ export function checkSymmetric(_input: unknown, { keySpec }: KeyRecord): void {
   }
 }
 
+/** @param reveal what the answer says of the data key in the clear; it is zeroed afterwards */
 function createDataKey(
   call: Call,
   { NumberOfBytes, KeySpec, EncryptionContext }: DataKeyRequest,
   key: KeyRecord,
-): { readonly plaintext: Buffer; readonly answer: Readonly<Record<string, unknown>> } {
+  reveal: (plaintext: Buffer) => Readonly<Record<string, string>>,
+): Output | Promise<Output> {
   const bytes = NumberOfBytes ?? (KeySpec === 'AES_128' ? 16 : 32);
   const plaintext = Buffer.from(call.services.randomBytes(bytes));
-  const { blob, materialId } = sealMessage(call, key, plaintext, EncryptionContext);
-  const answer = { CiphertextBlob: blob.toString('base64'), KeyId: arnOf(key), KeyMaterialId: materialId };
-  return { plaintext, answer };
+  const sealed = sealMessage(call, key, plaintext, EncryptionContext);
+  const answer = ({ blob, materialId }: SealedMessage): Output => {
+    const revealed = reveal(plaintext);
+    plaintext.fill(0);
+    return {
+      CiphertextBlob: blob.toString('base64'),
+      KeyId: arnOf(key),
+      KeyMaterialId: materialId,
+      ...revealed,
+    };
+  };
+  return whenDone(sealed, answer, () => plaintext.fill(0));
 }
 
 export const generateRandom = defineAccountOperation({
@@ -88,20 +95,21 @@ export const generateRandom = defineAccountOperation({
   readOnly: true,
   input: {
     NumberOfBytes: shapes.numberOfBytes,
-    CustomKeyStoreId: string({ min: 1, max: 64 }),
+    CustomKeyStoreId: shapes.customKeyStoreId,
     Recipient: shapes.recipient,
   },
-  check({ NumberOfBytes, CustomKeyStoreId, Recipient }) {
+  check({ NumberOfBytes, Recipient }) {
     if (NumberOfBytes === undefined) throw new AwsError('ValidationException', 'NumberOfBytes is required.');
-    if (CustomKeyStoreId !== undefined) {
-      throw new AwsError(
-        'UnsupportedOperationException',
-        'CustomKeyStoreId is not supported by this key service.',
-      );
-    }
     refuseRecipient(Recipient);
   },
-  run: (call, { NumberOfBytes = 0 }) => ({
-    Plaintext: call.services.randomBytes(NumberOfBytes).toString('base64'),
-  }),
+  run(call, { NumberOfBytes = 0, CustomKeyStoreId: customKeyStoreId }) {
+    const random =
+      customKeyStoreId === undefined
+        ? call.services.randomBytes(NumberOfBytes)
+        : call.services.tokenKeys.generateRandom(
+            { accountId: accountOf(call), region: call.region, customKeyStoreId },
+            NumberOfBytes,
+          );
+    return whenDone(random, (bytes) => ({ Plaintext: bytes.toString('base64') }));
+  },
 });

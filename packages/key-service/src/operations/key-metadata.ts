@@ -8,21 +8,33 @@ export function epochSeconds(millis: number): number {
   return millis / 1000;
 }
 
-export function keyMetadata(key: KeyRecord): Readonly<Record<string, unknown>> {
+/** What is known of a key of a custom key store beside its record. */
+export interface CustomKeyStoreFacts {
+  readonly clusterId: string | undefined;
+  readonly unavailable: boolean;
+}
+
+export function keyMetadata(
+  key: KeyRecord,
+  customKeyStore?: CustomKeyStoreFacts,
+): Readonly<Record<string, unknown>> {
+  const unavailable = customKeyStore?.unavailable === true;
   return {
     AWSAccountId: key.accountId,
     Arn: arnOf(key),
+    ...(customKeyStore?.clusterId === undefined ? {} : { CloudHsmClusterId: customKeyStore.clusterId }),
     CreationDate: epochSeconds(key.creationDateMs),
     ...describeCurrentMaterial(key),
+    ...(key.customKeyStoreId === undefined ? {} : { CustomKeyStoreId: key.customKeyStoreId }),
     CustomerMasterKeySpec: key.keySpec,
     ...(key.state.kind === 'PendingDeletion' ? { DeletionDate: epochSeconds(key.state.deletionDateMs) } : {}),
     Description: key.description,
-    Enabled: key.state.kind === 'Enabled',
+    Enabled: key.state.kind === 'Enabled' && !unavailable,
     ...describeExpiration(key),
     KeyId: key.keyId,
     KeyManager: 'CUSTOMER',
     KeySpec: key.keySpec,
-    KeyState: key.state.kind,
+    KeyState: unavailable ? 'Unavailable' : key.state.kind,
     KeyUsage: key.keyUsage,
     MultiRegion: key.multiRegion !== undefined,
     ...(key.multiRegion === undefined
@@ -37,7 +49,9 @@ export function keyMetadata(key: KeyRecord): Readonly<Record<string, unknown>> {
 }
 
 function describeCurrentMaterial(key: KeyRecord): Readonly<Record<string, unknown>> {
-  const materialId = key.keySpec === 'SYMMETRIC_DEFAULT' ? currentMaterialId(key) : undefined;
+  // In a custom key store a key has one material for ever, and AWS does not name it here.
+  const named = key.keySpec === 'SYMMETRIC_DEFAULT' && key.customKeyStoreId === undefined;
+  const materialId = named ? currentMaterialId(key) : undefined;
   return materialId === undefined ? {} : { CurrentKeyMaterialId: materialId };
 }
 

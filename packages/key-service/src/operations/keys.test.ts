@@ -112,7 +112,7 @@ test('a spec has its usages, and every other key needs one named', async () => {
 });
 
 test('what this service does not make is refused, not made wrongly', async () => {
-  await rejectsWith(createKey({ Origin: 'AWS_CLOUDHSM' }), 'UnsupportedOperationException');
+  await rejectsWith(createKey({ Origin: 'EXTERNAL_KEY_STORE' }), 'UnsupportedOperationException');
   await rejectsWith(createKey({ KeySpec: 'SM2', KeyUsage: 'SIGN_VERIFY' }), 'UnsupportedOperationException');
 });
 

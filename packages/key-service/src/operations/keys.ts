@@ -7,8 +7,9 @@ import { allowsUsage, type KeySpec } from '../keys/key-specs.js';
 import { boolean, list, required, string } from '../validation/members.js';
 import * as shapes from '../validation/shapes.js';
 import { accountOf, type Call } from './call.js';
-import { authorizeFirstTags, noteKey } from './key-access.js';
-import { keyMetadata } from './key-metadata.js';
+import { checkCustomKeyStoreRequest, createInToken } from './custom-key-store-keys.js';
+import { authorizeFirstTags, isUnavailable, noteKey } from './key-access.js';
+import { type CustomKeyStoreFacts, keyMetadata } from './key-metadata.js';
 import { defineAccountOperation, defineKeyOperation } from './operation.js';
 import { page } from './pages.js';
 import { checkKeyPolicy } from './policies.js';
@@ -25,7 +26,7 @@ export const createKey = defineAccountOperation({
     CustomerMasterKeySpec: shapes.customerMasterKeySpec,
     KeySpec: shapes.keySpec,
     Origin: shapes.origin,
-    CustomKeyStoreId: string({ min: 1, max: 64 }),
+    CustomKeyStoreId: shapes.customKeyStoreId,
     BypassPolicyLockoutSafetyCheck: boolean,
     Tags: list(shapes.tag),
     MultiRegion: boolean,
@@ -49,20 +50,13 @@ export const createKey = defineAccountOperation({
     if (spec !== 'SM2' && !allowsUsage(spec, usage)) {
       throw new AwsError('ValidationException', `KeyUsage ${usage} is not compatible with KeySpec ${spec}`);
     }
-    const unsupported =
-      spec === 'SM2'
-        ? 'KeySpec SM2'
-        : input.CustomKeyStoreId !== undefined || input.XksKeyId !== undefined
-          ? 'CustomKeyStoreId'
-          : input.Origin === 'AWS_CLOUDHSM' || input.Origin === 'EXTERNAL_KEY_STORE'
-            ? `Origin ${input.Origin}`
-            : undefined;
-    if (unsupported !== undefined) {
+    if (spec === 'SM2') {
       throw new AwsError(
         'UnsupportedOperationException',
-        `${unsupported} is not supported by this key service.`,
+        'KeySpec SM2 is not supported by this key service.',
       );
     }
+    checkCustomKeyStoreRequest(input, spec);
   },
   async run(call, input) {
     if (input.Tags !== undefined && input.Tags.length > 0) authorizeFirstTags(call);
@@ -78,7 +72,7 @@ export const createKey = defineAccountOperation({
       const arn = keyArn(call.region, accountId, keyId);
       checkKeyPolicy(call, input.Policy, arn, input.BypassPolicyLockoutSafetyCheck);
     }
-    const record: KeyRecord = {
+    const draft: KeyRecord = {
       accountId,
       region: call.region,
       keyId,
@@ -90,9 +84,17 @@ export const createKey = defineAccountOperation({
       state: { kind: external ? 'PendingImport' : 'Enabled' },
       policy: input.Policy ?? defaultKeyPolicy(accountId),
       tags,
-      materials: external ? [] : [vault.adopt(accountId, keyId, await createKeyMaterial(keySpec))],
+      materials: [],
       ...(multiRegion ? { multiRegion: { primaryRegion: call.region, replicaRegions: [] } } : {}),
     };
+    if (input.CustomKeyStoreId !== undefined) {
+      const save = (record: KeyRecord) => storeNewKey(call, record);
+      const record = await createInToken(call, draft, input.CustomKeyStoreId, save);
+      return { KeyMetadata: keyMetadata(record, customKeyStoreFacts(call, record)) };
+    }
+    const record = external
+      ? draft
+      : { ...draft, materials: [vault.adopt(accountId, keyId, await createKeyMaterial(keySpec))] };
     await storeNewKey(call, record);
     return { KeyMetadata: keyMetadata(record) };
   },
@@ -115,13 +117,19 @@ async function storeNewKey(call: Call, record: KeyRecord): Promise<void> {
   noteKey(call, record);
 }
 
+function customKeyStoreFacts(call: Call, key: KeyRecord): CustomKeyStoreFacts | undefined {
+  if (key.customKeyStoreId === undefined) return undefined;
+  const clusterId = call.services.tokenKeys.storeOf(key)?.clusterId;
+  return { clusterId, unavailable: isUnavailable(call, key) };
+}
+
 export const describeKey = defineKeyOperation({
   name: 'DescribeKey',
   action: 'kms:DescribeKey',
   readOnly: true,
   key: { aliases: true, crossAccount: true, states: 'any' },
   input: { KeyId: required(shapes.keyId), GrantTokens: shapes.grantTokens },
-  run: (_call, _input, key) => ({ KeyMetadata: keyMetadata(key) }),
+  run: (call, _input, key) => ({ KeyMetadata: keyMetadata(key, customKeyStoreFacts(call, key)) }),
 });
 
 export const listKeys = defineAccountOperation({

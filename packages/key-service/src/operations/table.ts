@@ -1,5 +1,13 @@
 /** Every operation the service answers, by name. An operation missing here is unknown. */
 import { createAlias, deleteAlias, listAliases, updateAlias } from './aliases.js';
+import {
+  connectCustomKeyStore,
+  createCustomKeyStore,
+  deleteCustomKeyStore,
+  describeCustomKeyStores,
+  disconnectCustomKeyStore,
+  updateCustomKeyStore,
+} from './custom-key-stores.js';
 import { generateDataKey, generateDataKeyWithoutPlaintext, generateRandom } from './data-keys.js';
 import { generateDataKeyPair, generateDataKeyPairWithoutPlaintext } from './data-key-pairs.js';
 import { decrypt, encrypt, reEncrypt } from './encryption.js';
@@ -27,17 +35,22 @@ import { listResourceTags, tagResource, untagResource } from './tags.js';
 
 const ALL: readonly Operation[] = [
   cancelKeyDeletion,
+  connectCustomKeyStore,
   createAlias,
+  createCustomKeyStore,
   createGrant,
   createKey,
   decapsulate,
   decrypt,
   deleteAlias,
   deleteImportedKeyMaterial,
+  deleteCustomKeyStore,
   deriveSharedSecret,
+  describeCustomKeyStores,
   describeKey,
   disableKey,
   disableKeyRotation,
+  disconnectCustomKeyStore,
   enableKey,
   enableKeyRotation,
   encapsulate,
@@ -72,6 +85,7 @@ const ALL: readonly Operation[] = [
   tagResource,
   untagResource,
   updateAlias,
+  updateCustomKeyStore,
   updateKeyDescription,
   verify,
   verifyMac,

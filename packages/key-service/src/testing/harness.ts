@@ -97,7 +97,10 @@ export interface TestService {
   close(): Promise<void>;
 }
 
-export interface TestServiceOptions extends Pick<KeyServiceOptions, 'quotas' | 'health' | 'writeAudit'> {
+export interface TestServiceOptions extends Pick<
+  KeyServiceOptions,
+  'quotas' | 'health' | 'writeAudit' | 'tokens' | 'openToken'
+> {
   readonly store?: Store;
   readonly now?: () => number;
   readonly seeds?: readonly KeySeed[];

@@ -116,6 +116,33 @@ export function string(constraints: StringConstraints = {}): Member<string> {
   };
 }
 
+/**
+ * A text that must not be repeated: read as bytes, which errors and audit records leave out and who uses them can zero.
+ *
+ * @param constraints lengths in characters
+ */
+export function secretString({ min, max }: { readonly min: number; readonly max: number }): Member<Buffer> {
+  return {
+    sensitive: true,
+    read(value, path, violations) {
+      if (typeof value !== 'string') throw wrongType(value, 'a String');
+      const rule =
+        value.length < min
+          ? `greater than or equal to ${min}`
+          : value.length > max
+            ? `less than or equal to ${max}`
+            : undefined;
+      if (rule !== undefined) {
+        violations.push(`Value at '${path}' failed to satisfy constraint: Member must have length ${rule}`);
+      }
+      return Buffer.from(value);
+    },
+  };
+}
+
+/** A member whose presence is all that counts. */
+export const presence: Member<true> = { read: () => true };
+
 /** @param options.printed what a refusal lists, where AWS lists something else than what it accepts */
 export function enumeration<const T extends string>(
   values: readonly T[],

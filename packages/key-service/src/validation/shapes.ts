@@ -7,7 +7,9 @@ import {
   enumeration,
   integer,
   list,
+  presence,
   required,
+  secretString,
   string,
   stringMap,
   structure,
@@ -167,6 +169,19 @@ export const signature = blob({ min: 1, max: 6144, sensitive: 'when-present' });
 export const mac = blob({ min: 1, max: 6144, sensitive: 'when-present' });
 export const publicKey = blob({ min: 1, max: 8192, sensitive: 'when-present' });
 export const origin = enumeration(['AWS_KMS', 'EXTERNAL', 'AWS_CLOUDHSM', 'EXTERNAL_KEY_STORE']);
+
+export const customKeyStoreId = string({ min: 1, max: 64 });
+export const customKeyStoreName = string({ min: 1, max: 256 });
+export const cloudHsmClusterId = string({ min: 19, max: 24 });
+/** Read as bytes, because audit records leave it out. */
+export const trustAnchorCertificate = secretString({ min: 1, max: 5000 });
+export const keyStorePassword = secretString({ min: 7, max: 32 });
+/** PKCS11 is ours. */
+export const customKeyStoreType = enumeration(['AWS_CLOUDHSM', 'EXTERNAL_KEY_STORE', 'PKCS11'], {
+  printed: ['EXTERNAL_KEY_STORE', 'AWS_CLOUDHSM'],
+});
+/** Of external key stores, which there are none here. */
+export const xksMember = presence;
 
 /** Attestation documents of Nitro enclaves: read so that their presence can be refused by name. */
 export const recipient = structure({
