@@ -195,21 +195,27 @@ Example:
     )
       .addOption(
         new Option('--to <protector>', 'who keeps it from now on')
-          .choices(['file', 'passphrase', 'aws-kms'])
+          .choices(['file', 'passphrase', 'pkcs11', 'aws-kms'])
           .makeOptionMandatory(),
       )
       .option(
         '--new-passphrase-file <file>',
         'the new passphrase (default: $WAXSEAL_NEW_PASSPHRASE, or a prompt)',
       )
-      .option('--unseal-key-id <id>', 'key of the other KMS, for --to aws-kms'),
+      .option('--unseal-key-id <id>', 'key of the other KMS, for --to aws-kms')
+      .option(
+        '--pkcs11-key <label>',
+        'AES or RSA key of the token, for --to pkcs11; an AES key is made when it has none (default: waxseal-root-key)',
+      ),
   )
     .addOption(outputOption())
     .addHelpText(
       'after',
       `
 Example:
-  $ waxseal kms reseal --data-dir ./demo --to passphrase --new-passphrase-file ./passphrase`,
+  $ waxseal kms reseal --data-dir ./demo --to passphrase --new-passphrase-file ./passphrase
+  $ waxseal kms reseal --data-dir ./demo --to pkcs11 --pkcs11-module /usr/lib/softhsm/libsofthsm2.so \\
+      --pkcs11-token hsm --pkcs11-pin-file ./pin`,
     )
     .action(async (options) => (await commands()).kmsReseal(options));
 }

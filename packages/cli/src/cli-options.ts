@@ -1,4 +1,5 @@
 /** Options that several commands share. */
+import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { logLevels, outputFormats, parsePath, parsePort, parseStorage } from './options.js';
 
@@ -35,7 +36,15 @@ export const rootKeyOptions = (command: Command): Command =>
     .option('--unseal-region <region>', 'region of the other KMS that wraps the root key')
     .option('--unseal-endpoint <url>', 'its endpoint (default: AWS’s of the region)')
     .option('--unseal-ca-file <file>', 'PEM authority of that endpoint')
-    .option('--unseal-profile <name>', 'profile of its credentials');
+    .option('--unseal-profile <name>', 'profile of its credentials')
+    .addOption(
+      new Option(
+        '--pkcs11-module <file>',
+        'library of the PKCS#11 token that keeps the root key, e.g. libsofthsm2.so',
+      ).argParser((path: string) => resolve(parsePath(path))),
+    )
+    .option('--pkcs11-token <label>', 'the token (default: the one that sealed the root key)')
+    .option('--pkcs11-pin-file <file>', 'its PIN (default: $WAXSEAL_PKCS11_PIN, or a prompt)');
 
 /** Of a key service that is served. */
 export const keyServiceOptions = (command: Command): Command =>

@@ -9,6 +9,7 @@ import {
   openRootKey,
   resealRootKey,
   restoreBackup,
+  type RootKeyProtectorChoice,
   type RootKeyProtectorKind,
 } from '@waxseal/key-service';
 import type { Store } from '@waxseal/storage';
@@ -18,8 +19,10 @@ import {
   promptPassphrase,
   protectorChoice,
   readPassphraseFile,
+  readPin,
   type RootKeyOptions,
   rootKeyProtectors,
+  type SealingOptions,
 } from '../parts/root-key.js';
 import { existingDataDir } from '../parts/running-key-service.js';
 import { openStore, type StorageOptions } from '../parts/store.js';
@@ -76,10 +79,9 @@ export async function kmsRestore(file: string, options: BackupOptions): Promise<
   );
 }
 
-export interface ResealOptions extends BackupOptions {
+export interface ResealOptions extends BackupOptions, SealingOptions {
   readonly to: RootKeyProtectorKind;
   readonly newPassphraseFile?: string;
-  readonly unsealKeyId?: string;
 }
 
 export async function kmsReseal(options: ResealOptions): Promise<void> {
@@ -91,33 +93,57 @@ export async function kmsReseal(options: ResealOptions): Promise<void> {
       exitCodes.usage,
     );
   }
+  if (to === 'pkcs11' && options.pkcs11Module === undefined) {
+    throw new CliError(
+      '--to pkcs11 needs --pkcs11-module',
+      'Name the library of the token.',
+      exitCodes.usage,
+    );
+  }
   const dataDir = existingDataDir(options.dataDir);
   const running = await findRunningKeyService(dataDir.keyService);
-  const passphrase = to === 'passphrase' ? await readNewPassphrase(options) : undefined;
+  const secret =
+    to === 'passphrase'
+      ? await readNewPassphrase(options)
+      : to === 'pkcs11'
+        ? await readPin(options.pkcs11PinFile)
+        : undefined;
   if (running === undefined) {
     await withStore(options, dataDir, async (store) => {
       const present = rootKeyProtectors(options, dataDir.keyService);
       const rootKey = await openRootKey(store, present, randomBytes);
-      const choice =
-        passphrase === undefined
-          ? protectorChoice(to, options, unsealKeyId)
-          : ({ kind: 'passphrase', passphrase: async () => Buffer.from(passphrase) } as const);
-      const protector = createRootKeyProtector(choice, dataDir.keyService, randomBytes);
+      const protector = createRootKeyProtector(
+        resealChoice(options, secret),
+        dataDir.keyService,
+        randomBytes,
+      );
       await resealRootKey(store, rootKey, protector, present, randomBytes);
       rootKey.fill(0);
     });
   } else {
-    await running.reseal(
-      passphrase === undefined
-        ? { ...protectorChoice(to, options, unsealKeyId) }
-        : { kind: to, passphrase: passphrase.toString('base64') },
-    );
+    const { kind, ...choice } = resealChoice(options, secret);
+    const encoded = secret?.toString('base64');
+    await running.reseal({
+      ...choice,
+      kind,
+      ...(kind === 'passphrase' ? { passphrase: encoded } : {}),
+      ...(kind === 'pkcs11' ? { pin: encoded } : {}),
+    });
   }
   print(
     options,
     { rootKeyProtector: to, online: running !== undefined },
-    `The root key is kept by ${to} now${running === undefined ? '' : '; the running service went on meanwhile'}.`,
+    `The root key is kept by ${to} now${running === undefined ? '' : '; the running service went on meanwhile'}.${to === 'pkcs11' ? '\nFrom now on start the service with --pkcs11-module and the PIN.' : ''}`,
   );
+}
+
+/** @param secret the new passphrase or the PIN: asked for once, needed to seal and to try it */
+function resealChoice(options: ResealOptions, secret: Buffer | undefined): RootKeyProtectorChoice {
+  const choice = protectorChoice(options.to, options, options);
+  const given = async (): Promise<Buffer> => Buffer.from(secret ?? '');
+  if (choice.kind === 'passphrase') return { ...choice, passphrase: given };
+  if (choice.kind === 'pkcs11') return { ...choice, pin: given };
+  return choice;
 }
 
 async function readNewPassphrase({ newPassphraseFile }: ResealOptions): Promise<Buffer> {

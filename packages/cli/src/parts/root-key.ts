@@ -17,22 +17,33 @@ export interface RootKeyOptions {
   readonly unsealEndpoint?: string;
   readonly unsealCaFile?: string;
   readonly unsealProfile?: string;
+  readonly pkcs11Module?: string;
+  readonly pkcs11Token?: string;
+  readonly pkcs11PinFile?: string;
 }
 
 const passphraseVariable = 'WAXSEAL_PASSPHRASE';
+const pinVariable = 'WAXSEAL_PKCS11_PIN';
 
 /** All kinds: the store says which one is used. An empty store gets the first, a file. */
 export function rootKeyProtectors(options: RootKeyOptions, folder: string): RootKeyProtectors {
   const create = (kind: RootKeyProtectorKind) =>
     createRootKeyProtector(protectorChoice(kind, options), folder, randomBytes);
-  return [create('file'), create('passphrase'), create('aws-kms')];
+  return [create('file'), create('passphrase'), create('pkcs11'), create('aws-kms')];
 }
 
-/** @param unsealKeyId key of the other KMS; needed to seal only */
+/** What is needed to seal only. */
+export interface SealingOptions {
+  /** Key of the other KMS. */
+  readonly unsealKeyId?: string;
+  /** Label of the key on the token. */
+  readonly pkcs11Key?: string;
+}
+
 export function protectorChoice(
   kind: RootKeyProtectorKind,
   options: RootKeyOptions,
-  unsealKeyId?: string,
+  { unsealKeyId, pkcs11Key }: SealingOptions = {},
 ): RootKeyProtectorChoice {
   switch (kind) {
     case 'file':
@@ -41,6 +52,14 @@ export function protectorChoice(
       return {
         kind,
         passphrase: () => readPassphrase(options.passphraseFile),
+      };
+    case 'pkcs11':
+      return {
+        kind,
+        modulePath: options.pkcs11Module,
+        tokenLabel: options.pkcs11Token,
+        keyLabel: pkcs11Key,
+        pin: () => readPin(options.pkcs11PinFile),
       };
     default:
       return {
@@ -55,17 +74,43 @@ export function protectorChoice(
 }
 
 /** From the file, the environment variable, or a prompt. */
-async function readPassphrase(file: string | undefined): Promise<Buffer> {
+function readPassphrase(file: string | undefined): Promise<Buffer> {
+  return readSecret(file, {
+    variable: passphraseVariable,
+    option: '--passphrase-file',
+    missing: 'the root key is protected by a passphrase, and none is given',
+    question: 'Passphrase of the root key: ',
+  });
+}
+
+/** Of the user of the token; in the same ways. */
+export function readPin(file: string | undefined): Promise<Buffer> {
+  return readSecret(file, {
+    variable: pinVariable,
+    option: '--pkcs11-pin-file',
+    missing: 'the root key is kept by a PKCS#11 token, and its PIN is not given',
+    question: 'PIN of the PKCS#11 token: ',
+  });
+}
+
+interface SecretSource {
+  readonly variable: string;
+  readonly option: string;
+  readonly missing: string;
+  readonly question: string;
+}
+
+async function readSecret(
+  file: string | undefined,
+  { variable, option, missing, question }: SecretSource,
+): Promise<Buffer> {
   if (file !== undefined) return readPassphraseFile(file);
-  const fromEnvironment = process.env[passphraseVariable];
+  const fromEnvironment = process.env[variable];
   if (fromEnvironment !== undefined) return Buffer.from(fromEnvironment);
   if (!process.stdin.isTTY) {
-    throw new CliError(
-      'the root key is protected by a passphrase, and none is given',
-      `Give --passphrase-file, set ${passphraseVariable}, or start it in a terminal to be asked.`,
-    );
+    throw new CliError(missing, `Give ${option}, set ${variable}, or start it in a terminal to be asked.`);
   }
-  return promptPassphrase('Passphrase of the root key: ');
+  return promptPassphrase(question);
 }
 
 /** One final line break is not part of it. */
