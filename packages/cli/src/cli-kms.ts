@@ -8,7 +8,7 @@ import {
   rootKeyOptions,
   storageOptions,
 } from './cli-options.js';
-import { parseEncryptionContext, parsePort } from './options.js';
+import { parseEncryptionContext, parseExpiry, parsePort } from './options.js';
 
 export function addKms(program: Command): void {
   const kms = program
@@ -56,20 +56,25 @@ Examples:
 }
 
 const connectionOptions = (command: Command): Command =>
-  command
-    .addOption(dataDirOption())
-    .option('--region <region>', 'AWS region (default: us-east-1)')
-    .option('--profile <name>', 'whose access key: a profile of the credentials file')
-    .option(
-      '--credentials-file <file>',
-      'AWS shared credentials file (default: the data directory’s administrator)',
-    )
-    .addOption(outputOption());
+  rootKeyOptions(
+    command
+      .addOption(dataDirOption())
+      .option('--region <region>', 'AWS region (default: us-east-1)')
+      .option('--profile <name>', 'whose access key: a profile of the credentials file')
+      .option(
+        '--credentials-file <file>',
+        'AWS shared credentials file (default: the data directory’s administrator)',
+      )
+      .option(
+        '--config <file>',
+        'the file with the principals, when no service runs (default: principals.yaml in the data directory)',
+      ),
+  ).addOption(outputOption());
 
 function addKey(kms: Command): void {
   const key = kms
     .command('key')
-    .description('Keys of the service that runs on the data directory.')
+    .description('Keys of the data directory’s service, whether it runs or not.')
     .addHelpText('after', '\nExample:\n  $ waxseal kms key list --data-dir ./demo');
   const commands = () => import('./commands/kms-key.js');
 
@@ -78,6 +83,12 @@ function addKey(kms: Command): void {
     .option('--description <text>', 'what it is for')
     .option('--spec <spec>', 'SYMMETRIC_DEFAULT, RSA_2048, ECC_NIST_P256, HMAC_256, …', 'SYMMETRIC_DEFAULT')
     .option('--usage <usage>', 'ENCRYPT_DECRYPT, SIGN_VERIFY, GENERATE_VERIFY_MAC or KEY_AGREEMENT')
+    .addOption(
+      new Option(
+        '--origin <origin>',
+        'EXTERNAL: waits for `key import` (default: AWS_KMS, made here)',
+      ).choices(['AWS_KMS', 'EXTERNAL']),
+    )
     .option('--multi-region', 'a primary key that can be replicated', false)
     .addHelpText(
       'after',
@@ -109,6 +120,31 @@ function addKey(kms: Command): void {
   one('cancel-deletion', 'Keep a key that waits for its deletion.').action(async (id: string, options) =>
     (await commands()).cancelKeyDeletion(id, options),
   );
+  connectionOptions(
+    key
+      .command('import')
+      .argument('<key>', 'id, ARN or alias/… of a key made with --origin EXTERNAL')
+      .argument('<file>', 'raw bytes, or a private key as PKCS#8 (DER or PEM); -: standard input')
+      .description('Give the key its key material.'),
+  )
+    .option(
+      '--expires <date>',
+      'when it is deleted again: 2030-01-31, 2030-01-31T12:00:00Z, or 30d',
+      parseExpiry,
+    )
+    .option('--description <text>', 'what the material is')
+    .option('--new-material', 'further material for a key that has some; `key rotate` then uses it', false)
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ waxseal kms key create --alias app --origin EXTERNAL
+  $ openssl rand -out ./app.key 32
+  $ waxseal kms key import alias/app ./app.key --expires 90d`,
+    )
+    .action(async (id: string, file: string, options) =>
+      (await import('./commands/kms-key-import.js')).importKey(id, file, options),
+    );
   one('policy', 'Print the key policy, or replace it.')
     .option('--set <file>', 'JSON policy document to put in its place')
     .action(async (id: string, options) => (await commands()).keyPolicy(id, options));

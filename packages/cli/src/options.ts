@@ -32,6 +32,22 @@ export function parseResource(text: string): { readonly group: string; readonly 
   return { group: group.join('.'), resource };
 }
 
+/** A date, a point in time with its zone, or days from now as `30d`. */
+export function parseExpiry(text: string): Date {
+  const days = /^(\d{1,4})d$/.exec(text)?.[1];
+  const expires =
+    days === undefined
+      ? /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d))?$/.test(text)
+        ? new Date(text)
+        : new Date(Number.NaN)
+      : new Date(Date.now() + Number(days) * 86_400_000);
+  if (Number.isNaN(expires.getTime()))
+    throw new InvalidArgumentError(
+      'Expected a date, as 2030-01-31 or 2030-01-31T12:00:00Z, or days, as 30d.',
+    );
+  return expires;
+}
+
 export type StorageOption =
   { readonly kind: 'lmdb' } | { readonly kind: 'etcd'; readonly endpoints: readonly string[] };
 

@@ -1,6 +1,7 @@
 /** `waxseal kms key …`: keys of the running service, for people without an AWS client. */
 import { readFileSync } from 'node:fs';
 import type { KeyMetadata, KeySpec, KeyUsageType, KMSClient, OriginType } from '@aws-sdk/client-kms';
+import { CliError, exitCodes } from '../errors.js';
 import type { OutputFormat } from '../options.js';
 import { type ConnectionOptions, type Sdk, withKmsClient } from '../parts/running-key-service.js';
 import { formatTable } from '../table.js';
@@ -14,33 +15,32 @@ export interface KeyCreateOptions extends KeyCommandOptions {
   readonly description?: string;
   readonly spec: string;
   readonly usage?: string;
+  readonly origin?: 'AWS_KMS' | 'EXTERNAL';
   readonly multiRegion: boolean;
 }
 
 export async function createKey(options: KeyCreateOptions): Promise<void> {
-  const { alias, description, spec, usage, multiRegion } = options;
+  const { alias, description, spec, usage, origin, multiRegion } = options;
+  const aliasName = alias === undefined ? undefined : checkedAlias(alias);
   const created = await withKmsClient(options, async (client, sdk) => {
+    if (aliasName !== undefined) await refuseTaken(client, sdk, aliasName);
     const { KeyMetadata } = await client.send(
       new sdk.CreateKeyCommand({
         // The service refuses what it does not know, and says what it knows.
         KeySpec: spec as KeySpec,
-        ...(usage === undefined
-          ? {}
-          : {
-              KeyUsage: usage as KeyUsageType,
-            }),
+        ...(usage === undefined ? {} : { KeyUsage: usage as KeyUsageType }),
+        ...(origin === undefined ? {} : { Origin: origin }),
         ...(description === undefined ? {} : { Description: description }),
         ...(multiRegion ? { MultiRegion: true } : {}),
       }),
     );
-    if (alias !== undefined && KeyMetadata?.KeyId !== undefined) {
-      await client.send(
-        new sdk.CreateAliasCommand({ AliasName: withPrefix(alias), TargetKeyId: KeyMetadata.KeyId }),
-      );
+    if (aliasName !== undefined && KeyMetadata?.KeyId !== undefined) {
+      await client.send(new sdk.CreateAliasCommand({ AliasName: aliasName, TargetKeyId: KeyMetadata.KeyId }));
     }
     return KeyMetadata;
   });
-  print(options, summary(created), describe(created));
+  const aliases = aliasName === undefined ? [] : [aliasName];
+  print(options, summary(created, aliases), describe(created, aliases));
 }
 
 export async function listKeys(options: KeyCommandOptions): Promise<void> {
@@ -77,11 +77,11 @@ export async function showKey(key: string, options: KeyCommandOptions): Promise<
 }
 
 export async function rotateKey(key: string, options: KeyCommandOptions): Promise<void> {
-  const answer = await withKmsClient(options, async (client, sdk) => {
+  const keyId = await withKmsClient(options, async (client, sdk) => {
     const KeyId = await keyIdOf(client, sdk, key);
-    return client.send(new sdk.RotateKeyOnDemandCommand({ KeyId }));
+    return bareId((await client.send(new sdk.RotateKeyOnDemandCommand({ KeyId }))).KeyId, key);
   });
-  print(options, { keyId: answer.KeyId }, `${answer.KeyId} is rotated; older ciphertexts still decrypt.`);
+  print(options, { keyId }, `${keyId} is rotated; older ciphertexts still decrypt.`);
 }
 
 export async function setKeyEnabled(
@@ -108,11 +108,12 @@ export async function scheduleKeyDeletion(
     const id = await keyIdOf(client, sdk, key);
     return client.send(new sdk.ScheduleKeyDeletionCommand({ KeyId: id, PendingWindowInDays: options.days }));
   });
+  const keyId = bareId(KeyId, key);
   const deletionDate = DeletionDate?.toISOString() ?? '';
   print(
     options,
-    { keyId: KeyId, deletionDate },
-    `${KeyId} is destroyed on ${deletionDate}, and with it everything only it can decrypt.\nUntil then: waxseal kms key cancel-deletion ${KeyId?.split('/')[1] ?? key}`,
+    { keyId, deletionDate },
+    `${keyId} is destroyed on ${deletionDate}, and with it everything only it can decrypt.\nUntil then: waxseal kms key cancel-deletion ${keyId}`,
   );
 }
 
@@ -120,10 +121,11 @@ export async function cancelKeyDeletion(key: string, options: KeyCommandOptions)
   const { KeyId } = await withKmsClient(options, async (client, sdk) =>
     client.send(new sdk.CancelKeyDeletionCommand({ KeyId: await keyIdOf(client, sdk, key) })),
   );
+  const keyId = bareId(KeyId, key);
   print(
     options,
-    { keyId: KeyId, state: 'Disabled' },
-    `${KeyId} stays; it is Disabled.\nTo use it again: waxseal kms key enable ${KeyId?.split('/')[1] ?? key}`,
+    { keyId, state: 'Disabled' },
+    `${keyId} stays; it is Disabled.\nTo use it again: waxseal kms key enable ${keyId}`,
   );
 }
 
@@ -151,6 +153,8 @@ interface KeySummary {
   readonly usage: string;
   readonly origin: OriginType | undefined;
   readonly created: string;
+  /** Of imported key material. */
+  readonly expires?: string;
   readonly deletionDate?: string;
   readonly description: string;
 }
@@ -165,6 +169,7 @@ function summary(metadata: KeyMetadata | undefined, aliases: readonly string[] =
     usage: metadata?.KeyUsage ?? '',
     origin: metadata?.Origin,
     created: metadata?.CreationDate?.toISOString() ?? '',
+    ...(metadata?.ValidTo === undefined ? {} : { expires: metadata.ValidTo.toISOString() }),
     ...(metadata?.DeletionDate === undefined ? {} : { deletionDate: metadata.DeletionDate.toISOString() }),
     description: metadata?.Description ?? '',
   };
@@ -221,8 +226,36 @@ async function keyIdOf(client: KMSClient, sdk: Sdk, key: string): Promise<string
   return KeyMetadata?.KeyId ?? key;
 }
 
-function withPrefix(alias: string): string {
-  return alias.startsWith('alias/') ? alias : `alias/${alias}`;
+/** Some operations answer with the key's ARN, some with its id. */
+function bareId(answered: string | undefined, asked: string): string {
+  return (answered ?? asked).split(':key/').at(-1) ?? asked;
+}
+
+/** With its prefix. Checked before there is a key, so that none is made without its name. @throws CliError */
+function checkedAlias(alias: string): string {
+  const name = alias.startsWith('alias/') ? alias : `alias/${alias}`;
+  if (/^alias\/(?!aws\/)[a-zA-Z0-9/_-]{1,250}$/.test(name)) return name;
+  throw new CliError(
+    `'${alias}' cannot be an alias`,
+    'Use letters, digits, / _ and -, and nothing that begins with aws/.',
+    exitCodes.usage,
+  );
+}
+
+async function refuseTaken(client: KMSClient, sdk: Sdk, aliasName: string): Promise<void> {
+  const taken = await client
+    .send(new sdk.DescribeKeyCommand({ KeyId: aliasName }))
+    .catch((error: unknown) => {
+      if (error instanceof sdk.NotFoundException) return undefined;
+      throw error;
+    });
+  if (taken !== undefined) {
+    throw new CliError(
+      `${aliasName} is the alias of ${taken.KeyMetadata?.KeyId}`,
+      'Choose another name, or use that key.',
+      exitCodes.usage,
+    );
+  }
 }
 
 function print({ output }: KeyCommandOptions, json: unknown, text: string): void {

@@ -23,6 +23,8 @@ export interface KeyServiceSettings {
   readonly principalsFile: string;
   /** Lets fixed keys carry their material. Default false. */
   readonly allowPlaintextSeeds?: boolean;
+  /** Makes the fixed keys that are not there. Default true. */
+  readonly makeSeeds?: boolean;
   readonly port: number;
   /** Absent: plain HTTP on loopback. */
   readonly tls: KeyPair | undefined;
@@ -44,7 +46,10 @@ export async function startKeyServicePart(
 ): Promise<KeyService> {
   const config = readFileSync(settings.principalsFile, 'utf8');
   const principals = parsePrincipals(config);
-  const seeds = parseKeySeeds(config, { allowPlaintext: settings.allowPlaintextSeeds === true });
+  const seeds =
+    settings.makeSeeds === false
+      ? []
+      : parseKeySeeds(config, { allowPlaintext: settings.allowPlaintextSeeds === true });
   const storage = settings.storage ?? { storage: { kind: 'lmdb' } };
   const store = started.add(await openStore(storage, join(settings.folder, 'store')));
   return started.add(

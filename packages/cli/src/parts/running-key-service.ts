@@ -1,19 +1,26 @@
-/** Reaches the key service that runs on a data directory, as its administrator. */
+/** Reaches the key service of a data directory as its administrator: the one that runs, or one that runs for this command alone. */
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type * as AwsSdk from '@aws-sdk/client-kms';
 import type { KMSClient } from '@aws-sdk/client-kms';
-import { findRunningKeyService, type RunningKeyService } from '@waxseal/key-service';
-import { CliError } from '../errors.js';
+import { findRunningKeyService } from '@waxseal/key-service';
+import { CliError, exitCodes } from '../errors.js';
+import { startAll } from '../lifetime.js';
+import { createLogger } from '../logging.js';
 import { region as defaultRegion } from '../up/client-files.js';
 import { type DataDir, openDataDir } from '../up/data-dir.js';
+import { loadPki } from '../up/pki.js';
+import { startKeyServicePart } from './key-service.js';
+import type { RootKeyOptions } from './root-key.js';
 
 const connectTimeoutMs = 2_000;
 const requestTimeoutMs = 30_000;
 
-export interface ConnectionOptions {
+export interface ConnectionOptions extends RootKeyOptions {
   readonly dataDir: string;
+  /** Principals, when no service runs. Default: those of the data directory. */
+  readonly config?: string;
   readonly region?: string;
   /** Of the AWS shared credentials file. */
   readonly profile?: string;
@@ -32,16 +39,45 @@ export function existingDataDir(path: string): DataDir {
   return openDataDir(path);
 }
 
-/** @throws CliError when none runs there */
-async function requireRunning(dataDir: DataDir): Promise<RunningKeyService> {
+/**
+ * Calls `use` with the endpoint of the service that runs on the data directory. When none does, one is started on a free port
+ * for as long as `use` takes: what it is asked is verified, decided and audited like any call.
+ *
+ * @throws CliError
+ */
+async function withEndpoint<T>(
+  options: ConnectionOptions,
+  dataDir: DataDir,
+  use: (endpoint: string) => Promise<T>,
+): Promise<T> {
   const running = await findRunningKeyService(dataDir.keyService);
-  if (running === undefined) {
+  if (running !== undefined) return use(String((await running.status())['endpoint']));
+  const principalsFile = options.config ?? dataDir.principals;
+  // Keys in an etcd cluster, or no keys yet: a service of our own would find an empty store, and make a root key for it.
+  if (!existsSync(join(dataDir.keyService, 'store')) || !existsSync(principalsFile)) {
     throw new CliError(
       `no key service runs on ${dataDir.path}`,
       `Start it in another terminal: waxseal kms serve --data-dir ${dataDir.path}`,
     );
   }
-  return running;
+  const pki = await loadPki(dataDir.pki, new Date());
+  const { value, started } = await startAll((parts) =>
+    startKeyServicePart(parts, {
+      folder: dataDir.keyService,
+      principalsFile,
+      makeSeeds: false,
+      port: 0,
+      tls: pki.keyService,
+      region: defaultRegion,
+      rootKey: options,
+      logger: createLogger('error'),
+    }),
+  );
+  try {
+    return await use(value.endpoint);
+  } finally {
+    await started.close();
+  }
 }
 
 export type Sdk = typeof AwsSdk;
@@ -52,7 +88,15 @@ export async function withKmsClient<T>(
   use: (client: KMSClient, sdk: Sdk) => Promise<T>,
 ): Promise<T> {
   const dataDir = existingDataDir(options.dataDir);
-  const { endpoint } = await (await requireRunning(dataDir)).status();
+  return withEndpoint(options, dataDir, (endpoint) => callService(options, dataDir, endpoint, use));
+}
+
+async function callService<T>(
+  options: ConnectionOptions,
+  dataDir: DataDir,
+  endpoint: string,
+  use: (client: KMSClient, sdk: Sdk) => Promise<T>,
+): Promise<T> {
   const credentialsFile =
     options.credentialsFile ?? (existsSync(dataDir.credentials) ? dataDir.credentials : undefined);
   // The SDK's chain reads the file's place from the environment; the option is the same setting, said once.
@@ -65,7 +109,7 @@ export async function withKmsClient<T>(
   ]);
   const profile = options.profile ?? (credentialsFile === undefined ? undefined : 'default');
   const client = new sdk.KMSClient({
-    endpoint: String(endpoint),
+    endpoint,
     region: options.region ?? defaultRegion,
     maxAttempts: 2,
     requestHandler: {
@@ -79,7 +123,8 @@ export async function withKmsClient<T>(
     return await use(client, sdk);
   } catch (error) {
     if (!(error instanceof sdk.KMSServiceException)) throw error;
-    throw new CliError(`${error.name}: ${error.message}`, hintFor(error.name), undefined, { cause: error });
+    const exitCode = error.name === 'ValidationException' ? exitCodes.usage : undefined;
+    throw new CliError(`${error.name}: ${error.message}`, hintFor(error.name), exitCode, { cause: error });
   } finally {
     client.destroy();
   }
@@ -89,6 +134,8 @@ function hintFor(name: string): string {
   switch (name) {
     case 'NotFoundException':
       return 'See what there is: waxseal kms key list';
+    case 'IncorrectKeyMaterialException':
+      return 'A key takes again only what was imported into it before. For other material: --new-material (symmetric keys), or a new key.';
     case 'AccessDeniedException':
       return 'Ask with --profile of somebody who may, or change the policies.';
     case 'UnrecognizedClientException':

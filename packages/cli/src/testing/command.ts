@@ -1,0 +1,53 @@
+/** Runs the real `waxseal` command, as a person types it. */
+import { type SpawnSyncReturns, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+
+const launcher = fileURLToPath(new URL('../../bin/waxseal.js', import.meta.url));
+
+interface CommandOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly input?: Buffer;
+  readonly cwd?: string;
+}
+
+/** The developer's own AWS settings stay out of it. */
+function environment(more: CommandOptions['env'] = {}): NodeJS.ProcessEnv {
+  const own = Object.entries(process.env).filter(([name]) => !/^(AWS|WAXSEAL)_/.test(name));
+  return { ...Object.fromEntries(own), ...more };
+}
+
+/** Runs to the end, whatever the exit code. */
+export function waxseal(args: readonly string[], options: CommandOptions = {}): SpawnSyncReturns<string> {
+  const { env, ...more } = options;
+  return spawnSync(process.execPath, [launcher, ...args], {
+    encoding: 'utf8',
+    env: environment(env),
+    ...more,
+  });
+}
+
+interface Served {
+  /** The JSON line it printed when ready. */
+  readonly ready: { readonly endpoint: string; readonly caFile: string; readonly credentialsFile: string };
+  stop(): Promise<void>;
+}
+
+/** `waxseal kms serve` on a free port. */
+export async function serveKms(args: readonly string[], options: CommandOptions = {}): Promise<Served> {
+  const child = spawn(
+    process.execPath,
+    [launcher, 'kms', 'serve', '--port', '0', '--output', 'json', ...args],
+    { stdio: ['ignore', 'pipe', 'inherit'], env: environment(options.env) },
+  );
+  const ended = once(child, 'exit');
+  const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as [string];
+  return {
+    ready: JSON.parse(line) as Served['ready'],
+    stop: async () => {
+      child.kill('SIGTERM');
+      await ended;
+    },
+  };
+}
