@@ -44,7 +44,7 @@ export interface AccessExplanation {
   /** What decided, in one sentence. */
   readonly reason: string;
   readonly decidedBy: readonly {
-    readonly source: 'identity' | 'session' | 'resource' | 'grant' | 'root';
+    readonly source: DecidedBy['kind'];
     readonly policy?: string;
     /** Position in the policy, from 1. */
     readonly statement?: number;
@@ -198,8 +198,13 @@ const REASONS: { readonly [Outcome in AccessOutcome]: string } = {
   'deny-identity': 'An identity policy denies it. An explicit deny wins over every allow.',
   'deny-session': 'The session policy denies it. An explicit deny wins over every allow.',
   'deny-resource': 'The key policy denies it. An explicit deny wins over every allow.',
+  'deny-boundary': 'The permissions boundary denies it. An explicit deny wins over every allow.',
+  'deny-service-control':
+    'A service control policy of the account denies it. An explicit deny wins over every allow.',
   'no-identity':
     'No identity policy of the principal allows it, and the key policy does not name the principal itself in its own account.',
+  'no-boundary': 'The permissions boundary does not allow it.',
+  'no-service-control': 'No service control policy of the account allows it.',
   'no-session': 'The session policy does not allow it.',
   'no-resource':
     'No statement of the key policy allows it, and no grant does. Identity policies count only where the key policy names the account.',

@@ -7,8 +7,10 @@
  *  3. a key policy that names the account delegates to the principal's identity policies;
  *  4. across accounts both sides must allow;
  *  5. a grant is one more allow, whatever the account;
- *  6. a session policy limits all of this, except what a key policy gives the session by its own ARN;
- *  7. where no key is involved the identity policies alone decide.
+ *  6. a permissions boundary and a session policy limit all of this, except what a key policy or grant gives the user or session by
+ *     its own ARN;
+ *  7. service control policies limit everybody in their account, its root user too;
+ *  8. where no key is involved the identity policies alone decide.
  */
 import { AwsError } from '../aws-error.js';
 import type { CompiledPolicy, Statement } from './policy.js';
@@ -38,10 +40,12 @@ export interface GrantMatch {
   readonly match: 'session' | 'role' | 'account';
 }
 
+type PolicySource = 'service-control' | 'identity' | 'boundary' | 'session';
+
 /** What decided. Absent fields: nothing said anything. */
 export type DecidedBy =
   | {
-      readonly kind: 'identity' | 'session' | 'resource';
+      readonly kind: PolicySource | 'resource';
       readonly policy: string;
       readonly statement: Statement;
     }
@@ -49,8 +53,7 @@ export type DecidedBy =
   /** The account's root user needs no identity policy. */
   | { readonly kind: 'root' };
 
-export type AccessOutcome =
-  'allow' | 'deny-identity' | 'deny-session' | 'deny-resource' | 'no-identity' | 'no-session' | 'no-resource';
+export type AccessOutcome = 'allow' | `${'deny' | 'no'}-${PolicySource | 'resource'}`;
 
 export interface AccessDecision {
   readonly outcome: AccessOutcome;
@@ -64,53 +67,83 @@ const NONE: Verdict = { kind: 'none' };
 
 export function decideAccess(request: AccessRequest): AccessDecision {
   const { principal, resourcePolicy } = request;
+  const account = limitVerdict(request, principal.serviceControlPolicies, 'service-control');
+  if (account.kind === 'deny') return { outcome: 'deny-service-control', by: [account.by] };
   const identity = identityVerdict(request);
   if (identity.kind === 'deny') return { outcome: 'deny-identity', by: [identity.by] };
-  const session = sessionVerdict(request);
+  const boundary = limitVerdict(request, principal.permissionsBoundary, 'boundary');
+  if (boundary.kind === 'deny') return { outcome: 'deny-boundary', by: [boundary.by] };
+  const session = limitVerdict(request, principal.sessionPolicies, 'session');
   if (session.kind === 'deny') return { outcome: 'deny-session', by: [session.by] };
+  const resource = resourcePolicy === undefined ? undefined : resourceVerdict(request, resourcePolicy);
+  if (resource?.kind === 'deny') return { outcome: 'deny-resource', by: [resource.by] };
+
+  if (account.kind === 'none') return refused('no-service-control');
+  const limits: Limits = {
+    missing: boundary.kind === 'none' ? 'no-boundary' : session.kind === 'none' ? 'no-session' : undefined,
+    by: [...limitedBy(boundary), ...limitedBy(session)],
+  };
   const sameAccount = principal.accountId === request.resourceAccountId;
-  if (resourcePolicy === undefined) {
+  if (resource === undefined) {
     if (identity.kind === 'none' || !sameAccount) return refused('no-identity');
-    return session.kind === 'none' ? refused('no-session') : allowed(identity.by, session);
+    return allowed([identity.by], limits);
   }
 
-  const resource = resourceVerdict(request, resourcePolicy);
-  if (resource.kind === 'deny') return { outcome: 'deny-resource', by: [resource.by] };
-  if (resource.kind === 'itself' && sameAccount) {
-    // What is given to a session by its own ARN is beyond its session policy.
-    if (resource.match === 'session' && principal.kind !== 'root') return allowed(resource.by);
-    if (session.kind !== 'none') return allowed(resource.by, session);
-  } else if (resource.kind !== 'none' && identity.kind === 'allow' && session.kind !== 'none') {
-    return { outcome: 'allow', by: [resource.by, identity.by, ...limitedBy(session)] };
-  }
-
-  const grant = request.findGrant?.();
-  if (grant !== undefined) {
-    const by: DecidedBy = { kind: 'grant', grantId: grant.grantId };
-    if (grant.match === 'session') return allowed(by);
-    if (session.kind !== 'none') {
-      if (grant.match === 'role') return allowed(by, session);
-      if (identity.kind === 'allow')
-        return { outcome: 'allow', by: [by, identity.by, ...limitedBy(session)] };
-    }
-  }
-  if (resource.kind === 'none') return refused('no-resource');
-  return refused(resource.kind === 'itself' && sameAccount ? 'no-session' : lacking(identity));
+  const decision = decideByResource(request, resource, identity, limits, sameAccount);
+  if (decision.outcome === 'allow') return decision;
+  return decideByGrant(request, identity, limits) ?? decision;
 }
 
-const lacking = (identity: Verdict): 'no-identity' | 'no-session' =>
-  identity.kind === 'allow' ? 'no-session' : 'no-identity';
+/** What an allow of another policy is limited to. */
+interface Limits {
+  /** What does not allow it; undefined when all of them do. */
+  readonly missing: 'no-boundary' | 'no-session' | undefined;
+  readonly by: readonly DecidedBy[];
+}
+
+function decideByResource(
+  { principal }: AccessRequest,
+  resource: Exclude<ResourceVerdict, { readonly kind: 'deny' }>,
+  identity: Verdict,
+  limits: Limits,
+  sameAccount: boolean,
+): AccessDecision {
+  if (resource.kind === 'none') return refused('no-resource');
+  if (resource.kind === 'itself' && sameAccount) {
+    // What is given to a user or a session by its own ARN is beyond its boundary and its session policy.
+    const unlimited = resource.match === 'session' && principal.kind !== 'root';
+    return unlimited ? { outcome: 'allow', by: [resource.by] } : allowed([resource.by], limits);
+  }
+  return identity.kind === 'none' ? refused('no-identity') : allowed([resource.by, identity.by], limits);
+}
+
+/** Undefined: no grant allows it. */
+function decideByGrant(
+  request: AccessRequest,
+  identity: Verdict,
+  limits: Limits,
+): AccessDecision | undefined {
+  const grant = request.findGrant?.();
+  if (grant === undefined) return undefined;
+  const by: DecidedBy = { kind: 'grant', grantId: grant.grantId };
+  if (grant.match === 'session') return { outcome: 'allow', by: [by] };
+  if (limits.missing !== undefined) return undefined;
+  if (grant.match === 'role') return allowed([by], limits);
+  return identity.kind === 'none' ? undefined : allowed([by, identity.by], limits);
+}
 
 function refused(outcome: AccessOutcome): AccessDecision {
   return { outcome, by: [] };
 }
 
-function allowed(by: DecidedBy, session: SessionVerdict = UNLIMITED): AccessDecision {
-  return { outcome: 'allow', by: [by, ...limitedBy(session)] };
+function allowed(by: readonly DecidedBy[], limits: Limits): AccessDecision {
+  return limits.missing === undefined
+    ? { outcome: 'allow', by: [...by, ...limits.by] }
+    : refused(limits.missing);
 }
 
-function limitedBy(session: SessionVerdict): readonly DecidedBy[] {
-  return session.kind === 'allow' ? [session.by] : [];
+function limitedBy(limit: LimitVerdict): readonly DecidedBy[] {
+  return limit.kind === 'allow' ? [limit.by] : [];
 }
 
 /** @throws AwsError AccessDeniedException in AWS's words */
@@ -138,8 +171,12 @@ export function accessDenied(
   const because = {
     'deny-identity': 'with an explicit deny in an identity-based policy',
     'deny-session': 'with an explicit deny in a session policy',
+    'deny-boundary': 'with an explicit deny in a permissions boundary',
+    'deny-service-control': 'with an explicit deny in a service control policy',
     'deny-resource': 'with an explicit deny in a resource-based policy',
     'no-identity': `because no identity-based policy allows the ${action} action`,
+    'no-boundary': `because no permissions boundary allows the ${action} action`,
+    'no-service-control': `because no service control policy allows the ${action} action`,
     'no-session': `because no session policy allows the ${action} action`,
     'no-resource': `because no resource-based policy allows the ${action} action`,
   }[outcome];
@@ -157,18 +194,21 @@ function identityVerdict(request: AccessRequest): Verdict {
   return principal.kind === 'root' ? { kind: 'allow', by: { kind: 'root' } } : verdict;
 }
 
-type SessionVerdict = Verdict | { readonly kind: 'unlimited' };
-const UNLIMITED: SessionVerdict = { kind: 'unlimited' };
+type LimitVerdict = Verdict | { readonly kind: 'unlimited' };
 
-function sessionVerdict(request: AccessRequest): SessionVerdict {
-  const { sessionPolicies } = request.principal;
-  return sessionPolicies === undefined ? UNLIMITED : readPolicies(request, sessionPolicies, 'session');
+/** Policies that allow nothing by themselves, but whose allow is needed as well. Absent: no limit. */
+function limitVerdict(
+  request: AccessRequest,
+  policies: readonly CompiledPolicy[] | undefined,
+  kind: 'service-control' | 'boundary' | 'session',
+): LimitVerdict {
+  return policies === undefined ? { kind: 'unlimited' } : readPolicies(request, policies, kind);
 }
 
 function readPolicies(
   request: AccessRequest,
   policies: readonly CompiledPolicy[],
-  kind: 'identity' | 'session',
+  kind: PolicySource,
 ): Verdict {
   let verdict: Verdict = NONE;
   for (const policy of policies) {

@@ -32,22 +32,23 @@ export function createPrincipalDirectory(accounts: readonly AccountConfig[]): Pr
 
   for (const account of accounts) {
     const { id } = account;
-    addOnce(principals, accountRootArn(id), createRootPrincipal(id), `account ${id}`);
     const named = accountPolicies(account);
+    const limits = readAccountLimits(account, named);
+    addOnce(principals, accountRootArn(id), { ...createRootPrincipal(id), ...limits }, `account ${id}`);
     const groups = new Map<string, readonly CompiledPolicy[]>();
     for (const group of account.groups ?? []) {
       const at = `arn:aws:iam::${id}:group/${group.name}`;
       addOnce(groups, group.name, readPolicies(group.policies, at, named), at);
     }
     for (const user of account.users) {
-      const principal = createUser(id, user, groups, named);
+      const principal = { ...createUser(id, user, groups, named), ...limits };
       addOnce(principals, principal.arn, principal);
       for (const key of user.accessKeys) {
         addOnce(accessKeys, key.id, { id: key.id, secret: key.secret, principal }, `access key ${key.id}`);
       }
     }
     for (const config of account.roles ?? []) {
-      const role = createRole(id, config, named);
+      const role = { ...createRole(id, config, named), ...limits };
       addOnce(roles, role.arn, role);
       addOnce(rolesByName, `${id}/${role.name}`, role, role.arn);
     }
@@ -97,7 +98,8 @@ function createUser(
     arn,
     principalId: `AIDA${uniqueId(arn)}`,
     userName: lastName(user.name),
-    policies: [...readPolicies(user.policies, arn, named), ...ofGroups],
+    policies: [...readPolicies(user.policies, arn, named), ...ofGroups, ...revocation(user)],
+    ...readBoundary(user, arn, named),
     tags: new Map(Object.entries(user.tags ?? {})),
   };
 }
@@ -110,10 +112,40 @@ function createRole(accountId: string, role: RoleConfig, named: NamedPolicies): 
     name: lastName(role.name),
     roleId: `AROA${uniqueId(arn)}`,
     trustPolicy: compile(role.trustPolicy, 'trust', `${arn}, trustPolicy`, 'trust policy'),
-    policies: readPolicies(role.policies, arn, named),
+    policies: [...readPolicies(role.policies, arn, named), ...revocation(role)],
+    ...readBoundary(role, arn, named),
     maxSessionSeconds: role.maxSessionDuration ?? DEFAULT_MAX_SESSION_SECONDS,
     tags: new Map(Object.entries(role.tags ?? {})),
   };
+}
+
+function readAccountLimits(
+  { id, serviceControlPolicies }: AccountConfig,
+  named: NamedPolicies,
+): Pick<Principal, 'serviceControlPolicies'> {
+  if (serviceControlPolicies === undefined) return {};
+  const at = `account ${id}, service control`;
+  return { serviceControlPolicies: readPolicies(serviceControlPolicies, at, named) };
+}
+
+function readBoundary(
+  { permissionsBoundary }: Pick<UserConfig, 'permissionsBoundary'>,
+  arn: string,
+  named: NamedPolicies,
+): Pick<Principal, 'permissionsBoundary'> {
+  if (permissionsBoundary === undefined) return {};
+  return { permissionsBoundary: readPolicies([permissionsBoundary], `${arn}, boundary`, named) };
+}
+
+/** The policy IAM's console attaches to revoke sessions, under the same name. */
+function revocation({
+  revokeSessionsBefore,
+}: Pick<UserConfig, 'revokeSessionsBefore'>): readonly CompiledPolicy[] {
+  if (revokeSessionsBefore === undefined) return [];
+  const name = 'AWSRevokeOlderSessions';
+  const issued = { 'aws:TokenIssueTime': new Date(revokeSessionsBefore).toISOString() };
+  const statement = { Effect: 'Deny', Action: '*', Resource: '*', Condition: { DateLessThan: issued } };
+  return [compilePolicyObject({ Version: '2012-10-17', Statement: [statement] }, 'identity', name)];
 }
 
 /** Stable across restarts without being stored: unique ids are names, not secrets. */

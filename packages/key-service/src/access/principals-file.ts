@@ -25,6 +25,8 @@ export interface AccountConfig {
   readonly roles?: readonly RoleConfig[];
   /** Policies of the account's own, to be used by name. */
   readonly policies?: readonly { readonly name: string; readonly document: unknown }[];
+  /** Limit everybody in the account; names of policies, or documents. Absent: no limit. */
+  readonly serviceControlPolicies?: readonly unknown[] | undefined;
 }
 
 export interface UserConfig {
@@ -36,6 +38,10 @@ export interface UserConfig {
   /** Names of groups. */
   readonly groups?: readonly string[];
   readonly tags?: Readonly<Record<string, string>>;
+  /** Name of a policy, or a document; limits what all the others allow. */
+  readonly permissionsBoundary?: unknown;
+  /** Sessions issued before are denied everything. ISO 8601. */
+  readonly revokeSessionsBefore?: string | undefined;
 }
 
 interface GroupConfig {
@@ -52,6 +58,9 @@ export interface RoleConfig {
   /** 3600 to 43200; default 3600. */
   readonly maxSessionDuration?: number;
   readonly tags?: Readonly<Record<string, string>>;
+  /** As of users. */
+  readonly permissionsBoundary?: unknown;
+  readonly revokeSessionsBefore?: string | undefined;
 }
 
 const MAX_FILE_BYTES = 4 * 1024 * 1024;
@@ -75,7 +84,16 @@ export function parsePrincipals(yaml: string): PrincipalDirectory {
 
 function readAccount(value: unknown, index: number): AccountConfig {
   const at = `accounts[${index}]`;
-  const account = members(value, at, ['id', 'users', 'groups', 'roles', 'policies', 'keys', 'tokens']);
+  const account = members(value, at, [
+    'id',
+    'users',
+    'groups',
+    'roles',
+    'policies',
+    'keys',
+    'tokens',
+    'serviceControlPolicies',
+  ]);
   const id = account['id'];
   if (typeof id !== 'string' || !/^\d{12}$/.test(id))
     throw invalidPrincipals(`${at}.id`, 'must be 12 digits in quotes');
@@ -85,17 +103,21 @@ function readAccount(value: unknown, index: number): AccountConfig {
     groups: each(account, 'groups', at, readGroup),
     roles: each(account, 'roles', at, readRole),
     policies: each(account, 'policies', at, readNamedPolicy),
+    ...(account['serviceControlPolicies'] === undefined
+      ? {}
+      : { serviceControlPolicies: list(account['serviceControlPolicies'], `${at}.serviceControlPolicies`) }),
   };
 }
 
 function readUser(value: unknown, at: string): UserConfig {
-  const user = members(value, at, ['name', 'accessKeys', 'policies', 'groups', 'tags']);
+  const user = members(value, at, ['name', 'accessKeys', 'policies', 'groups', 'tags', ...LIMITS]);
   return {
     name: readName(user, at),
     accessKeys: each(user, 'accessKeys', at, readAccessKey),
     policies: list(user['policies'] ?? [], `${at}.policies`),
     groups: each(user, 'groups', at, readText),
     tags: readTags(user['tags'], `${at}.tags`),
+    ...readLimits(user, at),
   };
 }
 
@@ -105,7 +127,14 @@ function readGroup(value: unknown, at: string): GroupConfig {
 }
 
 function readRole(value: unknown, at: string): RoleConfig {
-  const role = members(value, at, ['name', 'trustPolicy', 'policies', 'maxSessionDuration', 'tags']);
+  const role = members(value, at, [
+    'name',
+    'trustPolicy',
+    'policies',
+    'maxSessionDuration',
+    'tags',
+    ...LIMITS,
+  ]);
   const seconds = role['maxSessionDuration'] ?? 3600;
   if (typeof seconds !== 'number' || !Number.isInteger(seconds) || seconds < 3600 || seconds > 43_200) {
     throw invalidPrincipals(`${at}.maxSessionDuration`, 'must be 3600 to 43200 seconds');
@@ -119,6 +148,23 @@ function readRole(value: unknown, at: string): RoleConfig {
     policies: list(role['policies'] ?? [], `${at}.policies`),
     maxSessionDuration: seconds,
     tags: readTags(role['tags'], `${at}.tags`),
+    ...readLimits(role, at),
+  };
+}
+
+const LIMITS = ['permissionsBoundary', 'revokeSessionsBefore'];
+
+function readLimits(
+  { permissionsBoundary, revokeSessionsBefore }: JsonObject,
+  at: string,
+): Pick<UserConfig, 'permissionsBoundary' | 'revokeSessionsBefore'> {
+  const before = revokeSessionsBefore;
+  if (before !== undefined && (typeof before !== 'string' || Number.isNaN(Date.parse(before)))) {
+    throw invalidPrincipals(`${at}.revokeSessionsBefore`, 'must be a date such as "2026-01-31T12:00:00Z"');
+  }
+  return {
+    ...(permissionsBoundary === undefined ? {} : { permissionsBoundary }),
+    ...(before === undefined ? {} : { revokeSessionsBefore: before }),
   };
 }
 

@@ -24,6 +24,10 @@ export interface Principal {
   readonly policies: readonly CompiledPolicy[];
   /** What the session is limited to; absent: no limit. */
   readonly sessionPolicies?: readonly CompiledPolicy[];
+  /** What the user or role is limited to; absent: no limit. */
+  readonly permissionsBoundary?: readonly CompiledPolicy[];
+  /** What everybody in the account is limited to; absent: no limit. */
+  readonly serviceControlPolicies?: readonly CompiledPolicy[];
   /** `aws:PrincipalTag/…`. */
   readonly tags?: ReadonlyMap<string, string>;
   /** Of `tags`, those that go on to the next role the session assumes. */
@@ -42,6 +46,8 @@ export interface Role {
   readonly roleId: string;
   readonly trustPolicy: CompiledPolicy;
   readonly policies: readonly CompiledPolicy[];
+  readonly permissionsBoundary?: readonly CompiledPolicy[];
+  readonly serviceControlPolicies?: readonly CompiledPolicy[];
   readonly maxSessionSeconds: number;
   readonly tags: ReadonlyMap<string, string>;
 }
@@ -80,6 +86,20 @@ export function parseSessionArn(
     : { accountId, roleName, sessionName };
 }
 
+/** The limits a role, or an account, hands on. */
+export function limitsOf({
+  permissionsBoundary,
+  serviceControlPolicies,
+}: Pick<Principal, 'permissionsBoundary' | 'serviceControlPolicies'>): Pick<
+  Principal,
+  'permissionsBoundary' | 'serviceControlPolicies'
+> {
+  return {
+    ...(permissionsBoundary === undefined ? {} : { permissionsBoundary }),
+    ...(serviceControlPolicies === undefined ? {} : { serviceControlPolicies }),
+  };
+}
+
 /** The principal a session of a role acts as. */
 export function roleSession(
   role: Role,
@@ -95,6 +115,7 @@ export function roleSession(
     principalId: `${role.roleId}:${sessionName}`,
     roleArn: role.arn,
     policies: role.policies,
+    ...limitsOf(role),
     ...(session.sessionPolicies === undefined ? {} : { sessionPolicies: session.sessionPolicies }),
     ...(session.issuedAtMs === undefined ? {} : { issuedAtMs: session.issuedAtMs }),
     ...(session.transitiveTagKeys === undefined ? {} : { transitiveTagKeys: session.transitiveTagKeys }),
