@@ -37,6 +37,8 @@ export class TokenKeys {
   readonly #unclaimed: UnclaimedKeys;
   readonly #now: () => number;
   readonly #logger: Logger;
+  /** The same object for the same record, by which an open token remembers where its key is. */
+  readonly #tokenKeys = new WeakMap<KeyRecord, TokenKey>();
   #timer: NodeJS.Timeout | undefined;
   #sweeping: Promise<void> = Promise.resolve();
 
@@ -170,7 +172,13 @@ export class TokenKeys {
     const connection = record && this.#customKeyStores.stateOf(record);
     if (record === undefined || connection?.kind !== 'CONNECTED') throw unavailable(key);
     const { token } = connection;
-    return this.onToken(record, () => work(token, tokenKeyOf(key)), key);
+    return this.onToken(record, () => work(token, this.rememberedTokenKey(key)), key);
+  }
+
+  private rememberedTokenKey(key: KeyRecord): TokenKey {
+    let tokenKey = this.#tokenKeys.get(key);
+    if (tokenKey === undefined) this.#tokenKeys.set(key, (tokenKey = tokenKeyOf(key)));
+    return tokenKey;
   }
 
   private connected(name: CustomKeyStoreName): {

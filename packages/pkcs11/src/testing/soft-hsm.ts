@@ -31,6 +31,8 @@ export interface SoftHsm {
 export interface SoftHsmOptions {
   /** One token each; two may be alike. */
   readonly tokenLabels?: readonly string[] | undefined;
+  /** The user's PIN of every token. Default: one of six digits. */
+  readonly pin?: string | undefined;
 }
 
 const PIN = '624817';
@@ -39,6 +41,7 @@ const SECURITY_OFFICER_PIN = '93716425';
 /** @throws Error when SoftHSM2 is not installed */
 export async function createSoftHsm({
   tokenLabels = ['waxseal-test'],
+  pin = PIN,
 }: SoftHsmOptions = {}): Promise<SoftHsm> {
   const [tokenLabel] = tokenLabels;
   if (tokenLabel === undefined) throw new Error('A SoftHSM2 needs at least one token.');
@@ -60,7 +63,7 @@ export async function createSoftHsm({
   for (const label of tokenLabels) {
     await run(
       util,
-      ['--init-token', '--free', '--label', label, '--pin', PIN, '--so-pin', SECURITY_OFFICER_PIN],
+      ['--init-token', '--free', '--label', label, '--pin', pin, '--so-pin', SECURITY_OFFICER_PIN],
       { env: { ...process.env, SOFTHSM2_CONF: configuration } },
     );
   }
@@ -69,7 +72,7 @@ export async function createSoftHsm({
   return {
     modulePath,
     tokenLabel,
-    pin: () => Buffer.from(PIN),
+    pin: () => Buffer.from(pin),
     environment: { SOFTHSM2_CONF: configuration, LD_LIBRARY_PATH: libraries },
     remove: () => rm(folder, { recursive: true, force: true }),
   };
