@@ -23,7 +23,13 @@ before(async () => {
   dataDir = join(root, 'data');
 });
 
-after(() => rm(root, { recursive: true, force: true }));
+const served = new Set<ChildProcess>();
+
+after(async () => {
+  // Those a failed test has left.
+  for (const child of served) child.kill('SIGKILL');
+  await rm(root, { recursive: true, force: true });
+});
 
 interface Outcome {
   readonly status: number | null;
@@ -74,6 +80,8 @@ async function serve(...args: readonly string[]): Promise<Served> {
     ],
     { stdio: ['ignore', 'pipe', 'inherit'] },
   );
+  served.add(child);
+  child.once('exit', () => served.delete(child));
   assert.ok(child.stdout);
   const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as [string];
   return {
@@ -113,7 +121,16 @@ test('keys, principals, backup, reseal, restore, audit, cost', async () => {
 
   const added = json('kms', 'principal', 'add', 'app', '--policy', 'AdministratorAccess');
   assert.match(String(added['accessKeyId']), /^AKIA[A-Z2-7]{16}$/);
-  assert.equal(added['restartNeeded'], true);
+  assert.equal(added['running'], true);
+  // It can call at once.
+  const asApp = join(root, 'app-credentials');
+  const { accessKeyId, secretAccessKey } = added;
+  await writeFile(
+    asApp,
+    `[default]\naws_access_key_id = ${String(accessKeyId)}\naws_secret_access_key = ${String(secretAccessKey)}\n`,
+  );
+  const shown = json('kms', 'key', 'show', 'alias/app', '--credentials-file', asApp);
+  assert.deepEqual(shown, json('kms', 'key', 'show', 'alias/app'));
   assert.match(waxseal('kms', 'principal', 'add', 'app').stderr, /has a user app already/);
 
   const ready = await fetch(`${first.ready.healthEndpoint}/readyz`);

@@ -1,12 +1,13 @@
 /** `waxseal kms principal add`: a user with an access key in the principals file. */
 import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readFileSync, realpathSync } from 'node:fs';
 import { createAccessKey, findRunningKeyService, parsePrincipals } from '@waxseal/key-service';
 import { isMap, isSeq, parseDocument, type YAMLMap, type YAMLSeq } from 'yaml';
 import { CliError, exitCodes } from '../errors.js';
 import type { OutputFormat } from '../options.js';
 import { existingDataDir } from '../parts/running-key-service.js';
 import { writePrivateFile } from '../private-files.js';
+import type { DataDir } from '../up/data-dir.js';
 
 export interface PrincipalAddOptions {
   readonly dataDir: string;
@@ -33,7 +34,7 @@ export async function addPrincipal(name: string, options: PrincipalAddOptions): 
   // What the service would refuse to start with is never written.
   parsePrincipals(text);
   writePrivateFile(path, text);
-  const running = (await findRunningKeyService(dataDir.keyService)) !== undefined;
+  const running = await tellRunning(dataDir, path);
   const arn = `arn:aws:iam::${String(account.get('id'))}:user/${name}`;
   console.log(
     options.output === 'json'
@@ -41,14 +42,30 @@ export async function addPrincipal(name: string, options: PrincipalAddOptions): 
           arn,
           accessKeyId: accessKey.id,
           secretAccessKey: accessKey.secret,
-          restartNeeded: running,
+          running,
         })
       : `${arn} is added. Its access key, shown this once:
 
   aws_access_key_id = ${accessKey.id}
   aws_secret_access_key = ${accessKey.secret}
-${running ? '\nThe running service does not know it yet: start it again.\n' : ''}`,
+
+${
+  running === undefined
+    ? 'No service runs on the data directory; the next start knows it.'
+    : running
+      ? 'The running service knows it.'
+      : 'The service that runs on the data directory uses another file: it does not know it.'
+}
+`,
   );
+}
+
+/** Has the service that runs there read the file; undefined when none runs, false when it uses another file. */
+async function tellRunning(dataDir: DataDir, path: string): Promise<boolean | undefined> {
+  const service = await findRunningKeyService(dataDir.keyService);
+  if (service === undefined) return undefined;
+  const { config } = await service.reload();
+  return typeof config === 'string' && realpathSync(config) === realpathSync(path);
 }
 
 function findAccount(accounts: unknown, id: string | undefined, path: string): YAMLMap {

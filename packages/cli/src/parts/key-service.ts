@@ -1,11 +1,11 @@
 /** The key service over its own store, as `waxseal up` and `waxseal kms serve` run it. */
 import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import {
+  type ConfigFile,
+  openConfigFile,
   parseKeySeeds,
-  parsePrincipals,
-  parseThrottling,
+  parseTokens,
   startKeyService,
   type KeyService,
 } from '@waxseal/key-service';
@@ -44,12 +44,13 @@ export async function startKeyServicePart(
   started: Started,
   settings: KeyServiceSettings,
 ): Promise<KeyService> {
-  const config = readFileSync(settings.principalsFile, 'utf8');
-  const principals = parsePrincipals(config);
+  const path = resolve(settings.principalsFile);
+  const config = started.add(await openConfigFile({ path, logger: settings.logger }));
   const seeds =
     settings.makeSeeds === false
       ? []
-      : parseKeySeeds(config, { allowPlaintext: settings.allowPlaintextSeeds === true });
+      : parseKeySeeds(config.text, { allowPlaintext: settings.allowPlaintextSeeds === true });
+  reloadOnHangUp(started, config, settings.logger);
   const storage = settings.storage ?? { storage: { kind: 'lmdb' } };
   const store = started.add(await openStore(storage, join(settings.folder, 'store')));
   return started.add(
@@ -59,9 +60,14 @@ export async function startKeyServicePart(
       dataDir: settings.folder,
       ...(settings.tls === undefined ? { insecureHttp: true } : { tls: settings.tls }),
       port: settings.port,
-      principals,
+      principals: config.principals,
+      quotas: config.quotas,
+      async reloadConfig() {
+        await config.reload();
+        return { config: path };
+      },
       seeds,
-      quotas: parseThrottling(config),
+      tokens: parseTokens(config.text),
       rootKeyProtectors: rootKeyProtectors(settings.rootKey ?? {}, settings.folder),
       ...(settings.healthPort === undefined ? {} : { health: { port: settings.healthPort } }),
       ...(settings.auditRetentionDays === undefined
@@ -74,4 +80,19 @@ export async function startKeyServicePart(
       randomBytes,
     }),
   );
+}
+
+/** SIGHUP reads the file at once. In a terminal the signal means that the terminal is gone, and ends the process as ever. */
+function reloadOnHangUp(started: Started, config: ConfigFile, logger: Logger): void {
+  if (process.stdin.isTTY) return;
+  const onHangUp = (): void => {
+    config.reload().catch((error: unknown) => {
+      logger.error(
+        { err: error },
+        'the configuration file cannot be used: the principals read before stay in force',
+      );
+    });
+  };
+  process.on('SIGHUP', onHangUp);
+  started.add({ close: async () => void process.removeListener('SIGHUP', onHangUp) });
 }

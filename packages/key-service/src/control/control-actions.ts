@@ -1,6 +1,8 @@
 /** What the control socket of a running service does. */
 import type { Store } from '@waxseal/storage';
 import { createBackup } from '../backup/backup.js';
+import { KeyServiceError } from '../errors.js';
+import type { JsonObject } from '../http/json-body.js';
 import { createRootKeyProtector, parseProtectorChoice } from '../root-key/choice.js';
 import { resealRootKey, rootKeyProtectorOf, type RootKeyProtectors } from '../root-key/root-key.js';
 import type { ControlActions } from './control-server.js';
@@ -11,12 +13,13 @@ export interface ControlledService {
   readonly protectors: RootKeyProtectors;
   readonly dataDir: string;
   readonly endpoint: string;
+  readonly reloadConfig: (() => Promise<JsonObject>) | undefined;
   readonly now: () => number;
   readonly randomBytes: (size: number) => Buffer;
 }
 
 export function createControlActions(service: ControlledService): ControlActions {
-  const { store, rootKey, protectors, dataDir, endpoint, now, randomBytes } = service;
+  const { store, rootKey, protectors, dataDir, endpoint, reloadConfig, now, randomBytes } = service;
   return {
     status: async () => ({ endpoint, rootKeyProtector: await rootKeyProtectorOf(store) }),
     backup: async () => (await createBackup(store, rootKey, now(), randomBytes)).file,
@@ -24,6 +27,12 @@ export function createControlActions(service: ControlledService): ControlActions
       const to = createRootKeyProtector(parseProtectorChoice(request), dataDir, randomBytes);
       await resealRootKey(store, rootKey, to, protectors, randomBytes);
       return { rootKeyProtector: to.kind };
+    },
+    async reload() {
+      if (reloadConfig === undefined) {
+        throw new KeyServiceError('invalid-option', 'This service was started without a configuration file.');
+      }
+      return reloadConfig();
     },
   };
 }

@@ -10,6 +10,8 @@ export interface RunningKeyService {
   backup(): Promise<Buffer>;
   /** @param to as the service's RootKeyProtectorChoice */
   reseal(to: JsonObject): Promise<JsonObject>;
+  /** Has the service read its configuration file again. @throws KeyServiceError invalid-principals: the old one stays in force */
+  reload(): Promise<JsonObject>;
 }
 
 /** Undefined when no service runs there. */
@@ -20,6 +22,7 @@ export async function findRunningKeyService(dataDir: string): Promise<RunningKey
     status: async () => json(await ask(path, 'GET', '/status')),
     backup: () => ask(path, 'POST', '/backup'),
     reseal: async (to) => json(await ask(path, 'POST', '/reseal', to)),
+    reload: async () => json(await ask(path, 'POST', '/reload')),
   };
   try {
     await running.status();

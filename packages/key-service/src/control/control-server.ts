@@ -1,6 +1,6 @@
 /**
- * `control.sock` in the data directory: how commands on this machine reach a running service for what no AWS API has, a backup
- * and moving the root key to another protector.
+ * `control.sock` in the data directory: how commands on this machine reach a running service for what no AWS API has: a backup,
+ * moving the root key to another protector, reading the configuration file again.
  *
  * HTTP over a unix socket. Who may write to the socket is its owner; there is no other authentication.
  */
@@ -25,6 +25,8 @@ export interface ControlActions {
   backup(): Promise<Buffer>;
   /** POST /reseal. @throws KeyServiceError */
   reseal(request: JsonObject): Promise<JsonObject>;
+  /** POST /reload: the configuration file. @throws KeyServiceError invalid-principals */
+  reload(): Promise<JsonObject>;
 }
 
 export interface ControlServer {
@@ -91,6 +93,8 @@ async function serve(
     }
     case 'POST /reseal':
       return sendJson(response, 200, await actions.reseal(parseObject(body) ?? {}));
+    case 'POST /reload':
+      return sendJson(response, 200, await actions.reload());
     default:
       return sendJson(response, 404, {
         code: 'invalid-option',

@@ -62,7 +62,12 @@ test('nobody there, a stale socket, somebody there', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'waxseal-control-'));
   t.after(() => rm(folder, { recursive: true, force: true }));
   const logger = pino({ level: 'silent' });
-  const actions = { status: async () => ({}), backup: async () => Buffer.alloc(0), reseal: async () => ({}) };
+  const actions = {
+    status: async () => ({}),
+    backup: async () => Buffer.alloc(0),
+    reseal: async () => ({}),
+    reload: async () => ({}),
+  };
   assert.equal(await findRunningKeyService(folder), undefined);
 
   const server = await startControlServer(folder, actions, logger);

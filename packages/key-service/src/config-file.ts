@@ -1,0 +1,117 @@
+/**
+ * The configuration file of a running service: who may call, and how often. A change of the file takes effect without a restart.
+ *
+ * The file is looked at every two seconds, and at once when asked (the control socket, a signal). A file that cannot be used changes
+ * nothing: what was read before stays, and the log says once what is wrong. Fixed keys in the file are made at start only.
+ */
+import { readFile, stat } from 'node:fs/promises';
+import type { Logger } from 'pino';
+import { parsePrincipals } from './access/principals-file.js';
+import type { PrincipalDirectory } from './access/principals.js';
+import type { Quotas } from './throttle/throttle.js';
+import { parseThrottling } from './throttle/throttling-file.js';
+
+const POLL_MS = 2_000;
+
+export interface ConfigFileOptions {
+  readonly path: string;
+  readonly logger: Logger;
+  /** How often the file is looked at; default 2 seconds. */
+  readonly pollMs?: number;
+}
+
+export interface ConfigFile {
+  /** As last read. */
+  readonly text: string;
+  /** Always those of the file as last read. */
+  readonly principals: PrincipalDirectory;
+  readonly quotas: Quotas;
+  /** Reads the file now. @throws KeyServiceError invalid-principals, and the file system's errors; what was read before stays */
+  reload(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** @throws KeyServiceError invalid-principals; the file system's errors */
+export async function openConfigFile({
+  path,
+  logger,
+  pollMs = POLL_MS,
+}: ConfigFileOptions): Promise<ConfigFile> {
+  let text = await readFile(path, 'utf8');
+  let present = parsePrincipals(text);
+  const quotas = new Map(parseThrottling(text));
+  let lookedAt = await fingerprint(path);
+  let work: Promise<void> = Promise.resolve();
+
+  async function read(): Promise<void> {
+    // Before the content: a change while it is read is seen by the next look.
+    lookedAt = await fingerprint(path);
+    const changed = await readFile(path, 'utf8');
+    if (changed === text) return;
+    const next = parsePrincipals(changed);
+    const nextQuotas = parseThrottling(changed);
+    text = changed;
+    present = next;
+    quotas.clear();
+    for (const [name, quota] of nextQuotas) quotas.set(name, quota);
+    logger.info({ path }, 'the configuration file has changed: its principals and quotas are in force');
+  }
+
+  /** One reading at a time, so that an older one never overtakes a newer one. */
+  function reload(): Promise<void> {
+    const reading = work.then(read);
+    work = reading.catch(() => undefined);
+    return reading;
+  }
+
+  async function look(): Promise<void> {
+    const before = lookedAt;
+    try {
+      if ((await fingerprint(path)) !== before) await reload();
+    } catch (error) {
+      logger.error(
+        { err: error, path },
+        'the configuration file cannot be used: the principals read before stay in force',
+      );
+    }
+  }
+
+  let looking: Promise<void> = Promise.resolve();
+  const timer = setInterval(() => {
+    looking = looking.then(look);
+  }, pollMs);
+  timer.unref();
+
+  return {
+    get text() {
+      return text;
+    },
+    principals: {
+      findAccessKey: (id) => present.findAccessKey(id),
+      findRole: (arn) => present.findRole(arn),
+      findPrincipal: (arn) => present.findPrincipal(arn),
+      get accountIds() {
+        return present.accountIds;
+      },
+      hasPrincipal: (arn) => present.hasPrincipal(arn),
+    },
+    quotas,
+    reload,
+    async close() {
+      clearInterval(timer);
+      await looking;
+      await work;
+    },
+  };
+}
+
+/** Another for every change, however short the time between two; `absent` while there is no file. */
+async function fingerprint(path: string): Promise<string> {
+  try {
+    const { dev, ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true });
+    return [dev, ino, size, mtimeNs, ctimeNs].join('/');
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return 'absent';
+    throw error;
+  }
+}
