@@ -175,11 +175,12 @@ const WRAP_MECHANISMS: Readonly<Record<KeyWrap['kind'], readonly CkmName[]>> = {
 };
 
 async function wrapBytes(
-  { cryptoki, session, key }: Operation,
+  operation: Operation,
   wrapMechanism: Buffer,
   bytes: Buffer,
   memory: NativeMemory,
 ): Promise<Buffer> {
+  const { cryptoki, session, key } = operation;
   const template = memory.template([
     ['CKA_CLASS', CKO.secret],
     ['CKA_KEY_TYPE', CKK['generic-secret']],
@@ -197,10 +198,30 @@ async function wrapBytes(
     const length = memory.reserve(ULONG_BYTES);
     length.writeBigUInt64LE(BigInt(output.length));
     await cryptoki.checked('C_WrapKey', session.handle, wrapMechanism, key, handle, output, length);
-    return take(output, length);
+    const wrapped = take(output, length);
+    if (bytes.length % 8 !== 0) await assertUnwraps(operation, wrapMechanism, wrapped, bytes, memory);
+    return wrapped;
   } finally {
     await cryptoki.call('C_DestroyObject', session.handle, handle);
   }
+}
+
+/** Some tokens (SoftHSM2) fill a key up with zeros before they wrap it, and give those back with it. */
+async function assertUnwraps(
+  operation: Operation,
+  wrapMechanism: Buffer,
+  wrapped: Buffer,
+  bytes: Buffer,
+  memory: NativeMemory,
+): Promise<void> {
+  const unwrapped = await unwrapBytes(operation, wrapMechanism, wrapped, memory);
+  const same = unwrapped.equals(bytes);
+  unwrapped.fill(0);
+  if (same) return;
+  throw new Pkcs11Error(
+    'mechanism-unsupported',
+    'The token does not keep the length of what it wraps. Wrap multiples of 8 bytes, or use another mechanism.',
+  );
 }
 
 async function unwrapBytes(

@@ -10,7 +10,7 @@ export const ULONG_BYTES = 8;
 const ATTRIBUTE_BYTES = 24;
 
 /** One entry of a template; a number is a CK_ULONG, a boolean a CK_BBOOL, a string UTF-8. */
-export type AttributeValue = number | boolean | string | Buffer;
+type AttributeValue = number | boolean | string | Buffer;
 export type Template = readonly (readonly [CkaName, AttributeValue])[];
 
 export interface NativeMemory {

@@ -93,7 +93,7 @@ const names: ReadonlyMap<number, CkrName> = new Map(
 );
 
 /** The name of a return value; a number nobody named is `0x…`. */
-export function returnValueName(rv: number): string {
+function returnValueName(rv: number): string {
   return names.get(rv) ?? `0x${rv.toString(16)}`;
 }
 
@@ -109,15 +109,3 @@ export function ciphertextInvalid(rv: number, call: string): Pkcs11Error {
   const name = returnValueName(rv);
   return new Pkcs11Error('ciphertext-invalid', `${CIPHERTEXT} (${call}: ${name})`, { rv: name });
 }
-
-/** The session, its login or the token is gone: a new session may succeed. */
-export const SESSION_LOST: ReadonlySet<number> = new Set([
-  CKR.CKR_SLOT_ID_INVALID,
-  CKR.CKR_DEVICE_REMOVED,
-  CKR.CKR_SESSION_CLOSED,
-  CKR.CKR_SESSION_HANDLE_INVALID,
-  CKR.CKR_TOKEN_NOT_PRESENT,
-  CKR.CKR_TOKEN_NOT_RECOGNIZED,
-  CKR.CKR_USER_NOT_LOGGED_IN,
-  CKR.CKR_CRYPTOKI_NOT_INITIALIZED,
-]);

@@ -157,11 +157,8 @@ export class SessionPool {
         );
         throw error;
       }
+      if (this.#lowerMaximum(error)) return this.#wait(deadline);
       this.#forgetOne();
-      if (error instanceof Pkcs11Error && error.rv === 'CKR_SESSION_COUNT' && this.#opened > 0) {
-        this.#maxSessions = this.#opened;
-        return this.#wait(deadline);
-      }
       throw error;
     }
   }
@@ -284,12 +281,14 @@ export class SessionPool {
   /** One session fewer: somebody who waits may open another. */
   #forgetOne(): void {
     this.#opened--;
+    this.#maxSessions = this.#options.maxSessions;
     if (this.#opened === 0) this.#drained?.();
     if (this.#closed || this.#waiting.length === 0 || this.#opened >= this.#maxSessions) return;
     this.#opened++;
     this.#open().then(
       (session) => this.#release(session),
       (error: unknown) => {
+        if (this.#lowerMaximum(error)) return;
         const waiter = this.#waiting.shift();
         this.#forgetOne();
         waiter?.reject(
@@ -297,6 +296,15 @@ export class SessionPool {
         );
       },
     );
+  }
+
+  /** A token out of sessions while we have some: those must do until one is closed. False for every other failure to open one. */
+  #lowerMaximum(error: unknown): boolean {
+    const outOfSessions = error instanceof Pkcs11Error && error.rv === 'CKR_SESSION_COUNT';
+    if (!outOfSessions || this.#opened < 2) return false;
+    this.#opened--;
+    this.#maxSessions = this.#opened;
+    return true;
   }
 
   #assertUsable(): void {

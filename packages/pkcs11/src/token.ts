@@ -155,7 +155,7 @@ export type CipherMechanism =
     }
   /** RFC 3394; plaintext is a multiple of 8 bytes, at least 16. The key needs `wrapUnwrap`. */
   | { readonly kind: 'aes-key-wrap' }
-  /** RFC 5649; any length from 1 byte. The key needs `wrapUnwrap`. */
+  /** RFC 5649; any length from 1 byte, but `mechanism-unsupported` where the token keeps multiples of 8 only. The key needs `wrapUnwrap`. */
   | { readonly kind: 'aes-key-wrap-pad' };
 
 /** How to sign. `data` is the digest for every mechanism but HMAC, where it is the message. */
