@@ -115,6 +115,13 @@ export function serializeRecord(record: KeyRecord | AliasRecord): Buffer {
   return Buffer.from(JSON.stringify({ version: RECORD_VERSION, ...record }));
 }
 
+const BEGINNING = Buffer.from(`{"version":${RECORD_VERSION},`);
+
+/** True for what serializeRecord of this version wrote, damage apart. */
+export function beginsAsRecord(value: Buffer): boolean {
+  return value.subarray(0, BEGINNING.length).equals(BEGINNING);
+}
+
 /**
  * Our own stored value, read back. The store is trusted not to lie (key material is authenticated by itself), so this
  * checks what a newer version or a damaged disk would break: JSON, version, and the members everything else hangs on.

@@ -137,6 +137,11 @@ export class KeyStore {
     for (const { record } of this.#cache.keys()) yield record;
   }
 
+  /** Every key to which something may happen by date; the others are not even parsed for the question. */
+  *dated(): Iterable<KeyRecord> {
+    for (const entry of this.#cache.keys()) if (entry.mayBecomeDue) yield entry.record;
+  }
+
   /** False when a key of that id exists already in its account and region. */
   async createKey(record: KeyRecord): Promise<boolean> {
     return this.putNew(keyRecordKey(record.accountId, record.region, record.keyId), serializeRecord(record));
@@ -442,7 +447,8 @@ export class KeyStore {
 
   private async loadOnce(): Promise<void> {
     const rangeEnd = prefixRangeEnd(RECORDS_PREFIX);
-    const known = new Set<string>();
+    // The first load finds nothing that could be gone.
+    const known = this.#cache.isEmpty ? undefined : new Set<string>();
     let revision: number | undefined;
     let from: Buffer | undefined = RECORDS_PREFIX;
     while (from !== undefined) {
@@ -455,13 +461,13 @@ export class KeyStore {
       });
       revision ??= page.revision;
       for (const kv of page.kvs) {
-        this.#cache.put(kv);
-        known.add(kv.key.toString());
+        this.#cache.load(kv);
+        known?.add(kv.key.toString());
       }
       const last = page.kvs[page.kvs.length - 1];
       from = page.more && last !== undefined ? Buffer.concat([last.key, Buffer.alloc(1)]) : undefined;
     }
-    this.#cache.retain(known, revision ?? 0);
+    if (known !== undefined) this.#cache.retain(known, revision ?? 0);
     this.#barrier?.saw(revision ?? 0);
     await this.follow(rangeEnd, revision ?? 0);
   }

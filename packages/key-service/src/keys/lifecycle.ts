@@ -89,7 +89,7 @@ export class KeyLifecycle {
 
   /** Does whatever is due for every key. A failure of one key is logged and does not stop the others. */
   async sweep(): Promise<void> {
-    const due = this.#leads() ? [...this.#keys.all()].filter((key) => isDue(key, this.#now())) : [];
+    const due = this.#leads() ? [...this.#keys.dated()].filter((key) => isDue(key, this.#now())) : [];
     for (const key of due) {
       try {
         await this.settle(key);

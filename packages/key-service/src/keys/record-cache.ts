@@ -7,17 +7,11 @@
  */
 import type { KeyValue } from '@waxseal/storage';
 import { type CustomKeyStoreRecord, parseCustomKeyStores } from '../custom-key-stores/record.js';
-import { KeyServiceError } from '../errors.js';
-import {
-  type AliasRecord,
-  allMaterials,
-  type KeyRecord,
-  parseAliasRecord,
-  parseKeyRecord,
-} from './key-record.js';
+import { type AliasRecord, allMaterials, type KeyRecord, parseAliasRecord } from './key-record.js';
 import { GrantIndex } from './grant-index.js';
 import { type GrantRecord, parseGrantRecord } from './grant-record.js';
 import { CUSTOM_KEY_STORES, recordKind } from './store-keys.js';
+import { StoredKey, unreadable } from './stored-key.js';
 
 /** A record with what belongs to exactly this version of it. */
 export interface KeyEntry {
@@ -44,7 +38,7 @@ export interface CustomKeyStoresEntry {
   readonly modRevision: number;
 }
 
-type LiveEntry = KeyEntry | AliasEntry | GrantEntry | CustomKeyStoresEntry;
+type LiveEntry = StoredKey | AliasEntry | GrantEntry | CustomKeyStoresEntry;
 type Entry = LiveEntry | { readonly kind: 'deleted'; readonly modRevision: number };
 
 /** One account in one region. Names are sorted, so that pages can be cut from them. */
@@ -59,6 +53,12 @@ export class SortedNames {
   readonly #names: string[] = [];
 
   add(name: string): void {
+    const last = this.#names[this.#names.length - 1];
+    if (last === undefined || last < name) {
+      // What is read from the store comes in order.
+      this.#names.push(name);
+      return;
+    }
     const at = this.indexAfter(name, true);
     if (this.#names[at] !== name) this.#names.splice(at, 0, name);
   }
@@ -107,6 +107,10 @@ export class RecordCache {
     this.#onMaterialGone = onMaterialGone;
   }
 
+  get isEmpty(): boolean {
+    return this.#entries.size === 0;
+  }
+
   key(storeKey: string): KeyEntry | undefined {
     const entry = this.#entries.get(storeKey);
     return entry?.kind === 'key' ? entry : undefined;
@@ -132,7 +136,7 @@ export class RecordCache {
     return scope;
   }
 
-  *keys(): Iterable<KeyEntry> {
+  *keys(): Iterable<StoredKey> {
     for (const entry of this.#entries.values()) if (entry.kind === 'key') yield entry;
   }
 
@@ -142,18 +146,23 @@ export class RecordCache {
    * @throws KeyServiceError store-corrupt
    */
   put(kv: Pick<KeyValue, 'key' | 'value' | 'modRevision'>): void {
+    this.take(kv, true);
+  }
+
+  /** As put, while everything is loaded: a key is parsed when it is first used, and only then found to be unreadable. */
+  load(kv: Pick<KeyValue, 'key' | 'value' | 'modRevision'>): void {
+    this.take(kv, false);
+  }
+
+  private take(kv: Pick<KeyValue, 'key' | 'value' | 'modRevision'>, parse: boolean): void {
     const storeKey = kv.key.toString();
     const before = this.#entries.get(storeKey);
     if (before !== undefined && before.modRevision >= kv.modRevision) return;
     const kind = recordKind(storeKey);
     if (kind === undefined) return;
-    const entry = parseEntry(kind, kv);
-    if (entry === undefined) {
-      throw new KeyServiceError(
-        'store-corrupt',
-        `The record ${storeKey} cannot be read. Restore the store from a backup.`,
-      );
-    }
+    const entry = parseEntry(kind, storeKey, kv);
+    if (entry === undefined) throw unreadable(storeKey);
+    if (parse && entry.kind === 'key') entry.parse();
     this.unindex(before);
     if (before?.kind === 'key' && entry.kind === 'key' && hasLostMaterial(before.record, entry.record)) {
       this.#onMaterialGone(before.record);
@@ -197,13 +206,13 @@ export class RecordCache {
       this.grants.add(entry.record);
       return;
     }
-    const { accountId, region } = entry.record;
-    const scope = this.scope(accountId, region);
     if (entry.kind === 'key') {
-      scope.keyIds.add(entry.record.keyId);
+      const { accountId, region, keyId } = entry.name;
+      this.scope(accountId, region).keyIds.add(keyId);
       return;
     }
-    const { aliasName, targetKeyId } = entry.record;
+    const { accountId, region, aliasName, targetKeyId } = entry.record;
+    const scope = this.scope(accountId, region);
     scope.aliasNames.add(aliasName);
     let names = scope.aliasesOfKey.get(targetKeyId);
     if (names === undefined) scope.aliasesOfKey.set(targetKeyId, (names = new SortedNames()));
@@ -216,13 +225,13 @@ export class RecordCache {
       this.grants.delete(entry.record);
       return;
     }
-    const { accountId, region } = entry.record;
-    const scope = this.scope(accountId, region);
     if (entry.kind === 'key') {
-      scope.keyIds.delete(entry.record.keyId);
+      const { accountId, region, keyId } = entry.name;
+      this.scope(accountId, region).keyIds.delete(keyId);
       return;
     }
-    const { aliasName, targetKeyId } = entry.record;
+    const { accountId, region, aliasName, targetKeyId } = entry.record;
+    const scope = this.scope(accountId, region);
     scope.aliasNames.delete(aliasName);
     const names = scope.aliasesOfKey.get(targetKeyId);
     names?.delete(aliasName);
@@ -239,12 +248,10 @@ function hasLostMaterial(before: KeyRecord, after: KeyRecord): boolean {
 
 function parseEntry(
   kind: LiveEntry['kind'],
+  storeKey: string,
   { value, modRevision }: Pick<KeyValue, 'value' | 'modRevision'>,
 ): LiveEntry | undefined {
-  if (kind === 'key') {
-    const record = parseKeyRecord(value);
-    return record && { kind, record, modRevision };
-  }
+  if (kind === 'key') return new StoredKey(storeKey, value, modRevision);
   if (kind === 'grant') {
     const record = parseGrantRecord(value);
     return record && { kind, record, modRevision };

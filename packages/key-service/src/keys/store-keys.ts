@@ -35,6 +35,16 @@ export function keyRecordName(accountId: string, region: string, keyId: string):
   return `${KEY}${accountId}/${region}/${keyId}`;
 }
 
+/** What keyRecordName was given. */
+export function keyOfRecordName(name: string): {
+  readonly accountId: string;
+  readonly region: string;
+  readonly keyId: string;
+} {
+  const [accountId = '', region = '', keyId = ''] = name.slice(KEY.length).split('/');
+  return { accountId, region, keyId };
+}
+
 export function keyRecordKey(accountId: string, region: string, keyId: string): Buffer {
   return Buffer.from(keyRecordName(accountId, region, keyId));
 }
