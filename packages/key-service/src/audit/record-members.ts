@@ -51,10 +51,17 @@ const DEFAULTS: ReadonlyMap<string, (input: RecordMembers) => RecordMembers> = n
 ]);
 
 /** Members that are dates: milliseconds in a request that was read, seconds in an answer. */
-const DATES: ReadonlySet<string> = new Set(['CreationDate', 'DeletionDate', 'ValidTo']);
+const DATES: ReadonlySet<string> = new Set(['CreationDate', 'DeletionDate', 'Expiration', 'ValidTo']);
 
-/** Tokens are texts that must not be in a record. */
-const SECRET_TEXTS: ReadonlySet<string> = new Set(['GrantToken', 'GrantTokens']);
+/** Texts that must not be in a record. */
+const SECRET_TEXTS: ReadonlySet<string> = new Set([
+  'GrantToken',
+  'GrantTokens',
+  'KeyStorePassword',
+  'SecretAccessKey',
+  'SessionToken',
+  'XksProxyAuthenticationCredential',
+]);
 
 /** Members whose names inside are the caller's own. */
 const CONTEXTS: ReadonlySet<string> = new Set([

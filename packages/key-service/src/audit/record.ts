@@ -52,6 +52,8 @@ const OWN_NAME = 'waxseal.internal';
 /** Also who does in the caller's name what a call to KMS causes KMS to do in another Region. */
 const KMS_NAME = 'kms.amazonaws.com';
 
+const STS_NAME = 'sts.amazonaws.com';
+
 const MAX_TEXT = 1024;
 
 /** The call's own record first. */
@@ -124,7 +126,8 @@ function callRecord(
   sharedEventId: string | undefined,
 ): Readonly<Record<string, unknown>> {
   const { request, error } = call;
-  const changed = !call.readOnly && error === undefined;
+  // STS changes nothing, and its answers are recorded all the same.
+  const answered = error === undefined && (!call.readOnly || call.eventSource === STS_NAME);
   return {
     eventVersion: '1.11',
     userIdentity: identity,
@@ -140,7 +143,7 @@ function callRecord(
       ? {}
       : { errorMessage: error.message.slice(0, MAX_TEXT) }),
     requestParameters: requestParameters(call.eventName, call.input),
-    responseElements: changed ? responseElements(call.output, changedKeyArn(call)) : null,
+    responseElements: answered ? responseElements(call.output, changedKeyArn(call)) : null,
     ...(call.eventData === undefined || Object.keys(call.eventData).length === 0
       ? {}
       : { additionalEventData: call.eventData }),

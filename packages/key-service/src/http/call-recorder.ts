@@ -9,7 +9,7 @@ import { cloudTrailRecords, type AuditedCall } from '../audit/record.js';
 import { type DatedServiceEvent, serviceEventRecord } from '../audit/service-event.js';
 import { AwsError } from '../aws-error.js';
 import type { KeyServiceMetrics } from '../metrics.js';
-import type { Call } from '../operations/call.js';
+import type { AuditedResource, Call } from '../operations/call.js';
 import { noteLastUsage } from '../operations/last-usage.js';
 import type { Output } from '../operations/operation.js';
 import type { HttpRequest } from './message.js';
@@ -23,6 +23,8 @@ interface CallOutcome {
   /** Of a call that is no `Call`: what was asked, without secrets. */
   readonly input?: Readonly<Record<string, unknown>> | undefined;
   readonly output?: Output;
+  /** Of a call that is no `Call`. */
+  readonly resources?: readonly AuditedResource[];
   readonly error?: AwsError | undefined;
 }
 
@@ -76,7 +78,17 @@ export function createCallRecorder(options: CallRecorderOptions): CallRecorder {
       const eventTimeMs = now();
       return {
         requestId,
-        async finish({ eventName, readOnly, accessKey, region = defaultRegion, call, input, output, error }) {
+        async finish({
+          eventName,
+          readOnly,
+          accessKey,
+          region = defaultRegion,
+          call,
+          input,
+          output,
+          resources = [],
+          error,
+        }) {
           const audited: AuditedCall = {
             eventId: createUuid(),
             requestId,
@@ -90,7 +102,7 @@ export function createCallRecorder(options: CallRecorderOptions): CallRecorder {
             input: call?.input ?? input,
             output,
             error,
-            resources: call?.resources ?? [],
+            resources: call?.resources ?? resources,
             eventData: call?.eventData,
             related: call?.related ?? [],
           };

@@ -13,6 +13,8 @@ import {
   type StsResult,
   type StsServices,
 } from '../sts/operations.js';
+import type { AuditedResource } from '../operations/call.js';
+import type { Output } from '../operations/operation.js';
 import type { CallRecorder } from './call-recorder.js';
 import { type HttpRequest, type HttpResponse, splitTarget } from './message.js';
 
@@ -101,6 +103,8 @@ export function createStsQueryProtocol(
         accessKey: caller?.accessKey,
         region: caller?.region,
         input: auditedParameters(parameters),
+        output: result && auditedResult(result),
+        resources: auditedRole(name, parameters),
         error,
       });
       const body =
@@ -126,13 +130,34 @@ function auditedParameters(parameters: URLSearchParams): Readonly<Record<string,
   const input = Object.fromEntries(
     AUDITED.flatMap((name) => {
       const value = parameters.get(name);
-      return value === null ? [] : [[name, value.slice(0, MAX_AUDITED_CHARS)] as const];
+      if (value === null) return [];
+      const number = name === 'DurationSeconds' && /^\d{1,9}$/.test(value);
+      return [[name, number ? Number(value) : value.slice(0, MAX_AUDITED_CHARS)] as const];
     }),
   );
   return Object.keys(input).length === 0 ? undefined : input;
 }
 
 const MAX_AUDITED_CHARS = 2048;
+
+/** What was issued, without what makes it usable. GetCallerIdentity issues nothing. */
+function auditedResult({ Credentials, AssumedRoleUser, SourceIdentity }: StsResult): Output {
+  if (typeof Credentials !== 'object') return undefined;
+  const { AccessKeyId, Expiration } = Credentials;
+  const expirationMs = typeof Expiration === 'string' ? Date.parse(Expiration) : Number.NaN;
+  return {
+    Credentials: { AccessKeyId, Expiration: expirationMs / 1000 },
+    AssumedRoleUser,
+    SourceIdentity,
+  };
+}
+
+function auditedRole(action: string, parameters: URLSearchParams): readonly AuditedResource[] {
+  const arn = parameters.get('RoleArn') ?? '';
+  const accountId = /^arn:aws:iam::(\d{12}):role\/[\w+=,.@/-]{1,576}$/.exec(arn)?.[1];
+  if (action !== 'AssumeRole' || accountId === undefined) return [];
+  return [{ arn, accountId, type: 'AWS::IAM::Role' }];
+}
 
 function resultXml(action: string, result: StsResult, requestId: string): string {
   return `<${action}Response xmlns="${NAMESPACE}"><${action}Result>${membersXml(result)}</${action}Result><ResponseMetadata><RequestId>${requestId}</RequestId></ResponseMetadata></${action}Response>\n`;

@@ -74,7 +74,7 @@ export interface RelatedCall {
 export interface AuditedResource {
   readonly arn: string;
   readonly accountId: string;
-  readonly type: 'AWS::KMS::Key' | 'AWS::KMS::Alias';
+  readonly type: 'AWS::KMS::Key' | 'AWS::KMS::Alias' | 'AWS::IAM::Role';
 }
 
 /** The account the call is made in: where keys are created and names are looked up. */
