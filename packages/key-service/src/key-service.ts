@@ -152,7 +152,7 @@ export async function startKeyService(options: KeyServiceOptions): Promise<KeySe
       () => tokenKeys.stop(),
     );
     tokenKeys.start();
-    customKeyStores.start();
+    await customKeyStores.start();
     const leader = options.replicas === true ? new LifecycleLeader({ store, logger, onElected }) : undefined;
     const outbox = new EventOutbox({
       store,

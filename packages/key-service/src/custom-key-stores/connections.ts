@@ -52,6 +52,8 @@ interface Attempt {
 export class TokenConnections {
   readonly #options: ConnectionOptions;
   readonly #attempts = new Map<string, Attempt>();
+  /** First attempts under way. They never reject. */
+  readonly #connecting = new Set<Promise<void>>();
   /** Being closed; until then the API says DISCONNECTING. */
   readonly #closing = new Map<string, Promise<void>>();
 
@@ -77,8 +79,14 @@ export class TokenConnections {
       if (connectRequest === undefined || this.#attempts.has(customKeyStoreId)) continue;
       const attempt: Attempt = { connectRequest, state: { kind: 'CONNECTING' }, over: false };
       this.#attempts.set(customKeyStoreId, attempt);
-      void this.connect(record, attempt);
+      const connecting = this.connect(record, attempt).finally(() => this.#connecting.delete(connecting));
+      this.#connecting.add(connecting);
     }
+  }
+
+  /** Resolves when every connection asked for so far is there or has failed. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#connecting);
   }
 
   /** A call was answered by the token with an error that no further call can mend. */

@@ -3,6 +3,7 @@
  *
  * Source of the rule: KMS Developer Guide, "Custom key stores"; where AWS has a CloudHSM cluster, there is a PKCS#11 token here.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { KeyStore } from '../keys/key-store.js';
 import type { MaterialVault } from '../keys/material-vault.js';
@@ -19,6 +20,9 @@ export interface CustomKeyStoresOptions {
   /** Between attempts to reach a token that is away. */
   readonly retryIntervalMs?: number | undefined;
 }
+
+/** A token that takes longer to log in is waited for in the background. */
+const START_WAIT_MS = 3_000;
 
 export type CustomKeyStoresChange = (
   records: readonly CustomKeyStoreRecord[],
@@ -49,9 +53,15 @@ export class CustomKeyStores {
     });
   }
 
-  /** Connects what shall be connected, and follows every change. */
-  start(): void {
+  /** Connects what shall be connected, and follows every change. Waits a little for tokens, so that the first calls find their keys. */
+  async start(): Promise<void> {
     this.#keys.followCustomKeyStores((records) => this.connections.follow(records));
+    const connecting = new AbortController();
+    await Promise.race([
+      this.connections.settled(),
+      delay(START_WAIT_MS, undefined, { signal: connecting.signal }).catch(() => undefined),
+    ]);
+    connecting.abort();
   }
 
   close(): Promise<void> {
