@@ -2,7 +2,6 @@
 // Method: a parser that has seen a header, and one that has seen none, read the same headers.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import * as fc from 'fast-check';
 import type { HttpRequest } from '../http/message.js';
 import { type Authorization, createAuthorizationParser } from './authorization.js';
 
@@ -47,16 +46,14 @@ const heads = [
 ];
 
 test('the second header is read as if it were the first', () => {
-  const header = fc.tuple(fc.constantFrom(...heads), fc.constantFrom(...tails));
-  fc.assert(
-    fc.property(fc.array(header, { minLength: 2, maxLength: 5 }), (seen) => {
+  const headers = heads.flatMap((head) => tails.map((tail) => `${head}${tail}`));
+  for (const first of headers) {
+    for (const second of headers) {
       const parse = createAuthorizationParser();
-      for (const [head, tail] of seen) {
-        const text = `${head}${tail}`;
-        assert.deepEqual(outcome(parse, text), outcome(createAuthorizationParser(), text));
-      }
-    }),
-  );
+      outcome(parse, first);
+      assert.deepEqual(outcome(parse, second), outcome(createAuthorizationParser(), second));
+    }
+  }
 });
 
 test('a claim that is known does not spare the date', () => {

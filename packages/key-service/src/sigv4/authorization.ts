@@ -47,6 +47,7 @@ const MAX_CLAIMS = 1000;
 const MAX_CLAIM_LENGTH = 512;
 /** The end of a header as SDKs write it: what is before it is the claim. */
 const SIGNATURE_LENGTH = 64;
+const SIGNATURE = /^[0-9a-f]{64}$/;
 const BEFORE_SIGNATURE = /[ ,]Signature=$/;
 
 /** @returns a function that throws AwsError MissingAuthenticationTokenException, IncompleteSignatureException */
@@ -56,15 +57,17 @@ export function createAuthorizationParser(): (request: HttpRequest) => Authoriza
   function parseHeader(request: HttpRequest, header: string, query: string): Authorization {
     const signatureAt = header.length - SIGNATURE_LENGTH;
     const text = header.slice(0, signatureAt);
-    const known = claims.get(text);
+    const signature = header.slice(signatureAt);
+    // Another end could hold a claim of its own, or spaces: it is read in full.
+    const known = SIGNATURE.test(signature) ? claims.get(text) : undefined;
     const timestamp = request.headers.get('x-amz-date');
     if (known !== undefined && timestamp !== undefined) {
       checkTimestamp(timestamp);
-      return headerAuthorization(request, known, header.slice(signatureAt), timestamp, query);
+      return headerAuthorization(request, known, signature, timestamp, query);
     }
     const parsed = parseUnknownHeader(request, header, query);
     // Nothing but the signature came after the text, so the text alone makes the claim.
-    const complete = parsed.signature === header.slice(signatureAt) && BEFORE_SIGNATURE.test(text);
+    const complete = parsed.signature === signature && BEFORE_SIGNATURE.test(text);
     if (complete && text.length <= MAX_CLAIM_LENGTH) {
       if (claims.size >= MAX_CLAIMS) claims.clear();
       claims.set(text, { scope: parsed.scope, signedHeaders: parsed.signedHeaders });
