@@ -17,9 +17,16 @@ import type { HttpRequest, HttpResponse } from './message.js';
 
 /** The largest request of the API (a key policy, escaped) stays far below. */
 const MAX_BODY_BYTES = 1024 * 1024;
+/**
+ * A larger body is read and forgotten up to here before it is refused: a caller that is still writing when the connection closes
+ * never sees the answer.
+ */
+const MAX_DISCARDED_BYTES = 16 * 1024 * 1024;
 const MAX_HEADER_BYTES = 16 * 1024;
 const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 30_000;
+/** How often node:http looks for requests that take too long; its default of 30 s would treble the first timeout. */
+const TIMEOUT_CHECK_INTERVAL_MS = 2_000;
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 /** Longer than the idle time of AWS SDK connections, so that the client is the one to close. */
 const KEEP_ALIVE_TIMEOUT_MS = 75_000;
@@ -51,6 +58,7 @@ export async function listen(
     maxHeaderSize: MAX_HEADER_BYTES,
     headersTimeout: HEADERS_TIMEOUT_MS,
     requestTimeout: REQUEST_TIMEOUT_MS,
+    connectionsCheckingInterval: TIMEOUT_CHECK_INTERVAL_MS,
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     noDelay: true,
   };
@@ -72,14 +80,14 @@ export async function listen(
         )
       : createHttpServer(limits, onRequest);
   server.maxConnections = MAX_CONNECTIONS;
-  server.on('clientError', (_error, socket) => refuseBrokenRequest(socket as Socket));
+  server.on('clientError', (error, socket) => refuseBrokenRequest(error, socket as Socket));
 
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) => {
       reject(
         new KeyServiceError(
           'listen-failed',
-          `The key service cannot listen on ${host}:${port}. Choose a free port, or 0 for any.`,
+          `The key service cannot listen on ${host}:${port}. ${adviceFor(error)}`,
           { cause: error },
         ),
       );
@@ -105,22 +113,20 @@ function serve(
 ): void {
   const chunks: Buffer[] = [];
   let bytes = 0;
-  let refused = false;
   incoming.on('data', (chunk: Buffer) => {
     bytes += chunk.length;
-    if (bytes <= MAX_BODY_BYTES) {
-      chunks.push(chunk);
-    } else if (!refused) {
-      refused = true;
-      chunks.length = 0;
-      refuseTooLarge(incoming, response);
-    }
+    if (bytes <= MAX_BODY_BYTES) chunks.push(chunk);
+    else chunks.length = 0;
+    if (bytes > MAX_DISCARDED_BYTES && !response.headersSent) refuseTooLarge(incoming, response);
   });
   // A caller that goes away mid-request leaves nothing to answer.
   incoming.on('error', () => undefined);
   response.on('error', () => undefined);
   incoming.on('end', () => {
-    if (refused) return;
+    if (bytes > MAX_BODY_BYTES) {
+      if (!response.headersSent) refuseTooLarge(incoming, response);
+      return;
+    }
     const body = chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks);
     handler(toRequest(incoming, body))
       .then((answer) => send(response, answer, date()))
@@ -201,8 +207,34 @@ function refuseTooLarge(incoming: IncomingMessage, response: ServerResponse): vo
   response.end(error.body(), () => incoming.destroy());
 }
 
-function refuseBrokenRequest(socket: Socket): void {
-  if (socket.writable)
-    socket.end('HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n');
-  else socket.destroy();
+/** What node:http itself finds wrong comes before any protocol: an HTTP status is all there is to say. */
+function refuseBrokenRequest(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (!socket.writable) {
+    socket.destroy();
+    return;
+  }
+  socket.end(`HTTP/1.1 ${statusFor(error)}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`);
+}
+
+function statusFor({ code }: NodeJS.ErrnoException): string {
+  switch (code) {
+    case 'HPE_HEADER_OVERFLOW':
+      return '431 Request Header Fields Too Large';
+    case 'ERR_HTTP_REQUEST_TIMEOUT':
+      return '408 Request Timeout';
+    default:
+      return '400 Bad Request';
+  }
+}
+
+function adviceFor({ code }: NodeJS.ErrnoException): string {
+  switch (code) {
+    case 'EACCES':
+      return 'Ports below 1024 need the right to bind them: choose a higher one.';
+    case 'EADDRNOTAVAIL':
+    case 'ENOTFOUND':
+      return 'This machine has no such address.';
+    default:
+      return 'Choose a free port, or 0 for any.';
+  }
 }
