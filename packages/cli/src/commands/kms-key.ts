@@ -152,6 +152,9 @@ interface KeySummary {
   readonly spec: string;
   readonly usage: string;
   readonly origin: OriginType | undefined;
+  /** Of keys whose material is in a token. */
+  readonly customKeyStoreId?: string;
+  readonly clusterId?: string;
   readonly created: string;
   /** Of imported key material. */
   readonly expires?: string;
@@ -168,6 +171,8 @@ function summary(metadata: KeyMetadata | undefined, aliases: readonly string[] =
     spec: metadata?.KeySpec ?? '',
     usage: metadata?.KeyUsage ?? '',
     origin: metadata?.Origin,
+    ...(metadata?.CustomKeyStoreId === undefined ? {} : { customKeyStoreId: metadata.CustomKeyStoreId }),
+    ...(metadata?.CloudHsmClusterId === undefined ? {} : { clusterId: metadata.CloudHsmClusterId }),
     created: metadata?.CreationDate?.toISOString() ?? '',
     ...(metadata?.ValidTo === undefined ? {} : { expires: metadata.ValidTo.toISOString() }),
     ...(metadata?.DeletionDate === undefined ? {} : { deletionDate: metadata.DeletionDate.toISOString() }),
