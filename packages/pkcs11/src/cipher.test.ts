@@ -59,6 +59,15 @@ async function importKey(
   });
 }
 
+test('sessions closed behind the token’s back are opened and logged in again', async () => {
+  const cipher = { kind: 'aes-gcm', iv: randomBytes(12) } as const;
+  const sealed = await token.encrypt(aes, cipher, Buffer.from('text'));
+  const cryptoki = await loadCryptoki(hsm.modulePath);
+  // SoftHSM2 numbers its handles from 1.
+  for (let handle = 1; handle < 100; handle++) await cryptoki.call('C_CloseSession', handle);
+  assert.equal((await token.decrypt(aes, cipher, sealed)).toString(), 'text');
+});
+
 test('AES-GCM is that of SP 800-38D: ciphertext, then tag', async () => {
   const iv = randomBytes(12);
   const aad = randomBytes(20);

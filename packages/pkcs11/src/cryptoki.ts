@@ -27,6 +27,7 @@ const FUNCTIONS = {
   C_CloseSession: [13, 'n'],
   C_GetSessionInfo: [15, 'np'],
   C_Login: [18, 'nnpn'],
+  C_Logout: [19, 'n'],
   C_CreateObject: [20, 'npnp'],
   C_DestroyObject: [22, 'nn'],
   C_GetAttributeValue: [24, 'nnpn'],

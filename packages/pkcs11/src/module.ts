@@ -98,8 +98,9 @@ async function openToken(
       const mechanisms = await pool.run(() => readMechanisms(cryptoki, info.slotId));
       return createToken({ cryptoki, pool, info, mechanisms, onClosed });
     } catch (error) {
-      await pool.close();
-      onClosed();
+      // A module that hangs is not waited for a second time.
+      const closing = pool.close().finally(onClosed);
+      if (!(error instanceof Pkcs11Error && error.code === 'timeout')) await closing;
       throw error;
     }
   } catch (error) {

@@ -46,9 +46,12 @@ class FakeToken implements Cryptoki {
         if (!this.sessions.has(session)) return CKR.CKR_SESSION_HANDLE_INVALID;
         bufferOf(args[1]).writeBigUInt64LE(this.loggedIn ? 3n : 2n, 8);
         return CKR.CKR_OK;
+      case 'C_Logout':
+        this.loggedIn = false;
+        return CKR.CKR_OK;
       case 'C_Login':
-        if (bufferOf(args[2]).toString() !== this.pin) return CKR.CKR_PIN_INCORRECT;
         if (this.loggedIn) return CKR.CKR_USER_ALREADY_LOGGED_IN;
+        if (bufferOf(args[2]).toString() !== this.pin) return CKR.CKR_PIN_INCORRECT;
         this.loggedIn = true;
         return CKR.CKR_OK;
       default:
@@ -209,6 +212,17 @@ test('while a sibling is logged in, its PIN is the one that counts', async () =>
   const wrong = open(token, { siblings: () => [first, right], pin: Buffer.from('1235') });
   await assert.rejects(wrong.run(token.use), refused('pin-incorrect'));
   assert.equal(token.count('C_Login'), 1);
+});
+
+test('a login that nobody holds any more proves no PIN', async () => {
+  const token = new FakeToken();
+  token.loggedIn = true;
+  const wrong = open(token, { pin: Buffer.from('1235') });
+  await assert.rejects(wrong.run(token.use), refused('pin-incorrect'));
+  assert.equal(token.count('C_Login'), 1);
+  token.loggedIn = true;
+  await open(token).run(token.use);
+  assert.equal(token.count('C_Login'), 2);
 });
 
 test('an operation behind its deadline keeps its session until the module returns', async () => {

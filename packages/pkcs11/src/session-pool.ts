@@ -98,12 +98,6 @@ export class SessionPool {
     }
   }
 
-  /** Whether the token accepted this very PIN from this pool. */
-  accepted(pin: Buffer): boolean {
-    const own = this.#options.pin;
-    return this.#verified && own.length === pin.length && timingSafeEqual(own, pin);
-  }
-
   /** Resolves when every session is closed; an operation that hangs is left after the timeout. */
   async close(): Promise<void> {
     if (this.#closed) return;
@@ -214,29 +208,55 @@ export class SessionPool {
 
   async #logInNow(handle: number): Promise<void> {
     if (this.#refused !== undefined) throw this.#refused;
-    const { cryptoki, pin } = this.#options;
-    const rv = await cryptoki.withMemory(async (memory) => {
-      const info = memory.reserve(SESSION_INFO_BYTES);
-      await cryptoki.checked('C_GetSessionInfo', handle, info);
-      if (CKS_USER_FUNCTIONS.has(readUlong(info, ULONG_BYTES) ?? -1)) return CKR.CKR_USER_ALREADY_LOGGED_IN;
-      // Without a PIN the token asks for it by its own means (CKF_PROTECTED_AUTHENTICATION_PATH).
-      const secret = pin.length === 0 ? null : memory.copy(pin);
-      return cryptoki.call('C_Login', handle, CKU_USER, secret, pin.length);
-    });
-    if (rv === CKR.CKR_OK) this.#verified = true;
-    else if (rv === CKR.CKR_USER_ALREADY_LOGGED_IN) this.#compareWithSiblings();
-    else throw this.#noteRefusal(errorOf(rv, 'C_Login'));
+    const { cryptoki } = this.#options;
+    const rv = (await this.#isLoggedIn(handle))
+      ? CKR.CKR_USER_ALREADY_LOGGED_IN
+      : await this.#sendPin(handle);
+    if (rv === CKR.CKR_USER_ALREADY_LOGGED_IN) {
+      if (this.#verified || this.#siblingAccepted()) {
+        this.#verified = true;
+        return;
+      }
+      // Nobody holds this login any more, as after an operation that hung: it proves nothing about our PIN.
+      await cryptoki.call('C_Logout', handle);
+      const again = await this.#sendPin(handle);
+      if (again !== CKR.CKR_OK) throw this.#noteRefusal(errorOf(again, 'C_Login'));
+    } else if (rv !== CKR.CKR_OK) throw this.#noteRefusal(errorOf(rv, 'C_Login'));
+    this.#verified = true;
   }
 
-  /** The token asks nobody for a PIN while anybody is logged in: then it must be the PIN that was accepted. */
-  #compareWithSiblings(): void {
-    if (this.#verified) return;
-    for (const sibling of this.#options.siblings()) {
-      if (!sibling.accepted(this.#options.pin)) continue;
-      this.#verified = true;
-      return;
-    }
+  #isLoggedIn(handle: number): Promise<boolean> {
+    const { cryptoki } = this.#options;
+    return cryptoki.withMemory(async (memory) => {
+      const info = memory.reserve(SESSION_INFO_BYTES);
+      await cryptoki.checked('C_GetSessionInfo', handle, info);
+      return CKS_USER_FUNCTIONS.has(readUlong(info, ULONG_BYTES) ?? -1);
+    });
+  }
+
+  #sendPin(handle: number): Promise<number> {
+    const { cryptoki, pin } = this.#options;
+    return cryptoki.withMemory((memory) =>
+      // Without a PIN the token asks for it by its own means (CKF_PROTECTED_AUTHENTICATION_PATH).
+      cryptoki.call('C_Login', handle, CKU_USER, pin.length === 0 ? null : memory.copy(pin), pin.length),
+    );
+  }
+
+  /**
+   * The token asks nobody for a PIN while anybody is logged in: then it must be the PIN that was accepted. False: nobody is known to have
+   * logged in. @throws Pkcs11Error pin-incorrect
+   */
+  #siblingAccepted(): boolean {
+    const holders = [...this.#options.siblings()].filter((sibling) => sibling.#verified);
+    if (holders.some((sibling) => sibling.#accepts(this.#options.pin))) return true;
+    if (holders.length === 0) return false;
     throw this.#noteRefusal(errorOf(CKR.CKR_PIN_INCORRECT, 'compared with the PIN of a running login'));
+  }
+
+  /** Whether this very PIN is the one the token accepted from this pool. */
+  #accepts(pin: Buffer): boolean {
+    const own = this.#options.pin;
+    return this.#verified && own.length === pin.length && timingSafeEqual(own, pin);
   }
 
   #noteRefusal(error: Pkcs11Error): Pkcs11Error {
