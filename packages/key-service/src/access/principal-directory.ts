@@ -44,7 +44,7 @@ export function createPrincipalDirectory(accounts: readonly AccountConfig[]): Pr
       const principal = { ...createUser(id, user, groups, named), ...limits };
       addOnce(principals, principal.arn, principal);
       for (const key of user.accessKeys) {
-        addOnce(accessKeys, key.id, { id: key.id, secret: key.secret, principal }, `access key ${key.id}`);
+        addOnce(accessKeys, key.id, { ...key, principal }, `access key ${key.id}`);
       }
     }
     for (const config of account.roles ?? []) {

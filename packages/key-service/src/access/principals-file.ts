@@ -29,10 +29,17 @@ export interface AccountConfig {
   readonly serviceControlPolicies?: readonly unknown[] | undefined;
 }
 
+interface AccessKeyConfig {
+  readonly id: string;
+  readonly secret: string;
+  /** The service that calls with it on the user's behalf: `ec2.us-east-1.amazonaws.com`. */
+  readonly viaService?: string;
+}
+
 export interface UserConfig {
   /** May begin with a path: `engineering/alice`. */
   readonly name: string;
-  readonly accessKeys: readonly { readonly id: string; readonly secret: string }[];
+  readonly accessKeys: readonly AccessKeyConfig[];
   /** Names of managed policies or of the account's own, or policy documents. */
   readonly policies: readonly unknown[];
   /** Names of groups. */
@@ -173,15 +180,20 @@ function readNamedPolicy(value: unknown, at: string): { readonly name: string; r
   return { name: readName(policy, at), document: policy['document'] };
 }
 
-function readAccessKey(value: unknown, at: string): { readonly id: string; readonly secret: string } {
-  const key = members(value, at, ['id', 'secret']);
-  const { id, secret } = key;
+const SERVICE = /^[a-z][a-z0-9-]{0,62}(?:\.[a-z0-9-]{1,63}){0,3}\.amazonaws\.com$/;
+
+function readAccessKey(value: unknown, at: string): AccessKeyConfig {
+  const { id, secret, viaService } = members(value, at, ['id', 'secret', 'viaService']);
   if (typeof id !== 'string' || !/^\w{1,128}$/.test(id))
     throw invalidPrincipals(`${at}.id`, 'must be 1 to 128 letters or digits');
   if (typeof secret !== 'string' || secret.length < 8 || secret.length > 256) {
     throw invalidPrincipals(`${at}.secret`, 'must be 8 to 256 characters');
   }
-  return { id, secret };
+  if (viaService === undefined) return { id, secret };
+  if (typeof viaService !== 'string' || !SERVICE.test(viaService)) {
+    throw invalidPrincipals(`${at}.viaService`, 'must be a service such as ec2.us-east-1.amazonaws.com');
+  }
+  return { id, secret, viaService };
 }
 
 function readName(object: JsonObject, at: string): string {

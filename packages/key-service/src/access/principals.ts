@@ -59,6 +59,8 @@ export interface AccessKey {
   /** Temporary credentials carry a token that must come with every request. */
   readonly sessionToken?: string;
   readonly expiresAtMs?: number;
+  /** The AWS service that calls with this key on behalf of the principal: `ec2.us-east-1.amazonaws.com`. */
+  readonly viaService?: string;
 }
 
 export interface PrincipalDirectory {

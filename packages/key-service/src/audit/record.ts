@@ -8,6 +8,7 @@ import type { AwsError } from '../aws-error.js';
 import type { AccessKey } from '../access/principals.js';
 import type { HttpRequest } from '../http/message.js';
 import type { AuditedResource, RelatedEvent } from '../operations/call.js';
+import { servicePrincipal } from '../operations/condition-context.js';
 import { requestParameters, responseElements } from './record-members.js';
 import { serviceEventRecord } from './service-event.js';
 import { foreignIdentity, userIdentity } from './user-identity.js';
@@ -62,7 +63,7 @@ export function cloudTrailRecords(call: AuditedCall, createUuid: () => string): 
   const accountId = accessKey?.principal.accountId ?? UNAUTHENTICATED_ACCOUNT;
   const owners = otherOwners(call, accountId);
   const sharedEventId = owners.length === 0 ? undefined : createUuid();
-  const own = userIdentity(accessKey, call.request === undefined ? OWN_NAME : undefined);
+  const own = userIdentity(accessKey, call.request === undefined ? OWN_NAME : invokedBy(accessKey));
   const records = [
     { accountId, region, record: callRecord(call, own, accountId, call.resources, sharedEventId) },
   ];
@@ -83,6 +84,10 @@ export function cloudTrailRecords(call: AuditedCall, createUuid: () => string): 
 }
 
 const NOBODY: readonly string[] = [];
+
+function invokedBy(accessKey: AccessKey | undefined): string | undefined {
+  return accessKey?.viaService === undefined ? undefined : servicePrincipal(accessKey.viaService);
+}
 
 /** AWS tells the owner of a key about calls of others, not about those it refused them. */
 function otherOwners({ resources, error }: AuditedCall, accountId: string): readonly string[] {

@@ -69,10 +69,13 @@ export async function reportCost(folder: string, nowMs: number): Promise<Monthly
   });
 }
 
+/** Who else than a caller, or a service on a caller's behalf, is named as the one that called. */
+const OWN_CALLERS: ReadonlySet<unknown> = new Set(['waxseal.internal', 'kms.amazonaws.com', 'AWS Internal']);
+
 /** AWS bills neither what nobody signed nor what a service does for itself, and a call to another account's key to its caller. */
 function isCallersRequest(record: JsonObject): boolean {
   const identity = record['userIdentity'];
-  if (!isJsonObject(identity) || identity['invokedBy'] !== undefined) return false;
+  if (!isJsonObject(identity) || OWN_CALLERS.has(identity['invokedBy'])) return false;
   return identity['type'] !== 'Unknown' && identity['type'] !== 'AWSAccount';
 }
 

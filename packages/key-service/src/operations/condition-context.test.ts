@@ -54,6 +54,12 @@ const family: KeyRecord = {
   multiRegion: { primaryRegion: 'us-east-1', replicaRegions: ['eu-west-1'] },
 };
 
+const service = {
+  name: 'ec2.eu-west-1.amazonaws.com',
+  sourceArn: `arn:aws:ec2:eu-west-1:${ACCOUNT}:volume/v`,
+  sourceAccount: ACCOUNT,
+};
+
 type Row = readonly [string, string, Partial<ConditionSource>, readonly string[] | undefined];
 
 const input = (members: Readonly<Record<string, unknown>>): Partial<ConditionSource> => ({ input: members });
@@ -100,6 +106,15 @@ const ROWS: readonly Row[] = [
   ['aws:tagkeys', 'Encrypt', {}, undefined],
   ['kms:calleraccount', 'Encrypt', {}, [ACCOUNT]],
   ['kms:viaservice', 'Encrypt', {}, undefined],
+  ['kms:viaservice', 'Encrypt', { service }, [service.name]],
+  ['aws:sourcearn', 'Encrypt', { service }, [service.sourceArn]],
+  ['aws:sourceaccount', 'Encrypt', { service }, [ACCOUNT]],
+  ['aws:sourceaccount', 'Encrypt', { service: { ...service, sourceAccount: undefined } }, undefined],
+  ['aws:viaawsservice', 'Encrypt', { service }, ['true']],
+  ['aws:calledvia', 'Encrypt', { service }, ['ec2.amazonaws.com']],
+  ['aws:calledviafirst', 'Encrypt', { service }, ['ec2.amazonaws.com']],
+  ['aws:calledvialast', 'Encrypt', {}, undefined],
+  ['kms:grantisforawsresource', 'CreateGrant', { service }, ['true']],
   ['kms:encryptioncontext:app', 'Encrypt', input({ EncryptionContext: app }), ['shop']],
   ['kms:encryptioncontext:stage', 'GenerateDataKey', input({ EncryptionContext: app }), ['prod']],
   ['kms:encryptioncontext:other', 'Encrypt', input({ EncryptionContext: app }), undefined],
@@ -256,6 +271,7 @@ const DOCUMENTED = [
   'SigningAlgorithm',
   'TrailingDaysWithoutKeyUsage',
   'ValidTo',
+  'ViaService',
   'WrappingAlgorithm',
   'WrappingKeySpec',
 ];

@@ -2,8 +2,8 @@
  * What conditions of policies can ask about a call: who, from where, when, with which parameters, on which key.
  *
  * Source of the rule: KMS Developer Guide, "AWS KMS condition keys", and IAM User Guide, "AWS global condition context keys". Values
- * are worked out when a policy asks for them. Keys that only AWS services set (`kms:ViaService`, `aws:SourceArn`, …) are never
- * present, because no AWS service calls here, and whoever else sent them would be pretending.
+ * are worked out when a policy asks for them. Keys that only AWS services set (`kms:ViaService`, `aws:SourceArn`, …) are present
+ * for access keys that the configuration gives to a service; whoever else sent them would be pretending.
  */
 import type { ConditionContext } from '../access/policy-variables.js';
 import type { Principal } from '../access/principals.js';
@@ -20,6 +20,7 @@ export interface ConditionSource {
   readonly userAgent?: string | undefined;
   /** False on plain HTTP. */
   readonly secureTransport: boolean;
+  readonly service?: CallingService | undefined;
   /** The request's members, by their API names. */
   readonly input: Readonly<Record<string, unknown>>;
   readonly key?: KeyRecord | undefined;
@@ -29,6 +30,28 @@ export interface ConditionSource {
   readonly daysWithoutUse?: number | undefined;
   /** ReEncrypt only: whether both of its keys are the same. */
   readonly reEncryptOnSameKey?: (() => boolean | undefined) | undefined;
+}
+
+/** A service that calls on behalf of the principal, and what it says it calls for. */
+interface CallingService {
+  /** `ec2.us-east-1.amazonaws.com`. */
+  readonly name: string;
+  readonly sourceArn: string | undefined;
+  readonly sourceAccount: string | undefined;
+}
+
+function callingService({ accessKey, http }: Call): CallingService | undefined {
+  if (accessKey.viaService === undefined) return undefined;
+  return {
+    name: accessKey.viaService,
+    sourceArn: http?.headers.get('x-amz-source-arn'),
+    sourceAccount: http?.headers.get('x-amz-source-account'),
+  };
+}
+
+/** `ec2.amazonaws.com` of `ec2.us-east-1.amazonaws.com`: a service without its Region. */
+export function servicePrincipal(viaService: string): string {
+  return `${viaService.slice(0, viaService.indexOf('.'))}.amazonaws.com`;
 }
 
 export function contextOfCall(
@@ -44,6 +67,7 @@ export function contextOfCall(
     sourceIpAddress: call.http?.sourceIpAddress,
     userAgent: call.http?.headers.get('user-agent'),
     secureTransport: call.http === undefined || call.http.tls !== undefined,
+    service: callingService(call),
     input: call.input ?? {},
     key,
     resourceAccountId,
@@ -150,6 +174,8 @@ function keyProperty(read: (key: KeyRecord) => string | boolean | undefined, ofR
       : one(read(source.key));
 }
 
+const calledVia: Read = ({ service }) => one(service && servicePrincipal(service.name));
+
 const PRINCIPAL_TYPES = { root: 'Account', user: 'User', 'assumed-role': 'AssumedRole' } as const;
 
 const actions = (...names: readonly string[]): ReadonlySet<string> =>
@@ -193,6 +219,8 @@ const KEYS: ReadonlyMap<string, Read> = new Map<string, Read>([
   ['aws:requestedregion', ({ region }) => one(region)],
   ['aws:resourceaccount', ({ resourceAccountId }) => one(resourceAccountId)],
   ['aws:securetransport', ({ secureTransport }) => one(secureTransport)],
+  ['aws:sourceaccount', ({ service }) => one(service?.sourceAccount)],
+  ['aws:sourcearn', ({ service }) => one(service?.sourceArn)],
   ['aws:sourceip', ({ sourceIpAddress }) => one(sourceIpAddress)],
   ['aws:tagkeys', tagKeys],
   [
@@ -203,11 +231,15 @@ const KEYS: ReadonlyMap<string, Read> = new Map<string, Read>([
   ['aws:useragent', ({ userAgent }) => one(userAgent)],
   ['aws:userid', ({ principal }) => one(principal.principalId)],
   ['aws:username', ({ principal }) => one(principal.userName)],
-  ['aws:viaawsservice', () => ['false']],
+  ['aws:viaawsservice', ({ service }) => one(service !== undefined)],
+  ['aws:calledvia', calledVia],
+  ['aws:calledviafirst', calledVia],
+  ['aws:calledvialast', calledVia],
   [
     'kms:bypasspolicylockoutsafetycheck',
     memberOf(actions('CreateKey', 'PutKeyPolicy', 'ReplicateKey'), 'BypassPolicyLockoutSafetyCheck', false),
   ],
+  ['kms:viaservice', ({ service }) => one(service?.name)],
   ['kms:calleraccount', ({ principal }) => one(principal.accountId)],
   ['kms:customermasterkeyspec', keySpec],
   ['kms:customermasterkeyusage', keyUsage],
@@ -226,7 +258,10 @@ const KEYS: ReadonlyMap<string, Read> = new Map<string, Read>([
     'kms:granteeprincipal',
     ({ input }) => one((input['GranteePrincipal'] ?? input['GranteeServicePrincipal']) as string | undefined),
   ],
-  ['kms:grantisforawsresource', (_source, action) => (GRANT_ACTIONS.has(action) ? ['false'] : undefined)],
+  [
+    'kms:grantisforawsresource',
+    ({ service }, action) => (GRANT_ACTIONS.has(action) ? one(service !== undefined) : undefined),
+  ],
   [
     'kms:grantoperations',
     ({ input }, action) =>

@@ -27,6 +27,9 @@ const INVALID_TOKEN = 'The security token included in the request is invalid.';
 const MISMATCH =
   'The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details.';
 
+/** By which an AWS service says for which resource, and of which account, it calls. */
+const SOURCE_HEADERS = ['x-amz-source-arn', 'x-amz-source-account'];
+
 export interface VerifiedCaller {
   readonly accessKey: AccessKey;
   readonly region: string;
@@ -74,6 +77,7 @@ export function createSignatureVerifier(credentials: CredentialSource, now: () =
       const accessKey = credentials.findAccessKey(scope.accessKeyId, authorization.securityToken);
       if (accessKey === undefined) throw new AwsError('UnrecognizedClientException', INVALID_TOKEN);
       checkToken(accessKey, authorization.securityToken, now());
+      if (accessKey.viaService !== undefined) checkSourceHeaders(request, signedHeaders);
 
       checkTime(authorization, service, now());
       if (!timestamp.startsWith(scope.day)) {
@@ -112,6 +116,15 @@ function checkSignedHeaders(request: HttpRequest, signedHeaders: readonly string
   }
   if (request.headers.has('x-amz-target') && !signedHeaders.includes('x-amz-target')) {
     throw invalid("'X-Amz-Target' must be a 'SignedHeader' in the AWS Authorization.");
+  }
+}
+
+/** Policies believe what a service says it calls for. */
+function checkSourceHeaders(request: HttpRequest, signedHeaders: readonly string[]): void {
+  for (const name of SOURCE_HEADERS) {
+    if (request.headers.has(name) && !signedHeaders.includes(name)) {
+      throw invalid(`'${name}' must be a 'SignedHeader' in the AWS Authorization.`);
+    }
   }
 }
 

@@ -44,13 +44,16 @@ const user = (name: UserName, ...policies: readonly unknown[]): UserConfig => ({
   policies,
 });
 
+/** Belongs to a service that calls on the user's behalf. */
+const EC2 = { id: 'ec2', secret: SECRET, viaService: `ec2.${REGION}.amazonaws.com` };
+
 const PRINCIPALS = createPrincipalDirectory([
   {
     id: ACCOUNT,
     users: [
       user('admin', 'AdministratorAccess'),
       user('reader', statement('Allow', ['kms:Describe*', 'kms:List*'])),
-      user('nobody'),
+      { ...user('nobody'), accessKeys: [{ id: 'nobody', secret: SECRET }, EC2] },
       user('denied', 'AdministratorAccess', statement('Deny', 'kms:Encrypt')),
       user(
         'conditional',
