@@ -11,7 +11,16 @@ import {
 } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import { ACCOUNT, REGION, startTestService, type TestService } from './testing/harness.js';
-import { answers, BLOB, call, DATE, MATERIAL_ID, type Members, refuses } from './testing/recordings.js';
+import {
+  answers,
+  BLOB,
+  call,
+  createKey,
+  DATE,
+  MATERIAL_ID,
+  type Members,
+  refuses,
+} from './testing/recordings.js';
 
 const MESSAGE = randomBytes(40).toString('base64');
 const DIGEST = randomBytes(32).toString('base64');
@@ -123,8 +132,7 @@ test('a symmetric key: before its import, with its material, and after its delet
   assert.ok(!('ExpirationModel' in KeyMetadata));
   await refuses(kms, 'Encrypt', encrypt, 'KMSInvalidStateException', pending(keyId));
   await refuses(kms, 'Decrypt', { CiphertextBlob }, 'KMSInvalidStateException', pending(keyId));
-  const target = (await call(kms, 'CreateKey', {})) as { KeyMetadata: { KeyId: string } };
-  const reEncrypt = { CiphertextBlob, DestinationKeyId: target.KeyMetadata.KeyId };
+  const reEncrypt = { CiphertextBlob, DestinationKeyId: await createKey(kms) };
   await refuses(kms, 'ReEncrypt', reEncrypt, 'KMSInvalidStateException', pending(keyId));
 });
 
@@ -211,9 +219,8 @@ for (const [spec, MacAlgorithm, bytes] of [
 }
 
 test('nothing is imported into a key whose material KMS made', async () => {
-  const made = (await call(kms, 'CreateKey', {})) as { KeyMetadata: { KeyId: string; Arn: string } };
-  const { Arn, KeyId } = made.KeyMetadata;
-  const text = `${Arn} origin is AWS_KMS which is not valid for this operation.`;
+  const KeyId = await createKey(kms);
+  const text = `${keyArn(KeyId)} origin is AWS_KMS which is not valid for this operation.`;
   const parameters = { KeyId, WrappingAlgorithm: 'RSAES_OAEP_SHA_256', WrappingKeySpec: 'RSA_2048' };
   const material = { KeyId, ImportToken: DIGEST, EncryptedKeyMaterial: DIGEST, ...LASTING };
   await refuses(kms, 'GetParametersForImport', parameters, 'UnsupportedOperationException', text);

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { ACCOUNT, REGION, startTestService, type TestService } from './testing/harness.js';
-import { answers, call, DATE, MATERIAL_ID, type Members, refuses } from './testing/recordings.js';
+import { answers, createKey, DATE, MATERIAL_ID, type Members, refuses } from './testing/recordings.js';
 
 const ELSEWHERE = 'ap-southeast-1';
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
@@ -38,13 +38,6 @@ const symmetric = (more: Members = {}): Members => ({
   Origin: 'AWS_KMS',
   ...more,
 });
-
-async function createKey(input: Members = {}, region = REGION): Promise<string> {
-  const { KeyMetadata } = (await call(kms, 'CreateKey', input, { region })) as {
-    KeyMetadata: { KeyId: string };
-  };
-  return KeyMetadata.KeyId;
-}
 
 test('CreateKey and DescribeKey: a symmetric key', async () => {
   const input = { Description: 'test key 123', KeyUsage: 'ENCRYPT_DECRYPT' };
@@ -90,7 +83,7 @@ test('CreateKey: a spec without a usage, and one that does not go with it', asyn
 });
 
 test('DescribeKey: by alias ARN', async () => {
-  const keyId = await createKey({ Description: 'test - description' });
+  const keyId = await createKey(kms, { Description: 'test - description' });
   await answers(kms, 'CreateAlias', { TargetKeyId: keyId, AliasName: 'alias/by-arn' }, undefined);
   const KeyMetadata = symmetric({ Description: 'test - description', KeyId: keyId, Arn: keyArn(keyId) });
   const aliasArn = `arn:aws:kms:${REGION}:${ACCOUNT}:alias/by-arn`;
@@ -98,7 +91,7 @@ test('DescribeKey: by alias ARN', async () => {
 });
 
 test('DescribeKey: a key of another Region', async () => {
-  const keyId = await createKey({ Description: 'test key 123' }, ELSEWHERE);
+  const keyId = await createKey(kms, { Description: 'test key 123' }, { region: ELSEWHERE });
   const there = keyArn(keyId, ELSEWHERE);
   const absent = `Key '${keyArn(keyId)}' does not exist`;
   await refuses(kms, 'DescribeKey', { KeyId: keyId }, 'NotFoundException', absent);
@@ -208,155 +201,8 @@ test('multi-Region keys', async () => {
   );
 });
 
-test('CreateAlias: a name without its prefix', async () => {
-  await refuses(
-    kms,
-    'CreateAlias',
-    { AliasName: 'abc', TargetKeyId: await createKey() },
-    'ValidationException',
-    'Alias must start with the prefix "alias/". Please see https://docs.aws.amazon.com/kms/latest/developerguide/kms-alias.html',
-  );
-});
-
-test('aliases that exist, and that do not', async () => {
-  const TargetKeyId = await createKey();
-  await answers(kms, 'CreateAlias', { AliasName: 'alias/twice', TargetKeyId }, undefined);
-  const arn = `arn:aws:kms:${REGION}:${ACCOUNT}:alias/twice`;
-  await refuses(
-    kms,
-    'CreateAlias',
-    { AliasName: 'alias/twice', TargetKeyId },
-    'AlreadyExistsException',
-    `An alias with the name ${arn} already exists`,
-  );
-  await answers(kms, 'DeleteAlias', { AliasName: 'alias/twice' }, undefined);
-  for (const [action, input] of [
-    ['DeleteAlias', { AliasName: 'alias/twice' }],
-    ['UpdateAlias', { AliasName: 'alias/twice', TargetKeyId }],
-    ['DescribeKey', { KeyId: 'alias/twice' }],
-  ] as const) {
-    await refuses(kms, action, input, 'NotFoundException', `Alias ${arn} is not found.`);
-  }
-});
-
-const tag = (TagKey: string, TagValue: string): Members => ({ TagKey, TagValue });
-
-test('tags: listed in the order they were put on, and replaced where they are', async () => {
-  const KeyId = await createKey({
-    Tags: [tag('tag1', 'value1'), tag('tag2', 'value2'), tag('tag3', 'value3')],
-  });
-  const Tags = [tag('tag4', 'value4'), tag('tag2', 'updated_value2'), tag('tag5', 'value5')];
-  await answers(kms, 'TagResource', { KeyId, Tags }, undefined);
-  await answers(
-    kms,
-    'ListResourceTags',
-    { KeyId },
-    {
-      Tags: [
-        tag('tag1', 'value1'),
-        tag('tag2', 'updated_value2'),
-        tag('tag3', 'value3'),
-        tag('tag4', 'value4'),
-        tag('tag5', 'value5'),
-      ],
-      Truncated: false,
-    },
-  );
-  await answers(
-    kms,
-    'UntagResource',
-    { KeyId, TagKeys: ['tag1', 'tag2', 'tag3', 'tag4', 'tag5', 'absent'] },
-    undefined,
-  );
-  await answers(kms, 'ListResourceTags', { KeyId }, { Tags: [], Truncated: false });
-});
-
-test('tags that are refused', async () => {
-  const KeyId = await createKey();
-  const twice = { KeyId, Tags: [tag('tag1', 'value1'), tag('tag1', 'another-value1')] };
-  await refuses(kms, 'TagResource', twice, 'TagException', 'Duplicate tag keys');
-  const many = Array.from({ length: 51 }, (_, i) => tag(`key${i}`, `value${i}`));
-  await refuses(kms, 'CreateKey', { Tags: many }, 'TagException', 'Too many tags');
-  for (const key of ['aws:key1', 'AWS:key1']) {
-    const Tags = [tag(key, 'value1')];
-    await refuses(kms, 'CreateKey', { Tags }, 'TagException', 'Tags beginning with aws: are reserved');
-    await refuses(
-      kms,
-      'TagResource',
-      { KeyId, Tags },
-      'TagException',
-      'Tags beginning with aws: are reserved',
-    );
-  }
-  for (const [one, path, max] of [
-    [tag('a'.repeat(129), 'value1'), 'tagKey', 128],
-    [tag('tag1', 'v'.repeat(257)), 'tagValue', 256],
-  ] as const) {
-    const value = String(path === 'tagKey' ? one['TagKey'] : one['TagValue']);
-    await refuses(
-      kms,
-      'CreateKey',
-      { Tags: [one] },
-      'ValidationException',
-      `1 validation error detected: Value '${value}' at 'tags.1.member.${path}' failed to satisfy constraint: Member must have length less than or equal to ${max}`,
-    );
-  }
-});
-
-for (const RotationPeriodInDays of [90, 180]) {
-  test(`EnableKeyRotation and GetKeyRotationStatus: ${RotationPeriodInDays} days`, async () => {
-    const KeyId = await createKey();
-    await answers(kms, 'EnableKeyRotation', { KeyId, RotationPeriodInDays }, undefined);
-    await answers(
-      kms,
-      'GetKeyRotationStatus',
-      { KeyId },
-      {
-        KeyId: /./,
-        KeyRotationEnabled: true,
-        NextRotationDate: DATE,
-        RotationPeriodInDays,
-      },
-    );
-  });
-}
-
-test('RotateKeyOnDemand: names the key by its ARN, and leaves the period alone', async () => {
-  const KeyId = await createKey();
-  await answers(kms, 'RotateKeyOnDemand', { KeyId }, { KeyId: keyArn(KeyId) });
-  await answers(kms, 'GetKeyRotationStatus', { KeyId }, { KeyId: /./, KeyRotationEnabled: false });
-  await answers(kms, 'EnableKeyRotation', { KeyId }, undefined);
-  const status = { KeyId: /./, KeyRotationEnabled: true, NextRotationDate: DATE, RotationPeriodInDays: 365 };
-  const before = await answers(kms, 'GetKeyRotationStatus', { KeyId }, status);
-  await answers(kms, 'RotateKeyOnDemand', { KeyId }, { KeyId: keyArn(KeyId) });
-  assert.deepEqual(await answers(kms, 'GetKeyRotationStatus', { KeyId }, status), before);
-});
-
-test('RotateKeyOnDemand: keys it refuses', async () => {
-  const absent = '1234abcd-12ab-34cd-56ef-1234567890ab';
-  await refuses(
-    kms,
-    'RotateKeyOnDemand',
-    { KeyId: absent },
-    'NotFoundException',
-    `Key '${keyArn(absent)}' does not exist`,
-  );
-  const KeyId = await createKey({ KeyUsage: 'ENCRYPT_DECRYPT', KeySpec: 'RSA_2048' });
-  await refuses(kms, 'RotateKeyOnDemand', { KeyId }, 'UnsupportedOperationException', '');
-  await answers(kms, 'DisableKey', { KeyId }, undefined);
-  await refuses(kms, 'RotateKeyOnDemand', { KeyId }, 'DisabledException', `${keyArn(KeyId)} is disabled.`);
-  const external = await createKey({ Origin: 'EXTERNAL' });
-  await refuses(
-    kms,
-    'RotateKeyOnDemand',
-    { KeyId: external },
-    'KMSInvalidStateException',
-    `${keyArn(external)} is pending import.`,
-  );
-});
-
 test('ScheduleKeyDeletion and CancelKeyDeletion', async () => {
-  const KeyId = await createKey();
+  const KeyId = await createKey(kms);
   await refuses(
     kms,
     'ScheduleKeyDeletion',

@@ -34,6 +34,18 @@ export async function call(
   return body === '' ? undefined : (JSON.parse(body) as Members);
 }
 
+/** @returns the new key's id */
+export async function createKey(
+  kms: TestService,
+  input: Members = {},
+  options: RecordedCall = {},
+): Promise<string> {
+  const { KeyMetadata } = (await call(kms, 'CreateKey', input, options)) as {
+    KeyMetadata: { KeyId: string };
+  };
+  return KeyMetadata.KeyId;
+}
+
 /** The call succeeds with these members and no others. @param expected undefined: without a body */
 export async function answers(
   kms: TestService,
