@@ -181,9 +181,11 @@ export class AuditJournal {
   }
 
   private async flushSoon(): Promise<void> {
-    // One turn of the event loop: calls that arrived together share the first fdatasync too.
-    await new Promise(setImmediate);
-    while (this.#pending.length > 0) await this.flushOnce();
+    do {
+      // One turn of the event loop: calls that arrived together share one fdatasync, those that came during the last one too.
+      await new Promise(setImmediate);
+      await this.flushOnce();
+    } while (this.#pending.length > 0);
     this.#flush = undefined;
   }
 
