@@ -4,7 +4,7 @@ import { Agent } from 'node:https';
 import { test } from 'node:test';
 import * as sdk from '@aws-sdk/client-kms';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
-import { recordsOf } from '../testing/audit-records.js';
+import { type AuditRecord, recordsOf } from '../testing/audit-records.js';
 import { ACCOUNT, REGION, SECRET, startTestService, type TestService } from '../testing/harness.js';
 import { rejectsWith } from '../testing/rejects.js';
 import { parsePrincipals } from './principals-file.js';
@@ -28,7 +28,7 @@ function clientOf(
   client.middlewareStack.add(
     (next) => (args) => {
       Object.assign((args as { request: { headers: object } }).request.headers, headers);
-      return next(args as never);
+      return next(args);
     },
     { step: step as 'build', name: 'sourceHeaders', priority: 'low' },
   );
@@ -67,9 +67,9 @@ test('an access key of a service carries its name, and the source it signs', asy
   await rejectsWith(encrypt(clientOf(kms, 'nobody', source)), 'AccessDeniedException');
   await rejectsWith(encrypt(clientOf(kms, 'ec2', source, 'deserialize')), 'InvalidSignatureException');
 
-  const [, used] = await recordsOf(kms, ACCOUNT);
-  const { userName, invokedBy } = used?.['userIdentity'] as Record<string, unknown>;
-  assert.deepEqual([used?.eventName, userName, invokedBy], ['Encrypt', 'nobody', 'ec2.amazonaws.com']);
+  const [, used] = (await recordsOf(kms, ACCOUNT)) as [AuditRecord, AuditRecord];
+  const { userName, invokedBy } = used['userIdentity'] as Record<string, unknown>;
+  assert.deepEqual([used.eventName, userName, invokedBy], ['Encrypt', 'nobody', 'ec2.amazonaws.com']);
 });
 
 test('the file gives access keys to services, and to nothing else', () => {

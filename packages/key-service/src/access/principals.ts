@@ -88,8 +88,8 @@ export function parseSessionArn(
     : { accountId, roleName, sessionName };
 }
 
-/** The limits a role, or an account, hands on. */
-export function limitsOf({
+/** The limits a role hands on to its sessions. */
+function limitsOf({
   permissionsBoundary,
   serviceControlPolicies,
 }: Pick<Principal, 'permissionsBoundary' | 'serviceControlPolicies'>): Pick<
