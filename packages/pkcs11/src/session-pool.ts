@@ -1,16 +1,15 @@
 /**
  * The sessions of one open token: a bounded number, one operation in each at a time, logged in; and what happens when they are lost.
  *
- * A login belongs to the process and token, not to a session (PKCS#11 2.40 §2.3.4): it ends when the last session closes, when
- * anybody logs out, or when the token is removed. So every new session is asked for its state and logged in when it must be. A
- * refused PIN closes the pool: no second try ever, since tokens lock after a few.
+ * A session that is gone is found out by the call that fails: the token is looked for again, every session of before is given up, and
+ * the operation runs once more. A refused PIN (token-login.ts) closes the pool to everybody.
  */
-import { timingSafeEqual } from 'node:crypto';
-import { CKF, CKR, CKS_USER_FUNCTIONS, CKU_USER } from './constants.js';
+import { CKF, CKR } from './constants.js';
 import type { Cryptoki } from './cryptoki.js';
 import { Pkcs11Error, type Pkcs11ErrorCode } from './errors.js';
 import { readUlong, ULONG_BYTES } from './native-memory.js';
 import { errorOf } from './return-values.js';
+import { TokenLogin } from './token-login.js';
 
 export interface Session {
   readonly handle: number;
@@ -30,9 +29,6 @@ export interface SessionPoolOptions {
   readonly maxWaiting: number;
   readonly timeoutMs: number;
 }
-
-/** CK_SESSION_INFO: slot, state, flags, device error. */
-const SESSION_INFO_BYTES = 4 * ULONG_BYTES;
 
 /** After these the session is as good as before. */
 const HARMLESS: ReadonlySet<Pkcs11ErrorCode> = new Set([
@@ -65,10 +61,8 @@ export class SessionPool {
   #opened = 0;
   #generation = 1;
   #slotId: number;
-  #loggingIn: Promise<void> = Promise.resolve();
+  readonly #login: TokenLogin;
   #recovering: Promise<void> | undefined;
-  #refused: Pkcs11Error | undefined;
-  #verified = false;
   #closed = false;
   #drained: (() => void) | undefined;
 
@@ -76,6 +70,14 @@ export class SessionPool {
     this.#slotId = slotId;
     this.#options = options;
     this.#maxSessions = options.maxSessions;
+    this.#login = new TokenLogin({
+      cryptoki: options.cryptoki,
+      pin: options.pin,
+      siblings: () => [...options.siblings()].map((sibling) => sibling.#login),
+      onRefused: (error) => {
+        for (const waiter of this.#waiting.splice(0)) waiter.reject(error);
+      },
+    });
   }
 
   /**
@@ -110,8 +112,7 @@ export class SessionPool {
       await Promise.race([drained, deadline.over]).catch(() => undefined);
       deadline.stop();
     }
-    this.#options.pin.fill(0);
-    this.#verified = false;
+    this.#login.end();
   }
 
   async #attempt<T>(operation: (session: Session) => Promise<T>, deadline: Deadline): Promise<T> {
@@ -191,80 +192,12 @@ export class SessionPool {
     });
     if (handle === undefined) throw errorOf(CKR.CKR_GENERAL_ERROR, 'C_OpenSession');
     try {
-      await this.#logIn(handle);
+      await this.#login.ensure(handle);
     } catch (error) {
       await cryptoki.call('C_CloseSession', handle);
       throw error;
     }
     return { handle, generation };
-  }
-
-  /** One login at a time: two sessions with a wrong PIN would spend two of the tries a token gives. */
-  #logIn(handle: number): Promise<void> {
-    const login = this.#loggingIn.then(() => this.#logInNow(handle));
-    this.#loggingIn = login.catch(() => undefined);
-    return login;
-  }
-
-  async #logInNow(handle: number): Promise<void> {
-    if (this.#refused !== undefined) throw this.#refused;
-    const { cryptoki } = this.#options;
-    const rv = (await this.#isLoggedIn(handle))
-      ? CKR.CKR_USER_ALREADY_LOGGED_IN
-      : await this.#sendPin(handle);
-    if (rv === CKR.CKR_USER_ALREADY_LOGGED_IN) {
-      if (this.#verified || this.#siblingAccepted()) {
-        this.#verified = true;
-        return;
-      }
-      // Nobody holds this login any more, as after an operation that hung: it proves nothing about our PIN.
-      await cryptoki.call('C_Logout', handle);
-      const again = await this.#sendPin(handle);
-      if (again !== CKR.CKR_OK) throw this.#noteRefusal(errorOf(again, 'C_Login'));
-    } else if (rv !== CKR.CKR_OK) throw this.#noteRefusal(errorOf(rv, 'C_Login'));
-    this.#verified = true;
-  }
-
-  #isLoggedIn(handle: number): Promise<boolean> {
-    const { cryptoki } = this.#options;
-    return cryptoki.withMemory(async (memory) => {
-      const info = memory.reserve(SESSION_INFO_BYTES);
-      await cryptoki.checked('C_GetSessionInfo', handle, info);
-      return CKS_USER_FUNCTIONS.has(readUlong(info, ULONG_BYTES) ?? -1);
-    });
-  }
-
-  #sendPin(handle: number): Promise<number> {
-    const { cryptoki, pin } = this.#options;
-    return cryptoki.withMemory((memory) =>
-      // Without a PIN the token asks for it by its own means (CKF_PROTECTED_AUTHENTICATION_PATH).
-      cryptoki.call('C_Login', handle, CKU_USER, pin.length === 0 ? null : memory.copy(pin), pin.length),
-    );
-  }
-
-  /**
-   * The token asks nobody for a PIN while anybody is logged in: then it must be the PIN that was accepted. False: nobody is known to have
-   * logged in. @throws Pkcs11Error pin-incorrect
-   */
-  #siblingAccepted(): boolean {
-    const holders = [...this.#options.siblings()].filter((sibling) => sibling.#verified);
-    if (holders.some((sibling) => sibling.#accepts(this.#options.pin))) return true;
-    if (holders.length === 0) return false;
-    throw this.#noteRefusal(errorOf(CKR.CKR_PIN_INCORRECT, 'compared with the PIN of a running login'));
-  }
-
-  /** Whether this very PIN is the one the token accepted from this pool. */
-  #accepts(pin: Buffer): boolean {
-    const own = this.#options.pin;
-    return this.#verified && own.length === pin.length && timingSafeEqual(own, pin);
-  }
-
-  #noteRefusal(error: Pkcs11Error): Pkcs11Error {
-    if (error.code === 'pin-incorrect' || error.code === 'pin-locked') {
-      this.#refused = error;
-      for (const waiter of this.#waiting.splice(0)) waiter.reject(error);
-    }
-    return error;
   }
 
   /** Finds the token again, and gives up every session from before. */
@@ -329,7 +262,7 @@ export class SessionPool {
 
   #assertUsable(): void {
     if (this.#closed) throw closedError();
-    if (this.#refused !== undefined) throw this.#refused;
+    if (this.#login.refusal !== undefined) throw this.#login.refusal;
   }
 }
 
