@@ -5,6 +5,7 @@
  *
  * Names and contents are made from the records alone, so delivering a segment again after a crash writes the same files.
  */
+import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
@@ -14,11 +15,12 @@ import { parseLine, sha256Hex } from './chain.js';
 import { type DigestedLogFile, writeDigest } from './digest.js';
 import { writeDurably } from './durable-file.js';
 import type { TrailHead } from './heads.js';
-import { joinRecords, logFilesOf, readGzip, splitRecords, uniqueName } from './log-files.js';
+import { joinedPieces, logFilesOf, readGzip, splitRecords, uniqueName } from './log-files.js';
 import type { AuditSigner } from './signing-key.js';
 
 const compress = promisify(gzip);
 const LINES_PER_TURN = 256;
+const LINE_FEED = 0x0a;
 
 /** The lines of one trail and day, in their order. */
 interface LogFileLines {
@@ -48,8 +50,8 @@ export async function deliverSegment(
   signer: AuditSigner,
 ): Promise<Map<string, TrailHead>> {
   const after = new Map(heads);
-  const text = await readFile(segmentPath, 'utf8');
-  for (const [name, trail] of await groupByTrail(text)) {
+  const segment = await readFile(segmentPath);
+  for (const [name, trail] of await groupByTrail(segment)) {
     const head = heads.get(name);
     const lastFile = trail.files.at(-1);
     const lastLine = lastFile?.lines.at(-1);
@@ -79,9 +81,7 @@ export async function deliverSegment(
 
 async function writeLogFile(folder: string, file: LogFileLines): Promise<DigestedLogFile> {
   const { lines, lastSequence, newestEventTime, oldestEventTime } = file;
-  // Records stay byte for byte as they were hashed.
-  const json = joinRecords(lines);
-  const sha256 = sha256Hex(json);
+  const { json, sha256 } = await joinInTurns(lines);
   const compressed = await compress(json);
   const minute = `${newestEventTime.slice(0, 16).replaceAll(/[-:]/g, '')}Z`;
   const path = `${file.stem}_${minute}_${uniqueName(lastSequence, sha256)}.json.gz`;
@@ -89,13 +89,37 @@ async function writeLogFile(folder: string, file: LogFileLines): Promise<Digeste
   return { path, sha256, fileSha256: sha256Hex(compressed), oldestEventTime, newestEventTime };
 }
 
+/** Records stay byte for byte as they were hashed. */
+async function joinInTurns(
+  lines: readonly string[],
+): Promise<{ readonly json: Buffer; readonly sha256: string }> {
+  const pieces: Buffer[] = [];
+  const hash = createHash('sha256');
+  for (const text of joinedPieces(lines, LINES_PER_TURN)) {
+    const piece = Buffer.from(text);
+    hash.update(piece);
+    pieces.push(piece);
+    await setImmediate();
+  }
+  return { json: Buffer.concat(pieces), sha256: hash.digest('hex') };
+}
+
+/** The whole lines of a segment; behind the last line feed there is nothing. */
+function* linesOf(segment: Buffer): Iterable<string> {
+  let at = 0;
+  for (let end = segment.indexOf(LINE_FEED); end >= 0; end = segment.indexOf(LINE_FEED, at)) {
+    yield segment.toString('utf8', at, end);
+    at = end + 1;
+  }
+}
+
 /** Calls are being answered meanwhile: no long turns of the event loop. A file is named after the last minute in it. */
-async function groupByTrail(text: string): Promise<ReadonlyMap<string, TrailLines>> {
+async function groupByTrail(segment: Buffer): Promise<ReadonlyMap<string, TrailLines>> {
   const trails = new Map<string, TrailLines>();
   let count = 0;
-  for (const line of text.split('\n')) {
+  for (const line of linesOf(segment)) {
     if (++count % LINES_PER_TURN === 0) await setImmediate();
-    const parsed = line === '' ? undefined : parseLine(line);
+    const parsed = parseLine(line);
     if (parsed === undefined) continue;
     const { accountId, region, eventTime, sequence } = parsed;
     let trail = trails.get(parsed.trail);

@@ -92,7 +92,16 @@ const PREFIX = '{"Records":[';
 const SUFFIX = ']}';
 
 export function joinRecords(lines: readonly string[]): string {
-  return `${PREFIX}${lines.join(',')}${SUFFIX}`;
+  return [...joinedPieces(lines, lines.length)].join('');
+}
+
+/** What joinRecords gives, in pieces of so many lines. */
+export function* joinedPieces(lines: readonly string[], linesAPiece: number): Iterable<string> {
+  yield PREFIX;
+  for (let at = 0; at < lines.length; at += linesAPiece) {
+    yield `${at === 0 ? '' : ','}${lines.slice(at, at + linesAPiece).join(',')}`;
+  }
+  yield SUFFIX;
 }
 
 /**
