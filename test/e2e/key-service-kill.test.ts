@@ -67,7 +67,7 @@ function random(seed: string): (below: number) => number {
   return (below) => createHash('sha256').update(`${seed}/${count++}`).digest().readUInt32BE() % below;
 }
 
-function connect(endpoint: string, told: Told): { client: KMSClient; close(): void } {
+function connect(endpoint: string, told: Told): { readonly client: KMSClient; readonly close: () => void } {
   const agent = new Agent({ keepAlive: true, maxSockets: 64 });
   const client = new KMSClient({
     endpoint,
@@ -79,7 +79,7 @@ function connect(endpoint: string, told: Told): { client: KMSClient; close(): vo
   client.middlewareStack.add(
     (next) => async (args) => {
       const answer = await next(args);
-      const { requestId } = (answer.output as { $metadata: { requestId?: string } }).$metadata;
+      const { requestId } = answer.output.$metadata;
       told.requestIds.add(requestId ?? '');
       return answer;
     },

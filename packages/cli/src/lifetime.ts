@@ -95,3 +95,25 @@ async function closeInTime(running: Running): Promise<void> {
     clearTimeout(timer);
   }
 }
+
+/**
+ * Runs work that has an end. SIGINT or SIGTERM aborts the signal it is given, so that it can take back what it has begun; a second one
+ * ends the process at once.
+ *
+ * @throws what `work` throws when it is aborted: the reason, a CliError
+ */
+export async function runUntilDone<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const controller = new AbortController();
+  let firstMs: number | undefined;
+  const onSignal = (): void => {
+    firstMs ??= performance.now();
+    if (performance.now() - firstMs > sameSignalMs) process.exit(130);
+    controller.abort(new CliError('interrupted', 'Nothing was left half done.', 130));
+  };
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, onSignal);
+  try {
+    return await work(controller.signal);
+  } finally {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.removeListener(signal, onSignal);
+  }
+}

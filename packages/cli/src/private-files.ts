@@ -15,6 +15,8 @@ import {
   unlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { CliError } from './errors.js';
 
 /** Creates the folder (0700) when it is missing. One that others may write to, or that we may not, is refused. */
@@ -62,4 +64,43 @@ export async function readOrCreate(path: string, create: () => string | Promise<
     }
   }
   return readFileSync(path, 'utf8');
+}
+
+/**
+ * Writes a new file with mode 0600, piece by piece; the name is there once all of it is on disk. A name that is taken is refused.
+ *
+ * @returns the number of bytes
+ */
+export async function writeNewPrivateFile(
+  path: string,
+  content: AsyncIterable<Buffer>,
+  signal: AbortSignal,
+): Promise<number> {
+  const temporary = `${path}.${randomBytes(6).toString('hex')}`;
+  const file = await open(temporary, 'wx', 0o600);
+  try {
+    let bytes = 0;
+    for await (const piece of content) {
+      signal.throwIfAborted();
+      await file.writeFile(piece);
+      bytes += piece.length;
+    }
+    await file.sync();
+    // Unlike rename, link refuses a name that is taken.
+    linkSync(temporary, path);
+    await syncFolder(dirname(path));
+    return bytes;
+  } finally {
+    await file.close();
+    unlinkSync(temporary);
+  }
+}
+
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
 }

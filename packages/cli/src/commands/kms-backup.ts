@@ -1,6 +1,6 @@
 /** `waxseal kms backup`, `restore` and `reseal`: of the running service when there is one, else of the store itself. */
 import { randomBytes } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
+import { accessSync, constants, createReadStream, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   createBackup,
@@ -12,8 +12,9 @@ import {
   type RootKeyProtectorChoice,
   type RootKeyProtectorKind,
 } from '@waxseal/key-service';
-import type { Store } from '@waxseal/storage';
+import { type Store, StoreError } from '@waxseal/storage';
 import { CliError, exitCodes } from '../errors.js';
+import { runUntilDone } from '../lifetime.js';
 import type { OutputFormat } from '../options.js';
 import {
   promptPassphrase,
@@ -26,8 +27,10 @@ import {
 } from '../parts/root-key.js';
 import { existingDataDir } from '../parts/running-key-service.js';
 import { openStore, type StorageOptions } from '../parts/store.js';
-import { ensurePrivateDirectory, writePrivateFile } from '../private-files.js';
+import { ensurePrivateDirectory, writeNewPrivateFile } from '../private-files.js';
 import { type DataDir, openDataDir } from '../up/data-dir.js';
+
+const MAX_ATTEMPTS = 3;
 
 export interface BackupOptions extends RootKeyOptions, StorageOptions {
   readonly dataDir: string;
@@ -44,32 +47,54 @@ export async function kmsBackup(file: string, options: BackupOptions): Promise<v
   }
   const dataDir = existingDataDir(options.dataDir);
   const running = await findRunningKeyService(dataDir.keyService);
-  const bytes =
+  const bytes = await runUntilDone((signal) =>
     running === undefined
-      ? await withStore(options, dataDir, async (store) => {
+      ? withStore(options, dataDir, async (store) => {
           const rootKey = await openRootKey(
             store,
             rootKeyProtectors(options, dataDir.keyService),
             randomBytes,
           );
-          return (await createBackup(store, rootKey, Date.now(), randomBytes)).file;
+          const take = async () => (await createBackup(store, rootKey, Date.now(), randomBytes)).file;
+          return writeBackup(file, take, signal);
         })
-      : await running.backup();
-  writePrivateFile(file, bytes);
+      : writeBackup(file, () => running.backup(), signal),
+  );
   print(
     options,
-    { file, bytes: bytes.length },
-    `${file} holds every key, sealed under the root key (${bytes.length} bytes).\nKeep the root key apart from it: neither is of use without the other.`,
+    { file, bytes },
+    `${file} holds every key, sealed under the root key (${bytes} bytes).\nKeep the root key apart from it: neither is of use without the other.`,
   );
 }
 
+/** History that is compacted while it is read ends a backup; another one begins at a newer revision. */
+async function writeBackup(
+  file: string,
+  take: () => Promise<AsyncIterable<Buffer>>,
+  signal: AbortSignal,
+): Promise<number> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await writeNewPrivateFile(file, await take(), signal);
+    } catch (error) {
+      const cutOff =
+        (error instanceof StoreError && error.code === 'compacted') ||
+        (error instanceof Error && 'code' in error && error.code === 'ECONNRESET');
+      if (!cutOff || signal.aborted || attempt === MAX_ATTEMPTS) throw error;
+    }
+  }
+}
+
 export async function kmsRestore(file: string, options: BackupOptions): Promise<void> {
-  const bytes = readFileSync(file);
+  // Before the data directory is made.
+  accessSync(file, constants.R_OK);
   const dataDir = openDataDir(options.dataDir);
   ensurePrivateDirectory(dataDir.keyService);
   const protectors = rootKeyProtectors(options, dataDir.keyService);
-  const { records, createdAtMs } = await withStore(options, dataDir, (store) =>
-    restoreBackup(store, bytes, protectors),
+  const { records, createdAtMs } = await runUntilDone((signal) =>
+    withStore(options, dataDir, (store) =>
+      restoreBackup(store, () => createReadStream(file), protectors, signal),
+    ),
   );
   const created = new Date(createdAtMs).toISOString();
   print(

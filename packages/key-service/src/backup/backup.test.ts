@@ -6,13 +6,15 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { StoreError } from '@waxseal/storage';
 import { assert as assertProperty, asyncProperty, integer, nat } from 'fast-check';
 import { KeyServiceError } from '../errors.js';
-import { ALL_PREFIX, KEYS_PREFIX } from '../keys/store-keys.js';
+import { ALL_PREFIX, KEYS_PREFIX, RESTORE_UNDER_WAY } from '../keys/store-keys.js';
 import { createFileProtector } from '../root-key/file-protector.js';
 import { openRootKey } from '../root-key/root-key.js';
 import { createMemoryStore, type MemoryStore } from '../testing/memory-store.js';
-import { createBackup, restoreBackup } from './backup.js';
+import type { RootKeyProtector } from '../root-key/protector.js';
+import { type Backup, createBackup, restoreBackup } from './backup.js';
 
 const protector = (rootKey: Buffer) => ({
   kind: 'test',
@@ -54,35 +56,95 @@ async function reasonOf(promise: Promise<unknown>): Promise<string> {
   return `${error.code}: ${error.message}`;
 }
 
-test('what is restored is what was backed up', async () => {
+/** The file whole. */
+async function backUp(store: MemoryStore, rootKey: Buffer, nowMs = 0): Promise<Backup & { whole: Buffer }> {
+  const backup = await createBackup(store, rootKey, nowMs, randomBytes);
+  const chunks: Buffer[] = [];
+  for await (const chunk of backup.file) chunks.push(chunk);
+  assert.ok(chunks.every(({ length }) => length < 70_000));
+  return { ...backup, whole: Buffer.concat(chunks) };
+}
+
+/** As from a disk that gives so many bytes at a time. */
+const inPieces = (file: Buffer, size: number) =>
+  async function* (): AsyncGenerator<Buffer, void> {
+    for (let at = 0; at < file.length; at += size) yield file.subarray(at, at + size);
+  };
+
+const restore = (store: MemoryStore, file: Buffer, protectors: readonly RootKeyProtector[]) =>
+  restoreBackup(store, inPieces(file, 65_536), protectors);
+
+test('what is restored is what was backed up, however the file is cut up', async () => {
   const rootKey = randomBytes(32);
   const store = await filledStore(rootKey);
-  const backup = await createBackup(store, rootKey, 1000, randomBytes);
+  const backup = await backUp(store, rootKey, 1000);
   assert.equal(backup.records, 2501);
-  const target = createMemoryStore();
-  const summary = await restoreBackup(target, backup.file, [protector(rootKey)]);
-  assert.deepEqual(summary, { records: 2501, revision: backup.revision, createdAtMs: 1000 });
-  assert.deepEqual(await contents(target), await contents(store));
-  assert.equal(backup.file.includes('records/keys'), false);
+  for (const size of [7, 1000, 65_536, backup.whole.length]) {
+    const target = createMemoryStore();
+    const summary = await restoreBackup(target, inPieces(backup.whole, size), [protector(rootKey)]);
+    assert.deepEqual(summary, { records: 2501, revision: backup.revision, createdAtMs: 1000 });
+    assert.deepEqual(await contents(target), await contents(store));
+  }
+  assert.equal(backup.whole.includes('records/keys'), false);
+});
+
+test('a restore that fails, is aborted or is killed leaves no half', async () => {
+  const rootKey = randomBytes(32);
+  const store = await filledStore(rootKey);
+  const { whole } = await backUp(store, rootKey);
+  const protectors = [{ ...protector(rootKey), prepared: async () => Buffer.from(rootKey) }] as const;
+
+  const aborted = createMemoryStore();
+  const controller = new AbortController();
+  let pieces = 0;
+  const abortLater = async function* (): AsyncGenerator<Buffer, void> {
+    for await (const piece of inPieces(whole, 65_536)()) {
+      if (++pieces === Math.ceil(whole.length / 65_536) + 2) controller.abort(new Error('interrupted'));
+      yield piece;
+    }
+  };
+  await assert.rejects(restoreBackup(aborted, abortLater, protectors, controller.signal), /interrupted/);
+  assert.deepEqual(await contents(aborted), []);
+  assert.equal((await aborted.get(RESTORE_UNDER_WAY)).kv, undefined);
+
+  // Killed: after some transactions no more come, also not those that would clear it away.
+  const killed = createMemoryStore();
+  let left = 10;
+  const dying: MemoryStore = {
+    ...killed,
+    txn: async (request) => {
+      if (left-- <= 0) throw new StoreError('closed', 'killed');
+      return killed.txn(request);
+    },
+  };
+  await assert.rejects(restore(dying, whole, protectors), /killed/);
+  assert.ok((await contents(killed)).length > 0);
+  await assert.rejects(
+    openRootKey(killed, protectors, randomBytes),
+    /A restore into this store was cut short/,
+  );
+  await restore(killed, whole, protectors);
+  assert.deepEqual(await contents(killed), await contents(store));
+  assert.ok(await openRootKey(killed, protectors, randomBytes));
 });
 
 test('a restore under another root key, or into a store that is not empty, is refused with its reason', async () => {
   const rootKey = randomBytes(32);
   const store = await filledStore(rootKey);
-  const { file } = await createBackup(store, rootKey, 0, randomBytes);
+  const { whole: file } = await backUp(store, rootKey);
   const target = createMemoryStore();
   assert.match(
-    await reasonOf(restoreBackup(target, file, [protector(randomBytes(32))])),
+    await reasonOf(restore(target, file, [protector(randomBytes(32))])),
     /restore-refused: The backup was made under another root key/,
   );
   assert.deepEqual(await contents(target), []);
   assert.match(
-    await reasonOf(restoreBackup(store, file, [protector(rootKey)])),
+    await reasonOf(restore(store, file, [protector(rootKey)])),
     /restore-refused: .* Restore into an empty one/,
   );
   const folder = await mkdtemp(join(tmpdir(), 'waxseal-backup-'));
   const fileProtector = createFileProtector(join(folder, 'root.key'));
-  assert.match(await reasonOf(restoreBackup(target, file, [fileProtector])), /restore-refused/);
+  assert.match(await reasonOf(restore(target, file, [fileProtector])), /restore-refused/);
   await rm(folder, { recursive: true });
   await assert.rejects(createBackup(createMemoryStore(), rootKey, 0, randomBytes), {
     code: 'root-key-missing',
@@ -91,14 +153,14 @@ test('a restore under another root key, or into a store that is not empty, is re
 
 test('a truncated or altered file is refused, and nothing of it is written', async () => {
   const rootKey = randomBytes(32);
-  const { file } = await createBackup(await filledStore(rootKey), rootKey, 0, randomBytes);
+  const { whole: file } = await backUp(await filledStore(rootKey), rootKey);
   const target = createMemoryStore();
   const seed = Date.now() & 0x7fffffff;
   await assertProperty(
     asyncProperty(nat(file.length - 1), integer({ min: 0, max: 8 }), async (at, bit) => {
       const changed = bit === 8 ? file.subarray(0, at) : Buffer.from(file);
       if (bit < 8) changed[at] = (changed[at] as number) ^ (1 << bit);
-      const reason = await reasonOf(restoreBackup(target, changed, [protector(rootKey)]));
+      const reason = await reasonOf(restore(target, changed, [protector(rootKey)]));
       return reason.startsWith('backup-damaged:') && (await contents(target)).length === 0;
     }),
     { seed, numRuns: 60, verbose: 1 },

@@ -18,6 +18,8 @@ const TAG_BYTES = 16;
 const SALT_BYTES = 32;
 const CHECKSUM_BYTES = 32;
 const MAX_HEADER_BYTES = 64 * 1024;
+/** No store takes values of this size; it bounds what a file can make us hold. */
+const MAX_FIELD_BYTES = 8 * 1024 * 1024;
 const KEY_INFO = 'waxseal/key-service/backup/v1';
 
 export interface BackupHeader {
@@ -35,109 +37,184 @@ export interface BackupRecord {
   readonly value: Buffer;
 }
 
-export function encodeBackup(
-  header: Omit<BackupHeader, 'salt' | 'records'>,
-  records: readonly BackupRecord[],
+/**
+ * The file, piece by piece.
+ *
+ * @param header `records` is how many there will be
+ * @throws whatever `records` throws; KeyServiceError store-corrupt when there are more or fewer of them
+ */
+export async function* encodeBackup(
+  header: Omit<BackupHeader, 'salt'>,
+  records: AsyncIterable<BackupRecord>,
   rootKey: Buffer,
   randomBytes: (size: number) => Buffer,
-): Buffer {
+): AsyncGenerator<Buffer, void> {
   const salt = Buffer.from(randomBytes(SALT_BYTES));
-  const line = Buffer.from(
-    `${JSON.stringify({ ...header, records: records.length, salt: salt.toString('base64') })}\n`,
-  );
-  const plaintext = Buffer.concat(
-    records.flatMap(({ key, value }) => [length(key), key, length(value), value]),
-  );
+  const line = Buffer.from(`${JSON.stringify({ ...header, salt: salt.toString('base64') })}\n`);
   const key = chunkKey(rootKey, salt);
-  const parts: Buffer[] = [MAGIC, line];
-  const chunks = Math.max(1, Math.ceil(plaintext.length / CHUNK_BYTES));
-  for (let i = 0; i < chunks; i++) {
-    const cipher = createCipheriv('aes-256-gcm', key, nonce(i, i === chunks - 1));
-    cipher.setAAD(line);
-    const ciphertext = cipher.update(plaintext.subarray(i * CHUNK_BYTES, (i + 1) * CHUNK_BYTES));
-    cipher.final();
-    const tag = cipher.getAuthTag();
-    const size = Buffer.alloc(4);
-    size.writeUInt32BE(ciphertext.length + TAG_BYTES);
-    parts.push(size, ciphertext, tag);
-  }
-  key.fill(0);
-  const body = Buffer.concat(parts);
-  return Buffer.concat([body, createHash('sha256').update(body).digest()]);
-}
-
-interface OpenedBackup {
-  readonly header: BackupHeader;
-  readonly headerLine: Buffer;
-  /** Of the first chunk. */
-  readonly offset: number;
-}
-
-/** Reads what needs no key, after the checksum. @throws KeyServiceError backup-damaged */
-export function readBackupHeader(file: Buffer): OpenedBackup {
-  if (!file.subarray(0, MAGIC.length).equals(MAGIC)) {
-    throw damaged('is not a backup of the key service');
-  }
-  const end = file.length - CHECKSUM_BYTES;
-  const checksum = createHash('sha256')
-    .update(file.subarray(0, Math.max(end, 0)))
-    .digest();
-  if (end < MAGIC.length || !timingSafeEqual(checksum, file.subarray(end))) {
-    throw damaged('is truncated or altered: its checksum does not match');
-  }
-  const lineEnd = file.subarray(0, MAGIC.length + MAX_HEADER_BYTES).indexOf(0x0a, MAGIC.length) + 1;
-  const headerLine = file.subarray(MAGIC.length, lineEnd);
-  const header = lineEnd === 0 ? undefined : parseHeader(headerLine.toString('utf8'));
-  if (header === undefined) throw damaged('has a header that cannot be read');
-  return { header, headerLine, offset: lineEnd };
-}
-
-/** @throws KeyServiceError backup-damaged when a chunk does not open under the root key */
-export function decodeBackup(
-  file: Buffer,
-  { header, headerLine, offset }: OpenedBackup,
-  rootKey: Buffer,
-): BackupRecord[] {
-  const end = file.length - CHECKSUM_BYTES;
-  const key = chunkKey(rootKey, header.salt);
-  const plain: Buffer[] = [];
-  let at = offset;
-  for (let i = 0; at < end; i++) {
-    const size = at + 4 <= end ? file.readUInt32BE(at) : 0;
-    const stop = at + 4 + size;
-    if (size < TAG_BYTES || size > CHUNK_BYTES + TAG_BYTES || stop > end)
-      throw damaged('has a chunk of a wrong size');
-    const decipher = createDecipheriv('aes-256-gcm', key, nonce(i, stop === end), {
-      authTagLength: TAG_BYTES,
-    });
-    decipher.setAAD(headerLine);
-    decipher.setAuthTag(file.subarray(stop - TAG_BYTES, stop));
-    plain.push(decipher.update(file.subarray(at + 4, stop - TAG_BYTES)));
-    try {
-      decipher.final();
-    } catch {
-      throw damaged('was altered: a part of it does not open under the root key');
-    }
-    at = stop;
-  }
-  key.fill(0);
-  const records = splitRecords(Buffer.concat(plain));
-  if (records.length !== header.records) throw damaged('does not hold as many records as it says');
-  return records;
-}
-
-function splitRecords(plaintext: Buffer): BackupRecord[] {
-  const records: BackupRecord[] = [];
-  let at = 0;
-  const take = (): Buffer => {
-    const size = at + 4 <= plaintext.length ? plaintext.readUInt32BE(at) : Number.POSITIVE_INFINITY;
-    if (at + 4 + size > plaintext.length) throw damaged('ends in the middle of a record');
-    const bytes = plaintext.subarray(at + 4, at + 4 + size);
-    at += 4 + size;
+  const hash = createHash('sha256');
+  const hashed = (bytes: Buffer): Buffer => {
+    hash.update(bytes);
     return bytes;
   };
-  while (at < plaintext.length) records.push({ key: take(), value: take() });
-  return records;
+  let chunks = 0;
+  const seal = (plaintext: Buffer, last: boolean): Buffer => {
+    const cipher = createCipheriv('aes-256-gcm', key, nonce(chunks++, last));
+    cipher.setAAD(line);
+    const ciphertext = Buffer.concat([cipher.update(plaintext), cipher.final()]);
+    return Buffer.concat([
+      length({ length: ciphertext.length + TAG_BYTES }),
+      ciphertext,
+      cipher.getAuthTag(),
+    ]);
+  };
+  try {
+    yield hashed(Buffer.concat([MAGIC, line]));
+    let waiting: Buffer[] = [];
+    let waitingBytes = 0;
+    let count = 0;
+    for await (const record of records) {
+      count++;
+      const parts = [length(record.key), record.key, length(record.value), record.value];
+      waiting.push(...parts);
+      for (const part of parts) waitingBytes += part.length;
+      if (waitingBytes <= CHUNK_BYTES) continue;
+      // The last chunk is told from the others, so one is always kept back.
+      let plaintext = Buffer.concat(waiting);
+      for (; plaintext.length > CHUNK_BYTES; plaintext = plaintext.subarray(CHUNK_BYTES)) {
+        yield hashed(seal(plaintext.subarray(0, CHUNK_BYTES), false));
+      }
+      waiting = [Buffer.from(plaintext)];
+      waitingBytes = plaintext.length;
+    }
+    if (count !== header.records) {
+      throw new KeyServiceError(
+        'store-corrupt',
+        'The store has not as many records as it counts. Try again.',
+      );
+    }
+    yield hashed(seal(Buffer.concat(waiting), true));
+    yield hash.digest();
+  } finally {
+    key.fill(0);
+  }
+}
+
+export interface CheckedBackup {
+  readonly header: BackupHeader;
+  readonly headerLine: Buffer;
+}
+
+/** Reads the whole file and its header, for which no key is needed. @throws KeyServiceError backup-damaged */
+export async function checkBackup(file: AsyncIterable<Buffer>): Promise<CheckedBackup> {
+  const hash = createHash('sha256');
+  let start = Buffer.alloc(0);
+  let tail = Buffer.alloc(0);
+  for await (const bytes of file) {
+    if (start.length < MAGIC.length + MAX_HEADER_BYTES) {
+      start = Buffer.concat([start, bytes.subarray(0, MAGIC.length + MAX_HEADER_BYTES)]);
+    }
+    const held = Buffer.concat([tail, bytes]);
+    const end = Math.max(0, held.length - CHECKSUM_BYTES);
+    hash.update(held.subarray(0, end));
+    tail = Buffer.from(held.subarray(end));
+  }
+  if (!start.subarray(0, MAGIC.length).equals(MAGIC)) throw damaged('is not a backup of the key service');
+  if (tail.length !== CHECKSUM_BYTES || !timingSafeEqual(hash.digest(), tail)) {
+    throw damaged('is truncated or altered: its checksum does not match');
+  }
+  const lineEnd = start.subarray(0, MAGIC.length + MAX_HEADER_BYTES).indexOf(0x0a, MAGIC.length) + 1;
+  const headerLine = start.subarray(MAGIC.length, lineEnd);
+  const header = lineEnd === 0 ? undefined : parseHeader(headerLine.toString('utf8'));
+  if (header === undefined) throw damaged('has a header that cannot be read');
+  return { header, headerLine };
+}
+
+/**
+ * The records of a file that checkBackup has accepted.
+ *
+ * @throws KeyServiceError backup-damaged when a chunk does not open under the root key, maybe after some records
+ */
+export async function* decodeBackup(
+  file: AsyncIterable<Buffer>,
+  { header, headerLine }: CheckedBackup,
+  rootKey: Buffer,
+): AsyncGenerator<BackupRecord, void> {
+  let count = 0;
+  let rest = Buffer.alloc(0);
+  for await (const plaintext of openChunks(file, headerLine, chunkKey(rootKey, header.salt))) {
+    const held = Buffer.concat([rest, plaintext]);
+    let at = 0;
+    for (let record = recordAt(held, at); record !== undefined; record = recordAt(held, at)) {
+      at = record.end;
+      count++;
+      yield record;
+    }
+    rest = Buffer.from(held.subarray(at));
+  }
+  if (rest.length > 0) throw damaged('ends in the middle of a record');
+  if (count !== header.records) throw damaged('does not hold as many records as it says');
+}
+
+async function* openChunks(
+  file: AsyncIterable<Buffer>,
+  headerLine: Buffer,
+  key: Buffer,
+): AsyncGenerator<Buffer, void> {
+  const source = file[Symbol.asyncIterator]();
+  let held = Buffer.alloc(0);
+  /** False when the file ends before `size` bytes are held. */
+  const hold = async (size: number): Promise<boolean> => {
+    while (held.length < size) {
+      const next = await source.next();
+      if (next.done === true) return false;
+      held = Buffer.concat([held, next.value]);
+    }
+    return true;
+  };
+  try {
+    const first = MAGIC.length + headerLine.length;
+    if (!(await hold(first))) throw damaged('has changed while it was read');
+    held = held.subarray(first);
+    for (let i = 0, last = false; !last; i++) {
+      const size = (await hold(4)) ? held.readUInt32BE(0) : 0;
+      if (size < TAG_BYTES || size > CHUNK_BYTES + TAG_BYTES || !(await hold(4 + size))) {
+        throw damaged('has a chunk of a wrong size');
+      }
+      // After the last chunk there is the checksum and nothing else.
+      last = !(await hold(4 + size + CHECKSUM_BYTES + 1));
+      if (last && held.length !== 4 + size + CHECKSUM_BYTES) throw damaged('has a chunk of a wrong size');
+      const sealed = held.subarray(4, 4 + size);
+      const decipher = createDecipheriv('aes-256-gcm', key, nonce(i, last), { authTagLength: TAG_BYTES });
+      decipher.setAAD(headerLine);
+      decipher.setAuthTag(sealed.subarray(size - TAG_BYTES));
+      const plaintext = decipher.update(sealed.subarray(0, size - TAG_BYTES));
+      try {
+        decipher.final();
+      } catch {
+        throw damaged('was altered: a part of it does not open under the root key');
+      }
+      yield plaintext;
+      held = held.subarray(4 + size);
+    }
+  } finally {
+    key.fill(0);
+    await source.return?.();
+  }
+}
+
+/** Undefined when the bytes end before it does. */
+function recordAt(bytes: Buffer, start: number): (BackupRecord & { readonly end: number }) | undefined {
+  const key = fieldAt(bytes, start);
+  const value = key && fieldAt(bytes, start + 4 + key.length);
+  return key && value && { key, value, end: start + 8 + key.length + value.length };
+}
+
+function fieldAt(bytes: Buffer, at: number): Buffer | undefined {
+  if (at + 4 > bytes.length) return undefined;
+  const size = bytes.readUInt32BE(at);
+  if (size > MAX_FIELD_BYTES) throw damaged('holds a record of an impossible size');
+  return at + 4 + size > bytes.length ? undefined : bytes.subarray(at + 4, at + 4 + size);
 }
 
 function parseHeader(line: string): BackupHeader | undefined {
@@ -167,7 +244,7 @@ function nonce(chunk: number, last: boolean): Buffer {
   return bytes;
 }
 
-function length(bytes: Buffer): Buffer {
+function length(bytes: { readonly length: number }): Buffer {
   const out = Buffer.alloc(4);
   out.writeUInt32BE(bytes.length);
   return out;

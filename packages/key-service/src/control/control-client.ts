@@ -1,5 +1,5 @@
 /** The other end of `control.sock`: asks the key service that runs on a data directory, if one does. */
-import { request } from 'node:http';
+import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { parseObject } from '../audit/chain.js';
 import { KeyServiceError, type KeyServiceErrorCode } from '../errors.js';
 import type { JsonObject } from '../http/json-body.js';
@@ -7,7 +7,8 @@ import { controlSocketPath } from './control-server.js';
 
 export interface RunningKeyService {
   status(): Promise<JsonObject>;
-  backup(): Promise<Buffer>;
+  /** The file, piece by piece. A service that cannot go on cuts it off with an error. */
+  backup(): Promise<AsyncIterable<Buffer>>;
   /** @param to as the service's RootKeyProtectorChoice */
   reseal(to: JsonObject): Promise<JsonObject>;
   /** Has the service read its configuration file again. @throws KeyServiceError invalid-principals: the old one stays in force */
@@ -20,7 +21,7 @@ export async function findRunningKeyService(dataDir: string): Promise<RunningKey
   if (path === undefined) return undefined;
   const running: RunningKeyService = {
     status: async () => json(await ask(path, 'GET', '/status')),
-    backup: () => ask(path, 'POST', '/backup'),
+    backup: () => request(path, 'POST', '/backup'),
     reseal: async (to) => json(await ask(path, 'POST', '/reseal', to)),
     reload: async () => json(await ask(path, 'POST', '/reload')),
   };
@@ -43,21 +44,30 @@ function json(body: Buffer): JsonObject {
   return parseObject(body.toString('utf8')) ?? {};
 }
 
-function ask(socketPath: string, method: string, path: string, body?: JsonObject): Promise<Buffer> {
-  return new Promise((resolve, reject) => {
-    const outgoing = request({ socketPath, method, path, agent: false }, (answer) => {
-      const chunks: Buffer[] = [];
-      answer.on('data', (chunk: Buffer) => chunks.push(chunk));
-      answer.on('error', reject);
-      answer.on('end', () => {
-        const content = Buffer.concat(chunks);
-        if (answer.statusCode === 200) resolve(content);
-        else reject(toError(json(content)));
-      });
-    });
+async function ask(socketPath: string, method: string, path: string, body?: JsonObject): Promise<Buffer> {
+  return readAll(await request(socketPath, method, path, body));
+}
+
+/** Resolves when the answer begins. @throws KeyServiceError the service's own */
+async function request(
+  socketPath: string,
+  method: string,
+  path: string,
+  body?: JsonObject,
+): Promise<IncomingMessage> {
+  const answer = await new Promise<IncomingMessage>((resolve, reject) => {
+    const outgoing = httpRequest({ socketPath, method, path, agent: false }, resolve);
     outgoing.on('error', reject);
     outgoing.end(body === undefined ? undefined : JSON.stringify(body));
   });
+  if (answer.statusCode === 200) return answer;
+  throw toError(json(await readAll(answer)));
+}
+
+async function readAll(answer: AsyncIterable<Buffer>): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of answer) chunks.push(chunk);
+  return Buffer.concat(chunks);
 }
 
 /** The service's own error, as if it had been thrown here. */

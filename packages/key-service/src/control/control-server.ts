@@ -8,6 +8,7 @@ import { lstatSync, unlinkSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { connect } from 'node:net';
 import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import type { Logger } from 'pino';
 import { parseObject } from '../audit/chain.js';
 import { KeyServiceError } from '../errors.js';
@@ -21,8 +22,8 @@ const REQUEST_TIMEOUT_MS = 10_000;
 export interface ControlActions {
   /** GET /status. */
   status(): Promise<JsonObject>;
-  /** POST /backup. */
-  backup(): Promise<Buffer>;
+  /** POST /backup: the file, piece by piece. */
+  backup(): Promise<AsyncIterable<Buffer>>;
   /** POST /reseal. @throws KeyServiceError */
   reseal(request: JsonObject): Promise<JsonObject>;
   /** POST /reload: the configuration file. @throws KeyServiceError invalid-principals */
@@ -87,8 +88,9 @@ async function serve(
       return sendJson(response, 200, await actions.status());
     case 'POST /backup': {
       const file = await actions.backup();
-      response.writeHead(200, { 'Content-Type': 'application/octet-stream', 'Content-Length': file.length });
-      response.end(file);
+      response.writeHead(200, { 'Content-Type': 'application/octet-stream' });
+      // When the reading fails the connection is cut, so that nobody takes what came for the whole.
+      await pipeline(file, response);
       return;
     }
     case 'POST /reseal':

@@ -7,6 +7,7 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { test } from 'node:test';
 import { CreateKeyCommand, EncryptCommand } from '@aws-sdk/client-kms';
 import { pino } from 'pino';
@@ -38,7 +39,8 @@ test('a running service is backed up and resealed', async (t) => {
   })();
   const passphrase = Buffer.from('correct horse battery');
   const answer = await running.reseal({ kind: 'passphrase', passphrase: passphrase.toString('base64') });
-  const backup = await running.backup();
+  const chunks: Buffer[] = [];
+  for await (const chunk of await running.backup()) chunks.push(chunk);
   load.going = false;
   await calling;
   assert.ok(calls > 0);
@@ -48,7 +50,7 @@ test('a running service is backed up and resealed', async (t) => {
   const choice = { kind: 'passphrase', passphrase: async () => Buffer.from(passphrase) } as const;
   const protector = createRootKeyProtector(choice, kms.dataDir, randomBytes);
   const target = createMemoryStore();
-  await restoreBackup(target, backup, [protector]);
+  await restoreBackup(target, () => Readable.from(chunks), [protector]);
   assert.equal((await openRootKey(target, [protector], randomBytes)).length, 32);
 
   await assert.rejects(running.reseal({ kind: 'stone' }), { code: 'invalid-option' });
@@ -64,7 +66,7 @@ test('nobody there, a stale socket, somebody there', async (t) => {
   const logger = pino({ level: 'silent' });
   const actions = {
     status: async () => ({}),
-    backup: async () => Buffer.alloc(0),
+    backup: async () => Readable.from([]),
     reseal: async () => ({}),
     reload: async () => ({}),
   };

@@ -8,7 +8,7 @@ import { timingSafeEqual } from 'node:crypto';
 import { prefixRangeEnd, type Store, StoreError } from '@waxseal/storage';
 import { KeyServiceError } from '../errors.js';
 import { isJsonObject } from '../http/json-body.js';
-import { KEYS_PREFIX, ROOT_KEY_RECORD } from '../keys/store-keys.js';
+import { KEYS_PREFIX, RESTORE_UNDER_WAY, ROOT_KEY_RECORD } from '../keys/store-keys.js';
 import { openUnderRootKey, sealUnderRootKey } from './material-seal.js';
 import { ROOT_KEY_BYTES, type RootKeyProtector } from './protector.js';
 
@@ -39,6 +39,12 @@ export async function openRootKey(
     return rootKey;
   }
 
+  if ((await store.get(RESTORE_UNDER_WAY)).kv !== undefined) {
+    throw new KeyServiceError(
+      'store-corrupt',
+      'A restore into this store was cut short: it holds a part of the backup only. Restore again; what is there is replaced.',
+    );
+  }
   const keys = await store.range({
     key: KEYS_PREFIX,
     rangeEnd: prefixRangeEnd(KEYS_PREFIX),
