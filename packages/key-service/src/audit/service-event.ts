@@ -9,6 +9,8 @@ export interface ServiceEvent {
   readonly accountId: string;
   readonly region: string;
   readonly keyArn: string;
+  /** additionalEventData. */
+  readonly eventData?: Readonly<Record<string, string>>;
   /** serviceEventDetails. */
   readonly details?: Readonly<Record<string, string>>;
 }
@@ -24,7 +26,7 @@ const INTERNAL = 'AWS Internal';
 
 /** The record's members in CloudTrail's order, without the chain. */
 export function serviceEventRecord(event: DatedServiceEvent): Readonly<Record<string, unknown>> {
-  const { eventName, accountId, keyArn, details } = event;
+  const { eventName, accountId, keyArn, eventData, details } = event;
   // The one that CloudTrail shows as a call of the service to itself.
   const call = eventName === 'SynchronizeMultiRegionKey';
   return {
@@ -38,6 +40,7 @@ export function serviceEventRecord(event: DatedServiceEvent): Readonly<Record<st
     userAgent: INTERNAL,
     requestParameters: null,
     responseElements: call ? { keyId: keyArn } : null,
+    ...(eventData === undefined ? {} : { additionalEventData: eventData }),
     ...(call ? { requestID: event.eventId } : {}),
     eventID: event.eventId,
     readOnly: false,

@@ -14,7 +14,7 @@ const FORMAT_VERSION = 1;
 export const TOKEN_FORMAT_VERSION = 2;
 const SALT_BYTES = 16;
 export const NONCE_BYTES = 12;
-export const TAG_BYTES = 16;
+const TAG_BYTES = 16;
 export const MATERIAL_ID_BYTES = 32;
 /** 12 decimal digits fit in 40 bits. */
 const ACCOUNT_BYTES = 5;

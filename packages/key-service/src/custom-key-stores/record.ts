@@ -5,7 +5,7 @@
 import { isJsonObject } from '../http/json-body.js';
 
 /** AWS's type, and ours without its certificate: both are a PKCS#11 token. */
-export type CustomKeyStoreType = 'AWS_CLOUDHSM' | 'PKCS11';
+type CustomKeyStoreType = 'AWS_CLOUDHSM' | 'PKCS11';
 
 /** Those of the API's ConnectionErrorCode that a token can cause. */
 export type ConnectionErrorCode =

@@ -23,6 +23,14 @@ const SWEEP_INTERVAL_MS = 60_000;
 /** A KMS key of a custom key store. */
 type TokenKeyName = CustomKeyStoreName & Pick<KeyRecord, 'keyId'>;
 
+/** A key whose record is about to be destroyed. */
+export interface AbandonedKey {
+  readonly customKeyStoreId: string;
+  readonly clusterId: string;
+  /** After its record is destroyed. False: not now, but as soon as the token is connected. Does not throw. */
+  destroy(): Promise<boolean>;
+}
+
 export interface TokenKeysOptions {
   readonly store: Store;
   readonly keys: KeyStore;
@@ -119,17 +127,34 @@ export class TokenKeys {
     return this.onToken(record, () => token.generateRandom(bytes));
   }
 
-  /** Before the record of a key is destroyed: from here on its token key is removed, now or when the token is there again. */
-  async abandon(key: KeyRecord): Promise<void> {
+  /**
+   * Before the record of a key is destroyed: from then on its token key is removed, now or when the token is there again.
+   * Undefined for keys of no custom key store.
+   */
+  async abandon(key: KeyRecord): Promise<AbandonedKey | undefined> {
     const record = this.storeOf(key);
-    if (record === undefined) return;
+    if (record === undefined) return undefined;
     const { accountId, region, keyId } = key;
     const { customKeyStoreId, clusterId } = record;
     const note = { accountId, region, keyId, customKeyStoreId, clusterId, notBeforeMs: 0 };
     await this.#unclaimed.add(note);
+    return { customKeyStoreId, clusterId, destroy: () => this.settleNow(note) };
   }
 
-  sweepSoon(): void {
+  private async settleNow(note: UnclaimedKey): Promise<boolean> {
+    try {
+      return await this.settle(note);
+    } catch (error) {
+      const { keyId, customKeyStoreId, clusterId } = note;
+      this.#logger.error(
+        { err: error, keyId, customKeyStoreId, clusterId },
+        'a deleted key cannot be destroyed in its token; it is tried again',
+      );
+      return false;
+    }
+  }
+
+  private sweepSoon(): void {
     this.#sweeping = this.#sweeping.then(() => this.sweep());
   }
 
@@ -144,13 +169,14 @@ export class TokenKeys {
     }
   }
 
-  private async settle(note: UnclaimedKey): Promise<void> {
+  /** True when the key is gone from its token. */
+  private async settle(note: UnclaimedKey): Promise<boolean> {
     const { accountId, region, keyId, customKeyStoreId, clusterId } = note;
     const claimed = this.#keys.findKey(accountId, region, keyId) !== undefined;
     const record = this.#customKeyStores.find(note);
     if (!claimed && record !== undefined) {
       const connection = this.#customKeyStores.stateOf(record);
-      if (connection.kind !== 'CONNECTED') return;
+      if (connection.kind !== 'CONNECTED') return false;
       await connection.token.destroy(tokenKeyOf(note));
       this.#logger.info({ keyId, customKeyStoreId, clusterId }, 'the key is destroyed in the token');
     }
@@ -161,6 +187,7 @@ export class TokenKeys {
       );
     }
     await this.#unclaimed.remove(note);
+    return !claimed && record !== undefined;
   }
 
   /**

@@ -39,9 +39,24 @@ export function rotationOf(before: KeyRecord, after: KeyRecord): readonly Servic
   return hasReplicas(after) ? [rotated, synchronizationOf(after)] : [rotated];
 }
 
-export function deletionOf(key: KeyRecord): ServiceEvent {
+/** @param token of a key in a custom key store: where its material was, and whether it is gone from there */
+export function deletionOf(
+  key: KeyRecord,
+  token?: { readonly customKeyStoreId: string; readonly clusterId: string; readonly destroyed: boolean },
+): ServiceEvent {
   const { accountId, region } = key;
-  return { eventName: 'DeleteKey', accountId, region, keyArn: arnOf(key) };
+  const event: ServiceEvent = { eventName: 'DeleteKey', accountId, region, keyArn: arnOf(key) };
+  if (token === undefined) return event;
+  const { customKeyStoreId, clusterId, destroyed } = token;
+  const backingKey = { backingKeyId: currentMaterialId(key) };
+  const status = { ...backingKey, deletionStatus: destroyed ? 'SUCCESS' : 'FAILURE' };
+  const eventData = {
+    customKeyStoreId,
+    clusterId,
+    backingKeys: JSON.stringify([backingKey]),
+    backingKeysDeletionStatus: JSON.stringify([status]),
+  };
+  return { ...event, eventData };
 }
 
 /** One for each material that was there and is there no more. */

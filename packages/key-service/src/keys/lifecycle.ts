@@ -8,6 +8,7 @@
  * those that settle a used key do it.
  */
 import type { Logger } from 'pino';
+import type { AbandonedKey } from '../custom-key-stores/token-keys.js';
 import type { DatedServiceEvent, ServiceEvent } from '../audit/service-event.js';
 import type { EventOutbox } from './event-outbox.js';
 import { hasExpired, withoutExpired } from './import-material.js';
@@ -23,10 +24,8 @@ const SWEEP_INTERVAL_MS = 60_000;
 
 /** What becomes of the token key of a KMS key in a custom key store (custom-key-stores/token-keys.ts). */
 interface AbandonedKeys {
-  /** Before the key is destroyed. */
-  abandon(key: KeyRecord): Promise<void>;
-  /** Removes what is abandoned. */
-  sweepSoon(): void;
+  /** Before the key is destroyed; undefined for keys of no custom key store. */
+  abandon(key: KeyRecord): Promise<AbandonedKey | undefined>;
 }
 
 export class KeyLifecycle {
@@ -123,16 +122,18 @@ export class KeyLifecycle {
     if (!isDue(key, nowMs)) return key;
     if (hasExpired(key, nowMs)) return this.expire(key, nowMs);
     if (key.state.kind === 'PendingDeletion') {
-      await this.#tokenKeys.abandon(key);
-      const deleted = this.#outbox.date(deletionOf(key));
+      const token = await this.#tokenKeys.abandon(key);
+      const deleted = this.#outbox.date(deletionOf(key, token && { ...token, destroyed: false }));
       const gone = await this.#keys.destroyKey(
         key,
         (family) => leaveFamily(family, key.region, nowMs, DAY_MS),
         () => [this.#outbox.keep(deleted)],
       );
       await this.#usage.forget(key);
-      this.#tokenKeys.sweepSoon();
-      if (gone) await this.#outbox.publish([deleted]);
+      const destroyed = gone && (await token?.destroy()) === true;
+      const event =
+        token === undefined ? deleted : { ...deleted, ...deletionOf(key, { ...token, destroyed }) };
+      if (gone) await this.#outbox.publish([event]);
       this.#logger.info(
         { key: arnOf(key) },
         'the key and its material are destroyed: its waiting period is over',

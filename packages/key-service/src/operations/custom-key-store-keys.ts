@@ -2,7 +2,7 @@
 import { AwsError } from '../aws-error.js';
 import { MATERIAL_ID_BYTES } from '../crypto/ciphertext-blob.js';
 import type { KeyRecord } from '../keys/key-record.js';
-import type { Call } from './call.js';
+import { type Call, noteEventData } from './call.js';
 
 interface CreateKeyRequest {
   readonly Origin: string | undefined;
@@ -67,6 +67,8 @@ export async function createInToken(
     customKeyStoreId,
     materials: [{ materialId }],
   };
+  // As AWS records it, so that the key can be found in the token's own log.
+  noteEventData(call, { backingKey: JSON.stringify({ backingKeyId: materialId }) });
   const { accountId, region, keyId } = record;
   await tokenKeys.create({ accountId, region, keyId, customKeyStoreId }, () => save(record));
   return record;

@@ -279,8 +279,9 @@ export const deleteCustomKeyStore = defineAccountOperation({
       if (record.connectRequest !== undefined || customKeyStores.stateOf(record).kind !== 'DISCONNECTED') {
         throw invalidState(call, record, 'Disconnect it before you delete it.');
       }
-      for (const key of keys.all()) {
-        if (key.customKeyStoreId !== CustomKeyStoreId) continue;
+      for (const keyId of keys.keyIds(found.accountId, found.region).after(undefined, Infinity)) {
+        const key = keys.findKey(found.accountId, found.region, keyId);
+        if (key?.customKeyStoreId !== CustomKeyStoreId) continue;
         throw new AwsError(
           'CustomKeyStoreHasCMKsException',
           `The custom key store ${CustomKeyStoreId} contains KMS keys. Schedule their deletion and wait until they are deleted.`,
