@@ -353,6 +353,17 @@ test('key material that is known to the test is found nowhere', async (t) => {
       new sdk.ImportKeyMaterialCommand({ ...importing, ImportToken, EncryptedKeyMaterial: refused }),
     ),
   );
+  const password = plant('the password of a key store', Buffer.from(randomBytes(12).toString('hex')));
+  await fail(
+    client.send(
+      new sdk.CreateCustomKeyStoreCommand({
+        CustomKeyStoreName: 'none',
+        CloudHsmClusterId: 'cluster-1a23b4cdefg',
+        KeyStorePassword: password.toString(),
+        TrustAnchorCertificate: 'none',
+      }),
+    ),
+  );
   assert.equal((await fetch(`${healthEndpoint}/${base64}`)).status, 404);
 
   const backup = join(folder, 'keys.backup');

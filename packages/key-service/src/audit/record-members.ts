@@ -14,40 +14,40 @@ type RecordMembers = Readonly<Record<string, unknown>>;
 const WITHOUT_PARAMETERS: ReadonlySet<string> = new Set(['GenerateRandom', 'RetireGrant']);
 
 /** What a request that leaves these out is recorded with. */
-const DEFAULTS: ReadonlyMap<string, (input: RecordMembers) => RecordMembers> = new Map<
-  string,
-  (input: RecordMembers) => RecordMembers
->([
+const DEFAULTS: ReadonlyMap<string, RecordMembers> = new Map<string, RecordMembers>([
   [
     'CreateKey',
-    ({ KeySpec, CustomerMasterKeySpec }) => {
-      const spec = KeySpec ?? CustomerMasterKeySpec ?? 'SYMMETRIC_DEFAULT';
-      return {
-        Description: '',
-        KeyUsage: 'ENCRYPT_DECRYPT',
-        CustomerMasterKeySpec: spec,
-        KeySpec: spec,
-        Origin: 'AWS_KMS',
-        BypassPolicyLockoutSafetyCheck: false,
-      };
+    {
+      Description: '',
+      KeyUsage: 'ENCRYPT_DECRYPT',
+      CustomerMasterKeySpec: 'SYMMETRIC_DEFAULT',
+      KeySpec: 'SYMMETRIC_DEFAULT',
+      Origin: 'AWS_KMS',
+      BypassPolicyLockoutSafetyCheck: false,
     },
   ],
-  ['Decrypt', () => ({ EncryptionAlgorithm: 'SYMMETRIC_DEFAULT' })],
-  ['Encrypt', () => ({ EncryptionAlgorithm: 'SYMMETRIC_DEFAULT' })],
-  ['GetKeyPolicy', () => ({ PolicyName: 'default' })],
-  ['ImportKeyMaterial', () => ({ ExpirationModel: 'KEY_MATERIAL_EXPIRES' })],
-  ['PutKeyPolicy', () => ({ PolicyName: 'default', BypassPolicyLockoutSafetyCheck: false })],
+  ['Decrypt', { EncryptionAlgorithm: 'SYMMETRIC_DEFAULT' }],
+  ['Encrypt', { EncryptionAlgorithm: 'SYMMETRIC_DEFAULT' }],
+  ['GetKeyPolicy', { PolicyName: 'default' }],
+  ['ImportKeyMaterial', { ExpirationModel: 'KEY_MATERIAL_EXPIRES' }],
+  ['PutKeyPolicy', { PolicyName: 'default', BypassPolicyLockoutSafetyCheck: false }],
   [
     'ReEncrypt',
-    () => ({
+    {
       SourceEncryptionAlgorithm: 'SYMMETRIC_DEFAULT',
       DestinationEncryptionAlgorithm: 'SYMMETRIC_DEFAULT',
-    }),
+    },
   ],
-  ['ReplicateKey', () => ({ BypassPolicyLockoutSafetyCheck: false, Description: '' })],
-  ['ScheduleKeyDeletion', () => ({ PendingWindowInDays: 30 })],
-  ['Sign', () => ({ MessageType: 'RAW' })],
-  ['Verify', () => ({ MessageType: 'RAW' })],
+  ['ReplicateKey', { BypassPolicyLockoutSafetyCheck: false, Description: '' }],
+  ['ScheduleKeyDeletion', { PendingWindowInDays: 30 }],
+  ['Sign', { MessageType: 'RAW' }],
+  ['Verify', { MessageType: 'RAW' }],
+]);
+
+/** Two names of one parameter: what is given by one is recorded under both. */
+const KEY_SPEC_NAMES: ReadonlyMap<string, string> = new Map([
+  ['KeySpec', 'CustomerMasterKeySpec'],
+  ['CustomerMasterKeySpec', 'KeySpec'],
 ]);
 
 /** Members that are dates: milliseconds in a request that was read, seconds in an answer. */
@@ -75,16 +75,19 @@ const CONTEXTS: ReadonlySet<string> = new Set([
 /** @param input members as they were read; undefined when they could not be */
 export function requestParameters(eventName: string, input: RecordMembers | undefined): RecordMembers | null {
   if (input === undefined || WITHOUT_PARAMETERS.has(eventName)) return null;
-  const defaults = DEFAULTS.get(eventName)?.(input);
-  const { CloudHsmClusterId: clusterId, ...rest } =
-    defaults === undefined ? input : { ...input, ...absent(defaults, input) };
-  // CloudTrail's own name for it.
-  const written = members(clusterId === undefined ? rest : { ...rest, clusterId }, 1);
+  const written = members(input, 1);
+  const defaults = DEFAULTS.get(eventName);
+  for (const name in defaults) {
+    if (input[name] !== undefined) continue;
+    written[recordName(name)] = input[KEY_SPEC_NAMES.get(name) ?? name] ?? defaults[name];
+  }
+  const clusterId = input['CloudHsmClusterId'];
+  if (clusterId !== undefined) {
+    // CloudTrail has another name for it in requests.
+    delete written['cloudHsmClusterId'];
+    written['clusterId'] = clusterId;
+  }
   return Object.keys(written).length === 0 ? null : written;
-}
-
-function absent(defaults: RecordMembers, input: RecordMembers): RecordMembers {
-  return Object.fromEntries(Object.entries(defaults).filter(([name]) => input[name] === undefined));
 }
 
 /**
@@ -104,17 +107,23 @@ export function responseElements(
 }
 
 /** @param dateUnitMs milliseconds of the unit in which dates are given */
-function members(object: RecordMembers, dateUnitMs: number): RecordMembers {
+function members(object: RecordMembers, dateUnitMs: number): Record<string, unknown> {
   const out: Record<string, unknown> = {};
-  for (const [name, value] of Object.entries(object)) {
+  for (const name of Object.keys(object)) {
+    const value = object[name];
     if (value === undefined || Buffer.isBuffer(value) || SECRET_TEXTS.has(name)) continue;
-    out[recordName(name)] = CONTEXTS.has(name)
-      ? value
-      : DATES.has(name) && typeof value === 'number'
-        ? dateText(value * dateUnitMs)
-        : nested(value, dateUnitMs);
+    out[recordName(name)] =
+      typeof value === 'object' ? structure(name, value, dateUnitMs) : scalar(name, value, dateUnitMs);
   }
   return out;
+}
+
+function structure(name: string, value: object | null, dateUnitMs: number): unknown {
+  return CONTEXTS.has(name) ? value : nested(value, dateUnitMs);
+}
+
+function scalar(name: string, value: unknown, dateUnitMs: number): unknown {
+  return typeof value === 'number' && DATES.has(name) ? dateText(value * dateUnitMs) : value;
 }
 
 function nested(value: unknown, dateUnitMs: number): unknown {

@@ -20,7 +20,7 @@ import { aliasArn, keyArn, parseKeyReference } from '../keys/key-id.js';
 import { arnOf, type KeyRecord } from '../keys/key-record.js';
 import { checkKeyState } from '../keys/key-states.js';
 import { isDue } from '../keys/lifecycle.js';
-import { accountOf, type Call } from './call.js';
+import { accountOf, type Call, noteEventData } from './call.js';
 import { contextOfCall, encryptionContextOf } from './condition-context.js';
 import type { KeyRule, KeyUseRule } from './operation.js';
 
@@ -62,6 +62,10 @@ export async function openKey(call: Call, keyId: string, action: string, rule: K
  */
 export function useKey(call: Call, key: KeyRecord, action: string, rule: KeyUseRule, shownAs?: string): void {
   noteKey(call, key);
+  // Every use of a key in a custom key store is recorded with the store, also one that is refused.
+  if (rule.usage !== undefined && key.customKeyStoreId !== undefined) {
+    noteEventData(call, { customKeyStoreId: key.customKeyStoreId });
+  }
   const access = keyAccess(call, key, action);
   authorize(shownAs === undefined ? access : { ...access, shownAs });
   checkKeyUse(call, key, action, rule);
