@@ -23,7 +23,11 @@ export function loadNativeCalls(): Promise<NativeCalls> {
 
 async function importConfigured(): Promise<NativeCalls> {
   const { default: calls } = await import('koffi');
-  calls.config({ async_stack_size: STACK_BYTES });
+  try {
+    calls.config({ async_stack_size: STACK_BYTES });
+  } catch {
+    // Somebody else in this process has loaded a library with koffi before: the size they chose stays.
+  }
   return calls;
 }
 
