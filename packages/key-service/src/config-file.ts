@@ -4,6 +4,7 @@
  * The file is looked at every two seconds, and at once when asked (the control socket, a signal). A file that cannot be used changes
  * nothing: what was read before stays, and the log says once what is wrong. Fixed keys in the file are made at start only.
  */
+import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import type { Logger } from 'pino';
 import { parsePrincipals } from './access/principals-file.js';
@@ -16,13 +17,13 @@ const POLL_MS = 2_000;
 export interface ConfigFileOptions {
   readonly path: string;
   readonly logger: Logger;
+  /** Called once with the file's text, for what is read from it at start only. */
+  readonly atStart?: (text: string) => void;
   /** How often the file is looked at; default 2 seconds. */
   readonly pollMs?: number;
 }
 
 export interface ConfigFile {
-  /** As last read. */
-  readonly text: string;
   /** Always those of the file as last read. */
   readonly principals: PrincipalDirectory;
   readonly quotas: Quotas;
@@ -35,11 +36,15 @@ export interface ConfigFile {
 export async function openConfigFile({
   path,
   logger,
+  atStart = () => undefined,
   pollMs = POLL_MS,
 }: ConfigFileOptions): Promise<ConfigFile> {
-  let text = await readFile(path, 'utf8');
-  let present = parsePrincipals(text);
-  const quotas = new Map(parseThrottling(text));
+  // The text may hold key material: nothing keeps it, only its digest.
+  const first = await readFile(path, 'utf8');
+  let digest = sha256(first);
+  let present = parsePrincipals(first);
+  const quotas = new Map(parseThrottling(first));
+  atStart(first);
   let lookedAt = await fingerprint(path);
   let work: Promise<void> = Promise.resolve();
 
@@ -47,10 +52,10 @@ export async function openConfigFile({
     // Before the content: a change while it is read is seen by the next look.
     lookedAt = await fingerprint(path);
     const changed = await readFile(path, 'utf8');
-    if (changed === text) return;
+    if (sha256(changed).equals(digest)) return;
     const next = parsePrincipals(changed);
     const nextQuotas = parseThrottling(changed);
-    text = changed;
+    digest = sha256(changed);
     present = next;
     quotas.clear();
     for (const [name, quota] of nextQuotas) quotas.set(name, quota);
@@ -83,9 +88,6 @@ export async function openConfigFile({
   timer.unref();
 
   return {
-    get text() {
-      return text;
-    },
     principals: {
       findAccessKey: (id) => present.findAccessKey(id),
       findRole: (arn) => present.findRole(arn),
@@ -103,6 +105,10 @@ export async function openConfigFile({
       await work;
     },
   };
+}
+
+function sha256(text: string): Buffer {
+  return createHash('sha256').update(text).digest();
 }
 
 /** Another for every change, however short the time between two; `absent` while there is no file. */

@@ -65,7 +65,7 @@ function seedOperation(seed: KeySeed): Operation {
     readOnly: false,
     async execute(call) {
       const { keySpec, keyUsage, origin, description = '', policy } = seed;
-      call.input = { description, keySpec, keyUsage, origin };
+      call.input = { Description: description, KeySpec: keySpec, KeyUsage: keyUsage, Origin: origin };
       if (policy !== undefined) checkKeyPolicy(call, policy, arnOfSeed(seed), true);
       await createAlias(call, seed);
       const record = await createRecord(call, seed);

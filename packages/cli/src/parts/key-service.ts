@@ -3,10 +3,12 @@ import { randomBytes } from 'node:crypto';
 import { join, resolve } from 'node:path';
 import {
   type ConfigFile,
+  type KeySeed,
   openConfigFile,
   parseKeySeeds,
   parseTokens,
   startKeyService,
+  type TokenConfig,
   type KeyService,
 } from '@waxseal/key-service';
 import type { Logger } from 'pino';
@@ -45,11 +47,19 @@ export async function startKeyServicePart(
   settings: KeyServiceSettings,
 ): Promise<KeyService> {
   const path = resolve(settings.principalsFile);
-  const config = started.add(await openConfigFile({ path, logger: settings.logger }));
-  const seeds =
-    settings.makeSeeds === false
-      ? []
-      : parseKeySeeds(config.text, { allowPlaintext: settings.allowPlaintextSeeds === true });
+  const { logger, allowPlaintextSeeds: allowPlaintext = false } = settings;
+  let seeds: readonly KeySeed[] = [];
+  let tokens: readonly TokenConfig[] = [];
+  const config = started.add(
+    await openConfigFile({
+      path,
+      logger,
+      atStart(text) {
+        if (settings.makeSeeds !== false) seeds = parseKeySeeds(text, { allowPlaintext });
+        tokens = parseTokens(text);
+      },
+    }),
+  );
   reloadOnHangUp(started, config, settings.logger);
   const storage = settings.storage ?? { storage: { kind: 'lmdb' } };
   const store = started.add(await openStore(storage, join(settings.folder, 'store')));
@@ -67,7 +77,7 @@ export async function startKeyServicePart(
         return { config: path };
       },
       seeds,
-      tokens: parseTokens(config.text),
+      tokens,
       rootKeyProtectors: rootKeyProtectors(settings.rootKey ?? {}, settings.folder),
       ...(settings.healthPort === undefined ? {} : { health: { port: settings.healthPort } }),
       ...(settings.auditRetentionDays === undefined

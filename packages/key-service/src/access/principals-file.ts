@@ -13,7 +13,7 @@
  * Groups, roles, tags and policies of an account's own are in docs/key-service.md. Unknown members are refused: a
  * misspelt `policies` must not pass for no policy.
  */
-import { parse } from 'yaml';
+import { parseConfigYaml } from '../config-yaml.js';
 import { isJsonObject, type JsonObject } from '../http/json-body.js';
 import { createPrincipalDirectory, invalidPrincipals } from './principal-directory.js';
 import type { PrincipalDirectory } from './principals.js';
@@ -78,13 +78,8 @@ const NAME_RULE =
 /** @throws KeyServiceError invalid-principals; the message names the place in the file, never a secret */
 export function parsePrincipals(yaml: string): PrincipalDirectory {
   if (Buffer.byteLength(yaml) > MAX_FILE_BYTES) throw invalidPrincipals('the file', 'is larger than 4 MiB');
-  let document: unknown;
-  try {
-    document = parse(yaml, { maxAliasCount: 100, logLevel: 'error' });
-  } catch {
-    // The parser's message quotes the line, which may hold a secret.
-    throw invalidPrincipals('the file', 'is not YAML');
-  }
+  const document = parseConfigYaml(yaml);
+  if (document === undefined) throw invalidPrincipals('the file', 'is not YAML');
   const file = members(document, 'the file', ['accounts', 'throttling']);
   return createPrincipalDirectory(list(file['accounts'], 'accounts').map(readAccount));
 }

@@ -13,7 +13,7 @@
  * A module is code that is loaded into the process: it is named by who runs the service, never by a caller of the API.
  */
 import { isAbsolute } from 'node:path';
-import { parse } from 'yaml';
+import { parseConfigYaml } from '../config-yaml.js';
 import { KeyServiceError } from '../errors.js';
 import { isJsonObject } from '../http/json-body.js';
 
@@ -36,7 +36,7 @@ const MEMBERS = ['id', 'module', 'token', 'serial'];
  * @throws KeyServiceError invalid-principals; the message names the place in the file
  */
 export function parseTokens(yaml: string): readonly TokenConfig[] {
-  const document: unknown = parse(yaml, { maxAliasCount: 100, logLevel: 'error' });
+  const document = parseConfigYaml(yaml);
   const accounts = isJsonObject(document) ? document['accounts'] : undefined;
   if (!Array.isArray(accounts)) return [];
   const tokens = accounts.flatMap((account: unknown, index) => readAccount(account, `accounts[${index}]`));

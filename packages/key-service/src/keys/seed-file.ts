@@ -16,7 +16,7 @@
  *
  * Also: `origin`, `description`, `tags`. docs/key-service.md tells what happens at each start. Unknown members are refused.
  */
-import { parse } from 'yaml';
+import { parseConfigYaml } from '../config-yaml.js';
 import { KeyServiceError } from '../errors.js';
 import { isJsonObject, type JsonObject } from '../http/json-body.js';
 import { isMaterialOf } from './import-material.js';
@@ -64,13 +64,8 @@ export function parseKeySeeds(
   yaml: string,
   options: { readonly allowPlaintext: boolean },
 ): readonly KeySeed[] {
-  let document: unknown;
-  try {
-    document = parse(yaml, { maxAliasCount: 100, logLevel: 'error' });
-  } catch {
-    // The parser's message quotes the line, which may hold material.
-    throw invalid('the file', 'is not YAML');
-  }
+  const document = parseConfigYaml(yaml);
+  if (document === undefined) throw invalid('the file', 'is not YAML');
   const accounts = isJsonObject(document) ? document['accounts'] : undefined;
   if (!Array.isArray(accounts)) throw invalid('accounts', 'must be a list');
   const seeds = accounts.flatMap((account: unknown, index) =>

@@ -1,5 +1,5 @@
 /** The `throttling` member of the configuration file that holds the principals. */
-import { parse } from 'yaml';
+import { parseConfigYaml } from '../config-yaml.js';
 import { isJsonObject } from '../http/json-body.js';
 import { OPERATIONS } from '../operations/table.js';
 import { parseQuotas, type Quotas } from './throttle.js';
@@ -9,7 +9,7 @@ import { parseQuotas, type Quotas } from './throttle.js';
  * @throws KeyServiceError invalid-principals
  */
 export function parseThrottling(yaml: string): Quotas {
-  const document: unknown = parse(yaml, { maxAliasCount: 100, logLevel: 'error' });
+  const document = parseConfigYaml(yaml);
   const known = new Set([...OPERATIONS.keys(), 'LookupEvents']);
   return parseQuotas(isJsonObject(document) ? document['throttling'] : undefined, known);
 }
