@@ -1,7 +1,20 @@
+import type { openEtcdStore as OpenEtcdStore } from './etcd/etcd-store.js';
+import type { startEtcdFront as StartEtcdFront } from './etcd-front/server.js';
+
 export * from './store.js';
-export { openEtcdStore, type EtcdStoreOptions } from './etcd/etcd-store.js';
+export type { EtcdStoreOptions } from './etcd/etcd-store.js';
 export type { EtcdLogger } from './etcd/logger.js';
-export { startEtcdFront, type EtcdFront, type EtcdFrontOptions } from './etcd-front/server.js';
+export type { EtcdFront, EtcdFrontOptions } from './etcd-front/server.js';
 export type { ListenAddress } from './etcd-front/listener.js';
 export { openLmdbStore, type LmdbStoreOptions } from './lmdb/open.js';
 export type { Clock } from './lmdb/clock.js';
+
+// gRPC takes longer to load than everything else here: who only wants the embedded store need not wait for it.
+
+/** A Store over an etcd cluster. */
+export const openEtcdStore: typeof OpenEtcdStore = async (options) =>
+  (await import('./etcd/etcd-store.js')).openEtcdStore(options);
+
+/** The etcd v3 API over a Store. */
+export const startEtcdFront: typeof StartEtcdFront = async (options) =>
+  (await import('./etcd-front/server.js')).startEtcdFront(options);
