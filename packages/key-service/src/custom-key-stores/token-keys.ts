@@ -95,11 +95,26 @@ export class TokenKeys {
     const note = { ...name, clusterId: record.clusterId, notBeforeMs: this.#now() + CREATION_MAX_MS };
     await this.#unclaimed.add(note);
     const { label, id } = tokenKeyOf(name);
-    await this.onToken(record, () =>
-      token.generateAesKey({ label, id, bytes: MATERIAL_BYTES, encryptDecrypt: true }),
-    );
+    try {
+      await this.onToken(record, () =>
+        token.generateAesKey({ label, id, bytes: MATERIAL_BYTES, encryptDecrypt: true }),
+      );
+    } catch (error) {
+      // There may be a key now all the same: a sweep looks.
+      await this.#unclaimed.add({ ...note, notBeforeMs: 0 });
+      this.sweepSoon();
+      throw error;
+    }
+    // A record whose writing seems to have failed may be there yet: the note keeps its date.
     await save();
     await this.#unclaimed.remove(note);
+  }
+
+  /** True while a creation is under way, in any process, or was until a process died a short while ago. */
+  async isCreatingIn({ customKeyStoreId }: CustomKeyStoreName): Promise<boolean> {
+    const nowMs = this.#now();
+    const notes = await this.#unclaimed.all();
+    return notes.some((note) => note.customKeyStoreId === customKeyStoreId && note.notBeforeMs > nowMs);
   }
 
   /** AES-256-GCM in the token: ciphertext ‖ tag 16. @throws AwsError those of `use` */

@@ -582,6 +582,10 @@ test('a key that was made in the token and nowhere else is removed', async (t) =
   await kms.restart();
   await waitFor(kms.client(), id, 'CONNECTED');
   assert.equal(token.keys.size, 1);
+  await disconnect(kms.client(), id);
+  const remove = () => kms.client().send(new DeleteCustomKeyStoreCommand({ CustomKeyStoreId: id }));
+  await rejectsWith(remove(), 'CustomKeyStoreHasCMKsException');
+  await connect(kms.client(), id);
   nowMs += 3_600_000;
   await kms.restart();
   for (let look = 0; look < 500 && token.keys.size > 0; look++) await delay(5);

@@ -272,8 +272,10 @@ export const deleteCustomKeyStore = defineAccountOperation({
   readOnly: false,
   input: { CustomKeyStoreId: required(shapes.customKeyStoreId) },
   async run(call, { CustomKeyStoreId }) {
-    const { customKeyStores, keys } = call.services;
+    const { customKeyStores, keys, tokenKeys } = call.services;
     const found = findStore(call, CustomKeyStoreId);
+    if (await tokenKeys.isCreatingIn(found))
+      throw hasKeys(CustomKeyStoreId, 'A KMS key is being created in it.');
     await customKeyStores.update((records) => {
       const record = current(records, found);
       if (record.connectRequest !== undefined || customKeyStores.stateOf(record).kind !== 'DISCONNECTED') {
@@ -282,10 +284,7 @@ export const deleteCustomKeyStore = defineAccountOperation({
       for (const keyId of keys.keyIds(found.accountId, found.region).after(undefined, Infinity)) {
         const key = keys.findKey(found.accountId, found.region, keyId);
         if (key?.customKeyStoreId !== CustomKeyStoreId) continue;
-        throw new AwsError(
-          'CustomKeyStoreHasCMKsException',
-          `The custom key store ${CustomKeyStoreId} contains KMS keys. Schedule their deletion and wait until they are deleted.`,
-        );
+        throw hasKeys(CustomKeyStoreId, 'Schedule their deletion and wait until they are deleted.');
       }
       return records.filter((one) => one !== record);
     });
@@ -362,6 +361,13 @@ function changing(
     const changed = change(record, records);
     return records.map((one) => (one === record ? changed : one));
   };
+}
+
+function hasKeys(customKeyStoreId: string, advice: string): AwsError {
+  return new AwsError(
+    'CustomKeyStoreHasCMKsException',
+    `The custom key store ${customKeyStoreId} contains KMS keys. ${advice}`,
+  );
 }
 
 function notFound(idOrName: string): AwsError {
