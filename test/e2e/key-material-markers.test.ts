@@ -13,7 +13,7 @@ import {
   publicEncrypt,
   randomBytes,
 } from 'node:crypto';
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { Agent } from 'node:https';
 import { join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -367,6 +367,11 @@ test('key material that is known to the test is found nowhere', async (t) => {
     ),
   );
   assert.equal((await fetch(`${healthEndpoint}/${base64}`)).status, 404);
+
+  // The configuration file is read again, with everything that is in it.
+  await appendFile(configFile, '\n# changed\n');
+  kms.child.kill('SIGHUP');
+  while (!kms.log().includes('the configuration file has changed')) await sleep(20);
 
   const backup = join(folder, 'keys.backup');
   await succeed(process.execPath, [launcher, 'kms', 'backup', backup, '--data-dir', dataDir]);
