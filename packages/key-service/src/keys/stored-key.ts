@@ -12,8 +12,6 @@ type KeyName = Pick<KeyRecord, 'accountId' | 'region' | 'keyId'>;
 
 export class StoredKey {
   readonly kind = 'key';
-  /** From the record's place in the store, which its content repeats. */
-  readonly name: KeyName;
   readonly modRevision: number;
   readonly #storeKey: string;
   #value: Buffer | undefined;
@@ -21,11 +19,15 @@ export class StoredKey {
 
   /** @throws KeyServiceError store-corrupt when the value is not even the beginning of a record */
   constructor(storeKey: string, value: Buffer, modRevision: number) {
-    this.name = keyOfRecordName(storeKey);
     this.modRevision = modRevision;
     this.#storeKey = storeKey;
     this.#value = value;
     if (!beginsAsRecord(value)) this.parse();
+  }
+
+  /** From the record's place in the store, which its content repeats. */
+  get name(): KeyName {
+    return keyOfRecordName(this.#storeKey);
   }
 
   /** @throws KeyServiceError store-corrupt */
