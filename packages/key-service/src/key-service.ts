@@ -161,7 +161,16 @@ export async function startKeyService(options: KeyServiceOptions): Promise<KeySe
       now,
       logger,
     });
-    const lifecycle = new KeyLifecycle(keys, vault, tokenKeys, usage, outbox, now, logger, () => leader?.leads ?? true);
+    const lifecycle = new KeyLifecycle(
+      keys,
+      vault,
+      tokenKeys,
+      usage,
+      outbox,
+      now,
+      logger,
+      () => leader?.leads ?? true,
+    );
     function onElected(): void {
       logger.info('this replica rotates and deletes keys by date now');
       lifecycle.sweepSoon();
@@ -189,6 +198,7 @@ export async function startKeyService(options: KeyServiceOptions): Promise<KeySe
       keys: () => keys.countKeys(),
       auditState: () => journal.state,
       requests: () => requests,
+      customKeyStores: () => customKeyStores.countByState(),
       leads: () => leader?.leads ?? true,
     });
     await seedKeys(services, recorder, options.seeds ?? []);

@@ -24,6 +24,8 @@ export interface CustomKeyStoresOptions {
 /** A token that takes longer to log in is waited for in the background. */
 const START_WAIT_MS = 3_000;
 
+const CONNECTION_STATES = ['CONNECTED', 'CONNECTING', 'FAILED', 'DISCONNECTED', 'DISCONNECTING'] as const;
+
 export type CustomKeyStoresChange = (
   records: readonly CustomKeyStoreRecord[],
 ) => readonly CustomKeyStoreRecord[];
@@ -82,6 +84,16 @@ export class CustomKeyStores {
 
   stateOf(record: CustomKeyStoreRecord): Connection {
     return this.connections.of(record.customKeyStoreId);
+  }
+
+  /** Of every account, by connection state; those no store is in are there with 0. */
+  countByState(): ReadonlyMap<Connection['kind'], number> {
+    const counts = new Map<Connection['kind'], number>(CONNECTION_STATES.map((state) => [state, 0]));
+    for (const record of this.#keys.customKeyStores) {
+      const { kind } = this.stateOf(record);
+      counts.set(kind, (counts.get(kind) ?? 0) + 1);
+    }
+    return counts;
   }
 
   /** Whether the configuration file gives this account a token of that name. */

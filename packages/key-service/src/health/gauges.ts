@@ -8,12 +8,14 @@ export interface GaugeSources {
   readonly auditState: () => AuditState;
   /** Requests of callers since the process began. */
   readonly requests: () => number;
+  /** How many custom key stores this process finds in each connection state. */
+  readonly customKeyStores: () => ReadonlyMap<string, number>;
   /** Whether this replica does what is due by date. */
   readonly leads: () => boolean;
 }
 
 export function registerGauges(registry: Registry, sources: GaugeSources): void {
-  const { keys, auditState, requests, leads } = sources;
+  const { keys, auditState, requests, customKeyStores, leads } = sources;
   const gauge = (name: string, help: string, read: () => number): Gauge =>
     new Gauge({
       name,
@@ -44,4 +46,17 @@ export function registerGauges(registry: Registry, sources: GaugeSources): void 
     'What AWS would charge for the requests since the process began, as if they were one month of one account.',
     () => requestsUsd(requests()),
   );
+  registry.registerMetric(customKeyStoresGauge(customKeyStores));
+}
+
+function customKeyStoresGauge(byState: GaugeSources['customKeyStores']): Gauge {
+  return new Gauge({
+    name: 'waxseal_kms_custom_key_stores',
+    help: 'Custom key stores by connection state, as this process finds them.',
+    labelNames: ['state'],
+    registers: [],
+    collect() {
+      for (const [state, count] of byState()) this.set({ state }, count);
+    },
+  });
 }

@@ -234,7 +234,7 @@ test('pages of stores', async (t) => {
 });
 
 test('each connection state lets through what AWS lets through', async (t) => {
-  const { client, token } = await start(t);
+  const { client, token, kms } = await start(t);
   const CustomKeyStoreId = await createStore(client);
   const send = {
     connect: () => client.send(new ConnectCustomKeyStoreCommand({ CustomKeyStoreId })),
@@ -254,6 +254,10 @@ test('each connection state lets through what AWS lets through', async (t) => {
   await send.setPassword('a wrong one');
   await connect(client, CustomKeyStoreId, 'FAILED');
   assert.equal((await describe(client, CustomKeyStoreId)).ConnectionErrorCode, 'INVALID_CREDENTIALS');
+  assert.match(
+    await kms.registry.metrics(),
+    /^waxseal_kms_custom_key_stores\{state="CONNECTED"\} 0\nwaxseal_kms_custom_key_stores\{state="CONNECTING"\} 0\nwaxseal_kms_custom_key_stores\{state="FAILED"\} 1$/m,
+  );
   await rejectsWith(send.connect(), 'CustomKeyStoreInvalidStateException');
   await rejectsWith(send.setPassword(PIN), 'CustomKeyStoreInvalidStateException');
   await rejectsWith(send.remove(), 'CustomKeyStoreInvalidStateException');
