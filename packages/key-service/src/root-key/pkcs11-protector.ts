@@ -183,7 +183,7 @@ async function withToken<T>(
     if (!(error instanceof Pkcs11Error)) throw error;
     throw new KeyServiceError(
       CODES[error.code] ?? 'root-key-unreadable',
-      `The PKCS#11 token does not keep or give the root key: ${error.message}`,
+      `The PKCS#11 token cannot be used for the root key: ${error.message}`,
       { cause: error },
     );
   }
