@@ -1,6 +1,7 @@
 // Goal: what the service does to keys by date is in the audit log as CloudTrail documents it, once, also when it could not be recorded at once.
 import assert from 'node:assert/strict';
 import { constants, createPublicKey, publicEncrypt, randomBytes } from 'node:crypto';
+import { writeSync } from 'node:fs';
 import { test } from 'node:test';
 import * as sdk from '@aws-sdk/client-kms';
 import { pino } from 'pino';
@@ -118,6 +119,35 @@ test('rotation, deletion and expiry by date are recorded as events of the servic
   nowMs += DAY_MS;
   await kms.restart();
   assert.equal((await recordsOf(kms, ACCOUNT)).filter(isEvent).length, 4);
+});
+
+test('an event the audit log does not take is recorded by a later start', async (t) => {
+  let nowMs = START_MS;
+  let broken = false;
+  const kms = await startTestService({
+    now: () => nowMs,
+    writeAudit(fd, bytes, offset) {
+      if (broken) throw new Error('the disk is gone');
+      return writeSync(fd, bytes, offset);
+    },
+  });
+  t.after(() => kms.close());
+  const { KeyMetadata } = await kms.client().send(new sdk.CreateKeyCommand({}));
+  const KeyId = KeyMetadata?.KeyId;
+  await kms.client().send(new sdk.ScheduleKeyDeletionCommand({ KeyId, PendingWindowInDays: 7 }));
+  nowMs += 8 * DAY_MS;
+  const deletedMs = nowMs;
+  broken = true;
+  await kms.restart();
+  assert.match(kms.log(), /an event cannot be recorded in the audit log/);
+  broken = false;
+  nowMs += 60_000;
+  await kms.restart();
+  const deletions = (await recordsOf(kms, ACCOUNT)).filter(({ eventName }) => eventName === 'DeleteKey');
+  assert.deepEqual(
+    deletions.map(({ eventTime }) => eventTime),
+    [`${new Date(deletedMs).toISOString().slice(0, 19)}Z`],
+  );
 });
 
 test('an event that cannot be recorded is kept, and recorded later under the same id', async (t) => {
