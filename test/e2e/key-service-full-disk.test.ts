@@ -87,7 +87,7 @@ test('a full disk refuses changes, answers the rest, and heals', async (t) => {
   const healed = await client.send(new CreateKeyCommand({ Policy: policy(0) }));
   made.push(healed.KeyMetadata?.KeyId ?? '');
   const { Keys = [] } = await client.send(new ListKeysCommand({ Limit: 1000 }));
-  assert.deepEqual(Keys.map((key) => key.KeyId).toSorted(), made.toSorted());
+  assert.deepEqual(new Set(Keys.map((key) => key.KeyId)), new Set(made));
   assert.equal(await served.stop(), 0);
   const verified = await run(process.execPath, [launcher, 'audit', 'verify', '--data-dir', first.dataDir]);
   assert.equal(verified.code, 0, verified.stdout + verified.stderr);

@@ -102,7 +102,7 @@ export interface TestService {
 
 export interface TestServiceOptions extends Pick<
   KeyServiceOptions,
-  'quotas' | 'health' | 'writeAudit' | 'tokens' | 'openToken'
+  'quotas' | 'health' | 'writeAudit' | 'tokens' | 'openToken' | 'replicas' | 'rootKeyProtectors'
 > {
   readonly store?: Store;
   readonly now?: () => number;
