@@ -13,7 +13,8 @@ import { type GrantRecord, serializeGrant } from './grant-record.js';
 import { type AliasRecord, arnOf, type KeyRecord, serializeRecord } from './key-record.js';
 import { parseKeyReference } from './key-id.js';
 import { familyRegions } from './multi-region.js';
-import { type KeyEntry, RecordCache, type SortedNames } from './record-cache.js';
+import { type KeyEntry, RecordCache } from './record-cache.js';
+import type { SortedNames } from './sorted-names.js';
 import { absent, grantKeyOf, grantNameKeyOf, storeKeyOf, unchanged } from './record-keys.js';
 import { markChanges, type RecordStore, ReplicaBarrier } from './replica-barrier.js';
 import {

@@ -10,6 +10,7 @@ import { type CustomKeyStoreRecord, parseCustomKeyStores } from '../custom-key-s
 import { type AliasRecord, allMaterials, type KeyRecord, parseAliasRecord } from './key-record.js';
 import { GrantIndex } from './grant-index.js';
 import { type GrantRecord, parseGrantRecord } from './grant-record.js';
+import { SortedNames } from './sorted-names.js';
 import { CUSTOM_KEY_STORES, recordKind } from './store-keys.js';
 import { StoredKey, unreadable } from './stored-key.js';
 
@@ -41,54 +42,12 @@ export interface CustomKeyStoresEntry {
 type LiveEntry = StoredKey | AliasEntry | GrantEntry | CustomKeyStoresEntry;
 type Entry = LiveEntry | { readonly kind: 'deleted'; readonly modRevision: number };
 
-/** One account in one region. Names are sorted, so that pages can be cut from them. */
+/** One account in one region. */
 class Scope {
   readonly keyIds = new SortedNames();
   readonly aliasNames = new SortedNames();
   /** Alias names by the key they point to. */
   readonly aliasesOfKey = new Map<string, SortedNames>();
-}
-
-export class SortedNames {
-  readonly #names: string[] = [];
-
-  add(name: string): void {
-    const last = this.#names[this.#names.length - 1];
-    if (last === undefined || last < name) {
-      // What is read from the store comes in order.
-      this.#names.push(name);
-      return;
-    }
-    const at = this.indexAfter(name, true);
-    if (this.#names[at] !== name) this.#names.splice(at, 0, name);
-  }
-
-  delete(name: string): void {
-    const at = this.indexAfter(name, true);
-    if (this.#names[at] === name) this.#names.splice(at, 1);
-  }
-
-  get size(): number {
-    return this.#names.length;
-  }
-
-  /** Up to `count` names that sort after `name` (from the start without one). */
-  after(name: string | undefined, count: number): readonly string[] {
-    const from = name === undefined ? 0 : this.indexAfter(name, false);
-    return this.#names.slice(from, from + count);
-  }
-
-  private indexAfter(name: string, inclusive: boolean): number {
-    let low = 0;
-    let high = this.#names.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      const here = this.#names[middle] as string;
-      if (here < name || (!inclusive && here === name)) low = middle + 1;
-      else high = middle;
-    }
-    return low;
-  }
 }
 
 /** As when the record was never written: its revision is 0. */
