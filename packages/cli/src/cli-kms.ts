@@ -8,7 +8,7 @@ import {
   rootKeyOptions,
   storageOptions,
 } from './cli-options.js';
-import { parseEncryptionContext, parseExpiry, parsePort } from './options.js';
+import { parseEncryptionContext, parseExpiry, parseHost, parsePort } from './options.js';
 
 export function addKms(program: Command): void {
   const kms = program
@@ -28,9 +28,18 @@ function addServe(kms: Command): void {
     storageOptions(
       kms
         .command('serve', { isDefault: true })
+        // `waxseal kms` alone serves, so a misspelt command arrives here.
+        .argument('[command]', '', refuseUnknownCommand)
+        .usage('[options]')
         .description('Serve the key service alone. Several can serve from one etcd cluster, as one.')
         .addOption(dataDirOption()),
     )
+      .option(
+        '--host <address>',
+        'address to listen on, which the certificate then names; 0.0.0.0 or ::: all of this machine',
+        parseHost,
+        '127.0.0.1',
+      )
       .option('--port <n>', 'HTTPS port (0: a free port)', parsePort, 6444)
       .option(
         '--config <file>',
@@ -52,7 +61,11 @@ Examples:
   $ waxseal kms serve --data-dir ./demo --port 6444 --health-port 6454
   $ waxseal kms serve --data-dir ./one --storage etcds://a:2379,b:2379,c:2379 --storage-cafile ./etcd-ca.pem`,
     )
-    .action(async (options) => (await import('./commands/kms.js')).serveKms(options));
+    .action(async (_command, options) => (await import('./commands/kms.js')).serveKms(options));
+}
+
+function refuseUnknownCommand(name: string): never {
+  throw new InvalidArgumentError(`There is no command ${name}.`);
 }
 
 const connectionOptions = (command: Command): Command =>

@@ -1,4 +1,5 @@
 /** Parsers of option values, with errors that say what is allowed. */
+import { isIP } from 'node:net';
 import { resolve } from 'node:path';
 import { InvalidArgumentError } from 'commander';
 
@@ -8,6 +9,13 @@ export function parsePort(text: string): number {
   if (!/^\d{1,5}$/.test(text) || port > 65_535)
     throw new InvalidArgumentError('Expected a port, 0 to 65535 (0: a free one).');
   return port;
+}
+
+/** An address of this machine, or a name of it. */
+export function parseHost(text: string): string {
+  if (isIP(text) === 0 && !/^[a-zA-Z0-9]([a-zA-Z0-9.-]{0,252}[a-zA-Z0-9])?$/.test(text))
+    throw new InvalidArgumentError('Expected an address or a host name, without a port.');
+  return text;
 }
 
 /** A path. Empty is what an unset shell variable leaves; it would mean the current folder. */

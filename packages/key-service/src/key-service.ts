@@ -225,7 +225,7 @@ export async function startKeyService(options: KeyServiceOptions): Promise<KeySe
       now,
     );
     closers.push(() => server.close());
-    const shownHost = host.includes(':') ? `[${host}]` : host;
+    const shownHost = shownAs(host);
     const endpoint = `${transport.kind}://${shownHost}:${server.port}`;
     const control = await startControlServer(
       dataDir,
@@ -256,6 +256,13 @@ export async function startKeyService(options: KeyServiceOptions): Promise<KeySe
     await closeAll();
     throw error;
   }
+}
+
+/** In the endpoint; a service on all addresses is also on loopback. */
+function shownAs(host: string): string {
+  if (host === '0.0.0.0') return '127.0.0.1';
+  if (host === '::') return '[::1]';
+  return host.includes(':') ? `[${host}]` : host;
 }
 
 function chooseTransport(options: KeyServiceOptions, host: string): Transport {

@@ -1,4 +1,6 @@
 /** `waxseal kms serve`: the key service alone. */
+import { hostname, networkInterfaces } from 'node:os';
+import { CliError, exitCodes } from '../errors.js';
 import { runUntilSignal } from '../lifetime.js';
 import { createLogger } from '../logging.js';
 import type { LogLevel, OutputFormat } from '../options.js';
@@ -11,6 +13,7 @@ import { loadPki } from '../up/pki.js';
 
 export interface KmsServeOptions extends RootKeyOptions, StorageOptions {
   readonly dataDir: string;
+  readonly host: string;
   readonly port: number;
   readonly config?: string;
   readonly allowPlaintextSeeds: boolean;
@@ -21,9 +24,20 @@ export interface KmsServeOptions extends RootKeyOptions, StorageOptions {
   readonly logLevel: LogLevel;
 }
 
+const loopback = new Set(['127.0.0.1', '::1', 'localhost']);
+const everyAddress = new Set(['0.0.0.0', '::']);
+
 export async function serveKms(options: KmsServeOptions): Promise<void> {
+  const { host } = options;
+  if (options.insecureHttp && !loopback.has(host)) {
+    throw new CliError(
+      `plain HTTP is served on loopback only, not on ${host}`,
+      'Leave out --insecure-http, or --host.',
+      exitCodes.usage,
+    );
+  }
   const dataDir = openDataDir(options.dataDir);
-  const pki = await loadPki(dataDir.pki, new Date());
+  const pki = await loadPki(dataDir.pki, new Date(), namesOf(host));
   if (options.config === undefined) ensurePrincipals(dataDir);
   const credentialsFile = options.config === undefined ? dataDir.credentials : undefined;
   await runUntilSignal(
@@ -32,6 +46,7 @@ export async function serveKms(options: KmsServeOptions): Promise<void> {
         folder: dataDir.keyService,
         principalsFile: options.config ?? dataDir.principals,
         allowPlaintextSeeds: options.allowPlaintextSeeds,
+        host,
         port: options.port,
         tls: options.insecureHttp ? undefined : pki.keyService,
         region,
@@ -45,16 +60,29 @@ export async function serveKms(options: KmsServeOptions): Promise<void> {
       console.log(
         options.output === 'json'
           ? JSON.stringify({ endpoint, caFile: pki.caFile, region, credentialsFile, healthEndpoint })
-          : describe(endpoint, pki.caFile, credentialsFile),
+          : describe(endpoint, options.insecureHttp ? undefined : pki.caFile, credentialsFile),
       ),
   );
 }
 
-const describe = (endpoint: string, caFile: string, credentialsFile: string | undefined): string =>
+/** What clients may call this machine when the service listens at `host`. */
+function namesOf(host: string): readonly string[] {
+  if (loopback.has(host)) return [];
+  if (!everyAddress.has(host)) return [host];
+  const addresses = Object.values(networkInterfaces()).flatMap((all) => all ?? []);
+  // Link-local addresses mean nothing without their interface, and certificates cannot name one.
+  const reachable = addresses.filter(({ scopeid }) => !scopeid).map(({ address }) => address);
+  return [hostname(), ...reachable];
+}
+
+const describe = (
+  endpoint: string,
+  caFile: string | undefined,
+  credentialsFile: string | undefined,
+): string =>
   `The key service listens at ${endpoint}.
 
 Type next, in another terminal:
 
-${credentialsFile === undefined ? '' : `  export AWS_SHARED_CREDENTIALS_FILE=${credentialsFile}\n`}  export AWS_CA_BUNDLE=${caFile}
-  aws --endpoint-url ${endpoint} --region ${region} kms list-keys
+${credentialsFile === undefined ? '' : `  export AWS_SHARED_CREDENTIALS_FILE=${credentialsFile}\n`}${caFile === undefined ? '' : `  export AWS_CA_BUNDLE=${caFile}\n`}  aws --endpoint-url ${endpoint} --region ${region} kms list-keys
 `;

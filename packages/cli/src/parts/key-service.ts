@@ -27,6 +27,8 @@ export interface KeyServiceSettings {
   readonly allowPlaintextSeeds?: boolean;
   /** Makes the fixed keys that are not there. Default true. */
   readonly makeSeeds?: boolean;
+  /** Default 127.0.0.1. */
+  readonly host?: string;
   readonly port: number;
   /** Absent: plain HTTP on loopback. */
   readonly tls: KeyPair | undefined;
@@ -69,6 +71,7 @@ export async function startKeyServicePart(
       replicas: storage.storage.kind === 'etcd',
       dataDir: settings.folder,
       ...(settings.tls === undefined ? { insecureHttp: true } : { tls: settings.tls }),
+      ...(settings.host === undefined ? {} : { host: settings.host }),
       port: settings.port,
       principals: config.principals,
       quotas: config.quotas,

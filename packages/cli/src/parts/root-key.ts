@@ -124,9 +124,10 @@ export function readPassphraseFile(file: string): Buffer {
 
 /** Asks on the terminal and does not show the answer. */
 export function promptPassphrase(question: string): Promise<Buffer> {
-  process.stderr.write(question);
   const mute = new Writable({ write: (_chunk, _encoding, done) => done() });
   const lines = createInterface({ input: process.stdin, output: mute, terminal: true });
+  // Asked only now that the terminal no longer shows what is typed.
+  process.stderr.write(question);
   return new Promise((resolve, reject) => {
     lines.once('line', (line) => {
       resolve(Buffer.from(line));

@@ -15,6 +15,7 @@ import {
   X509Certificate,
 } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
 import { join } from 'node:path';
 import type { Extension } from '@peculiar/x509';
 import { CliError } from '../errors.js';
@@ -54,12 +55,25 @@ const serverAddresses = ['127.0.0.1', '::1'];
 
 type LeafUse = 'server' | 'client';
 
-/** Loads the certificates below `folder`, making what is missing or about to expire. */
-export async function loadPki(folder: string, now: Date): Promise<Pki> {
+/**
+ * Loads the certificates below `folder`, making what is missing or about to expire.
+ *
+ * @param keyServiceNames further names and addresses that clients reach the key service by
+ */
+export async function loadPki(
+  folder: string,
+  now: Date,
+  keyServiceNames: readonly string[] = [],
+): Promise<Pki> {
   ensurePrivateDirectory(folder);
   const authority = (name: string) => ensureAuthority(folder, name, now);
-  const leaf = (name: string, issuer: KeyPair, subject: string, use: LeafUse) =>
-    ensureLeaf(folder, name, issuer, subject, use, now);
+  const leaf = (
+    name: string,
+    issuer: KeyPair,
+    subject: string,
+    use: LeafUse,
+    names: readonly string[] = [],
+  ) => ensureLeaf(folder, name, issuer, subject, use, now, names);
   const ca = await authority('ca');
   const clientCa = await authority('client-ca');
   const etcdClientCa = await authority('etcd-client-ca');
@@ -69,7 +83,7 @@ export async function loadPki(folder: string, now: Date): Promise<Pki> {
     clientCa: clientCa.cert,
     etcdClientCa: etcdClientCa.cert,
     apiserver: await leaf('apiserver', ca, 'CN=waxseal-apiserver', 'server'),
-    keyService: await leaf('key-service', ca, 'CN=waxseal-key-service', 'server'),
+    keyService: await leaf('key-service', ca, 'CN=waxseal-key-service', 'server', keyServiceNames),
     etcdFront: await leaf('etcd-front', ca, 'CN=waxseal-etcd-front', 'server'),
     admin: await leaf('admin', clientCa, 'O=system:masters, CN=waxseal-admin', 'client'),
     etcdCertFile: join(folder, 'etcd-client.crt'),
@@ -113,16 +127,20 @@ async function ensureLeaf(
   subject: string,
   use: LeafUse,
   now: Date,
+  names: readonly string[],
 ): Promise<KeyPair> {
   const present = readPair(folder, name);
   if (present !== undefined && belongTogether(present)) {
     const certificate = new X509Certificate(present.cert);
     const fresh = Date.parse(certificate.validTo) - now.getTime() > renewBeforeMs;
-    if (fresh && certificate.verify(new X509Certificate(issuer.cert).publicKey)) return present;
+    const named = names.every((name) =>
+      isIP(name) === 0 ? certificate.checkHost(name) : certificate.checkIP(name),
+    );
+    if (fresh && named && certificate.verify(new X509Certificate(issuer.cert).publicKey)) return present;
   }
   const key = newKey();
   return writePair(folder, name, {
-    cert: await issue({ subject, key, lifeMs: leafLifeMs, now, use, issuer }),
+    cert: await issue({ subject, key, lifeMs: leafLifeMs, now, use, issuer, names }),
     key,
   });
 }
@@ -158,10 +176,12 @@ interface Issue {
   readonly use: LeafUse | 'authority';
   /** Absent: self-signed. */
   readonly issuer?: KeyPair;
+  /** Of a server, beside those every server has. */
+  readonly names?: readonly string[];
 }
 
 /** The certificate, PEM. */
-async function issue({ subject, key, lifeMs, now, use, issuer }: Issue): Promise<string> {
+async function issue({ subject, key, lifeMs, now, use, issuer, names = [] }: Issue): Promise<string> {
   // Only needed when something has to be made: an ordinary start does not pay for loading it.
   const x509 = await loadX509();
   const publicKey = await importPublicKey(key);
@@ -182,10 +202,12 @@ async function issue({ subject, key, lifeMs, now, use, issuer }: Issue): Promise
   }
   if (use === 'server') {
     extensions.push(
-      new x509.SubjectAlternativeNameExtension([
-        ...serverNames.map((value) => ({ type: 'dns' as const, value })),
-        ...serverAddresses.map((value) => ({ type: 'ip' as const, value })),
-      ]),
+      new x509.SubjectAlternativeNameExtension(
+        Array.from(new Set([...serverNames, ...serverAddresses, ...names]), (value) => ({
+          type: isIP(value) === 0 ? ('dns' as const) : ('ip' as const),
+          value,
+        })),
+      ),
     );
   }
   const signer = issuer === undefined ? undefined : new x509.X509Certificate(issuer.cert);
