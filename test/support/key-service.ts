@@ -14,7 +14,7 @@ export const OTHER_REGION = 'eu-west-1';
 export const ACCOUNT = '111122223333';
 export const KEY_ARN = `arn:aws:kms:${REGION}:${ACCOUNT}:key/`;
 export const ADMIN = { id: 'AKIAADMINOFTESTS0001', secret: 'admin-secret-of-tests' } as const;
-export const READER = { id: 'AKIAREADEROFTESTS001', secret: 'reader-secret-of-tests' } as const;
+const READER = { id: 'AKIAREADEROFTESTS001', secret: 'reader-secret-of-tests' } as const;
 export const ROLE_ARN = `arn:aws:iam::${ACCOUNT}:role/operator`;
 
 interface KmsReady {

@@ -51,7 +51,7 @@ test('what is unsafe, unknown or taken is refused in a sentence', async () => {
   const broken = join(root, 'broken.yaml');
   await writeFile(broken, 'accounts: [ {secret: "do not print this" ');
   const outcome = waxseal(['kms', ...serve, '--config', broken]);
-  assert.match(outcome.stderr, /not YAML/);
+  assert.match(outcome.stderr, /the file is not YAML at line 1, column 42 \(BAD_INDENT\)/);
   assert.doesNotMatch(outcome.stderr, /do not print this/);
   const open = join(root, 'open');
   await mkdir(open);
