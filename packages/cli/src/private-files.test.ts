@@ -4,7 +4,12 @@ import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, s
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { ensurePrivateDirectory, readOrCreate, writePrivateFile } from './private-files.js';
+import {
+  ensurePrivateDirectory,
+  readOrCreate,
+  writeNewPrivateFile,
+  writePrivateFile,
+} from './private-files.js';
 
 function folder(t: TestContext): string {
   const path = mkdtempSync(join(tmpdir(), 'waxseal-files-'));
@@ -58,4 +63,32 @@ test('ensurePrivateDirectory creates 0700 and refuses a folder others can write 
   mkdirSync(join(path, 'open'));
   chmodSync(join(path, 'open'), 0o777);
   assert.throws(() => ensurePrivateDirectory(join(path, 'open')), /can be written by other users/);
+});
+
+test('writeNewPrivateFile has its name when it is whole, takes none that is there, and leaves nothing when it ends early', async (t) => {
+  const parent = folder(t);
+  const path = join(parent, 'backup');
+  const never = new AbortController().signal;
+  const seen: string[][] = [];
+  async function* pieces(): AsyncGenerator<Buffer, void> {
+    for (const piece of ['a', 'b', 'c']) {
+      seen.push(readdirSync(parent));
+      yield Buffer.from(piece);
+    }
+  }
+  assert.equal(await writeNewPrivateFile(path, pieces(), never), 3);
+  assert.ok(seen.flat().every((name) => name !== 'backup'));
+  assert.equal(readFileSync(path, 'utf8'), 'abc');
+  assert.equal(statSync(path).mode & 0o777, 0o600);
+  await assert.rejects(writeNewPrivateFile(path, pieces(), never), { code: 'EEXIST' });
+  assert.equal(readFileSync(path, 'utf8'), 'abc');
+
+  const interrupted = new AbortController();
+  async function* cut(): AsyncGenerator<Buffer, void> {
+    yield* pieces();
+    interrupted.abort(new Error('interrupted'));
+    yield Buffer.from('d');
+  }
+  await assert.rejects(writeNewPrivateFile(join(parent, 'other'), cut(), interrupted.signal), /interrupted/);
+  assert.deepEqual(readdirSync(parent), ['backup']);
 });
