@@ -8,7 +8,7 @@ import {
   rootKeyOptions,
   storageOptions,
 } from './cli-options.js';
-import { parseEncryptionContext, parseExpiry, parseHost, parsePort } from './options.js';
+import { parseEncryptionContext, parseExpiry, parseHost, parsePort, parseRegion } from './options.js';
 
 export function addKms(program: Command): void {
   const kms = program
@@ -72,7 +72,7 @@ const connectionOptions = (command: Command): Command =>
   rootKeyOptions(
     command
       .addOption(dataDirOption())
-      .option('--region <region>', 'AWS region (default: us-east-1)')
+      .option('--region <region>', 'AWS region (default: us-east-1)', parseRegion)
       .option('--profile <name>', 'whose access key: a profile of the credentials file')
       .option(
         '--credentials-file <file>',

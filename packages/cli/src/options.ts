@@ -11,6 +11,13 @@ export function parsePort(text: string): number {
   return port;
 }
 
+/** A Region as AWS spells them; the service has every one. */
+export function parseRegion(text: string): string {
+  if (!/^[a-z]{2}(-[a-z]+){1,3}-\d{1,2}$/.test(text))
+    throw new InvalidArgumentError('Expected a Region, as us-east-1.');
+  return text;
+}
+
 /** An address of this machine, or a name of it. */
 export function parseHost(text: string): string {
   if (isIP(text) === 0 && !/^[a-zA-Z0-9]([a-zA-Z0-9.-]{0,252}[a-zA-Z0-9])?$/.test(text))

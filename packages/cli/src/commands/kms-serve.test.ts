@@ -63,6 +63,26 @@ test('what is unsafe, unknown or taken is refused in a sentence', async () => {
   );
 });
 
+test('plain HTTP on loopback, with principals of another file, running and stopped', async (t) => {
+  const dataDir = join(root, 'plain');
+  const config = join(root, 'principals.yaml');
+  const accessKey = { id: 'AKIATESTTESTTESTTEST', secret: 'a-secret-for-tests' };
+  const users = [{ name: 'admin', accessKeys: [accessKey], policies: ['AdministratorAccess'] }];
+  await writeFile(config, JSON.stringify({ accounts: [{ id: '123456789012', users }] }));
+  const served = await serveKms(['--data-dir', dataDir, '--config', config, '--insecure-http']);
+  t.after(() => served.stop());
+  assert.match(served.ready.endpoint, /^http:\/\/127\.0\.0\.1:\d+$/);
+  const key = ['key', 'create', '--data-dir', dataDir];
+  refused(key, 3, /no access key for the key service.*\n {2}Give --credentials-file/);
+  refused([...key, '--region', 'nowhere'], 2, /Expected a Region/);
+  const env = { AWS_ACCESS_KEY_ID: accessKey.id, AWS_SECRET_ACCESS_KEY: accessKey.secret };
+  assert.equal(waxseal(['kms', ...key, '--alias', 'app'], { env }).status, 0);
+  await served.stop();
+  const show = ['key', 'show', 'alias/app', '--data-dir', dataDir];
+  refused(show, 3, /no key service runs on .*\n.*\n {2}Or name the file with its principals: --config FILE/);
+  assert.equal(waxseal(['kms', ...show, '--config', config], { env }).status, 0);
+});
+
 test('the certificate names where the service listens', async (t) => {
   const dataDir = join(root, 'everywhere');
   const names = async (): Promise<X509Certificate> =>

@@ -54,10 +54,12 @@ async function withEndpoint<T>(
   if (running !== undefined) return use(String((await running.status())['endpoint']));
   const principalsFile = options.config ?? dataDir.principals;
   // Keys in an etcd cluster, or no keys yet: a service of our own would find an empty store, and make a root key for it.
-  if (!existsSync(join(dataDir.keyService, 'store')) || !existsSync(principalsFile)) {
+  const hasStore = existsSync(join(dataDir.keyService, 'store'));
+  if (!hasStore || !existsSync(principalsFile)) {
+    const start = `Start it in another terminal: waxseal kms serve --data-dir ${dataDir.path}`;
     throw new CliError(
       `no key service runs on ${dataDir.path}`,
-      `Start it in another terminal: waxseal kms serve --data-dir ${dataDir.path}`,
+      hasStore ? `${start}\n  Or name the file with its principals: --config FILE` : start,
     );
   }
   const pki = await loadPki(dataDir.pki, new Date());
@@ -122,6 +124,14 @@ async function callService<T>(
   try {
     return await use(client, sdk);
   } catch (error) {
+    if (error instanceof Error && error.name === 'CredentialsProviderError') {
+      throw new CliError(
+        `no access key for the key service: ${error.message}`,
+        'Give --credentials-file and --profile, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.',
+        undefined,
+        { cause: error },
+      );
+    }
     if (!(error instanceof sdk.KMSServiceException)) throw error;
     const exitCode = error.name === 'ValidationException' ? exitCodes.usage : undefined;
     throw new CliError(`${error.name}: ${error.message}`, hintFor(error.name), exitCode, { cause: error });
