@@ -1,6 +1,7 @@
 export { startPlugin, type Plugin, type PluginOptions } from './plugin.js';
 export type { HealthAddress } from './health.js';
 export type { Provider, Unwrap, Wrapped } from './provider.js';
+export type { KeyCondition, KeyState } from './key-condition.js';
 export type { KeySnapshot } from './snapshot.js';
 export {
   KmsPluginError,

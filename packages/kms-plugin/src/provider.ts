@@ -1,6 +1,7 @@
 /**
  * What every key backend does for the plugin. The contract suite `contract/provider-contract.ts` holds for each.
  */
+import type { KeyCondition } from './key-condition.js';
 import type { KeySnapshot } from './snapshot.js';
 
 /** What Encrypt made: to be stored, and given back to Decrypt. */
@@ -39,6 +40,19 @@ export interface Provider {
    * @throws ProviderError; class `corrupt` for bytes that this provider did not make, whatever they are
    */
   decrypt(wrapped: Unwrap, signal: AbortSignal): Promise<Buffer>;
+
+  /**
+   * Whether these bytes look like some this provider made, or its counterpart among other plugins. Cheap, no I/O; a yes is no promise that
+   * `decrypt` succeeds, a no says that it cannot.
+   */
+  recognizes(wrapped: Unwrap): boolean;
+
+  /**
+   * What the backend says of the key, for early warning. Absent: the backend cannot be asked.
+   *
+   * @throws ProviderError
+   */
+  describe?(signal: AbortSignal): Promise<KeyCondition>;
 
   /** Reads keyrings, credentials and certificates again. On failure everything stays as it was. */
   reload(): Promise<void>;

@@ -29,6 +29,7 @@ export function testProviderContract(name: string, create: (t: TestContext) => P
       const wrapped = await sealed(provider, plaintext);
       assert.ok(wrapped.ciphertext.length >= 1 && wrapped.ciphertext.length <= ciphertextMaxBytes);
       assert.ok(!wrapped.ciphertext.includes(plaintext), 'the plaintext must not lie in the ciphertext');
+      assert.ok(provider.recognizes(wrapped), 'a provider recognises what it made');
       assert.deepEqual(await provider.decrypt(wrapped, signal()), plaintext);
       assert.deepEqual(
         await provider.decrypt({ ...wrapped, version: 'v1', keyId: undefined }, signal()),

@@ -21,3 +21,9 @@ export function removePrefix(ciphertext: Buffer, version: 'v1' | 'v2'): Buffer {
   if (blob.length === 0) throw new ProviderError('empty ciphertext', unopenable);
   return blob;
 }
+
+/** As removePrefix; false where it would throw. */
+export function hasBlob(ciphertext: Buffer, version: 'v1' | 'v2'): boolean {
+  const prefixed = ciphertext[0] === prefix[0];
+  return prefixed ? ciphertext.length > prefix.length : version === 'v1' && ciphertext.length > 0;
+}

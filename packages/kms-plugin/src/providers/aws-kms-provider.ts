@@ -2,7 +2,7 @@
 import { KmsPluginError, ProviderError, type Failure } from '../errors.js';
 import type { Provider } from '../provider.js';
 import { createSnapshot } from '../snapshot.js';
-import { addPrefix, removePrefix } from './aws-ciphertext.js';
+import { addPrefix, hasBlob, removePrefix } from './aws-ciphertext.js';
 import type { AwsKmsCalls } from './aws-kms-calls.js';
 
 export interface AwsKeyOptions {
@@ -62,6 +62,8 @@ export function createAwsKmsProvider(name: string, key: AwsKeyOptions, calls: Aw
       }
       return answer.plaintext;
     },
+
+    recognizes: ({ ciphertext, version }) => hasBlob(ciphertext, version),
 
     reload: () => calls.reload(),
     close: async () => {

@@ -69,6 +69,8 @@ export async function createLocalProvider(options: LocalProviderOptions): Promis
       return plaintext;
     },
 
+    recognizes: ({ ciphertext }) => parseLocalCiphertext(ciphertext) !== undefined,
+
     reload: async () => {
       const fresh = toKeyring(await readKeyring(options.keyringFile));
       forget(keyring);

@@ -12,6 +12,7 @@ export function createFakeProvider(overrides: Partial<Provider> = {}): Provider 
     encrypt: (_snapshot, plaintext) =>
       Promise.resolve({ ciphertext: Buffer.concat([mark, plaintext.toReversed()]), annotations: {} }),
     decrypt: ({ ciphertext }) => Promise.resolve(Buffer.from(ciphertext.subarray(mark.length).toReversed())),
+    recognizes: ({ ciphertext }) => ciphertext.subarray(0, mark.length).equals(mark),
     reload: () => Promise.resolve(),
     close: () => Promise.resolve(),
     ...overrides,
