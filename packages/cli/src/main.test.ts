@@ -51,7 +51,7 @@ for (const [args, reason] of [
   [['plugin', 'waxseal', '--listen', '/tmp/x', '--key', 'k'], /needs --kms-endpoint and --credentials-file/],
   [['transform', '--resource', 'secrets'], /--encryption-config/],
   [['kms', 'reseal'], /--to/],
-  [['kms', 'reseal', '--to', 'stone'], /Allowed choices are file, passphrase, aws-kms/],
+  [['kms', 'reseal', '--to', 'stone'], /Allowed choices are file, passphrase, pkcs11, aws-kms/],
   [['kms', 'key', 'schedule-deletion', 'k', '--days', '6'], /Expected 7 to 30 days/],
   [['kms', 'key', 'show'], /missing required argument 'key'/],
   [['config', 'check'], /missing required argument 'file'/],

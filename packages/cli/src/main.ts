@@ -4,6 +4,7 @@
  */
 import { Command, Option } from 'commander';
 import { addAudit, addKms } from './cli-kms.js';
+import { addPlugin } from './cli-plugin.js';
 import {
   dataDirOption,
   logLevelOption,
@@ -12,7 +13,7 @@ import {
   storageOptions,
 } from './cli-options.js';
 import { exitCodes, toCliError } from './errors.js';
-import { parseEncryptionContext, parsePort, parseResource, parseSocket } from './options.js';
+import { parsePort, parseResource } from './options.js';
 
 const apiServerOptions = (command: Command): Command =>
   storageOptions(command)
@@ -88,67 +89,6 @@ Examples:
   $ waxseal up --storage etcd://127.0.0.1:2379`,
     )
     .action(async (options) => (await import('./commands/up.js')).up(options));
-}
-
-function addPlugin(program: Command): void {
-  const plugin = program
-    .command('plugin')
-    .description('The KMS plugin: v1beta1 and v2 on one unix socket, for kube-apiserver 1.29 and later.')
-    .addHelpText(
-      'after',
-      `
-Example:
-  $ waxseal plugin local --keyring ./keyring.yaml --listen unix:///run/waxseal/kms.sock`,
-    );
-  const common = (command: Command): Command =>
-    command
-      .requiredOption('--listen <socket>', 'unix socket: a path, unix:///path or @abstract', parseSocket)
-      .option('--health-port <n>', 'health and metrics on 127.0.0.1 (default: off)', parsePort)
-      .addOption(
-        new Option(
-          '--status-version <version>',
-          'what v2 Status answers; must not change under a running API server',
-        )
-          .choices(['v2', 'v2beta1'])
-          .default('v2'),
-      )
-      .addOption(outputOption())
-      .addOption(logLevelOption());
-  const aws = (command: Command): Command =>
-    common(command)
-      .requiredOption('--key <id>', 'key id, ARN or alias; also the keyId the API server sees')
-      .option('--region <region>', 'AWS region (default: from the environment)')
-      .option('--kms-endpoint <url>', 'another endpoint than the region’s')
-      .option('--ca-file <file>', 'PEM authority of that endpoint')
-      .option('--credentials-file <file>', 'AWS shared credentials file (default: the SDK’s own chain)')
-      .option('--profile <name>', 'profile in that file')
-      .option('--encryption-context <k=v,…>', 'encryption context of every call', parseEncryptionContext);
-  common(plugin.command('local').description('Wrap DEKs under a keyring file on this machine.'))
-    .requiredOption('--keyring <file>', 'keyring file (0600); made when it is missing')
-    .addHelpText(
-      'after',
-      `
-Example:
-  $ waxseal plugin local --keyring ./keyring.yaml --listen unix:///run/waxseal/kms.sock --health-port 8080`,
-    )
-    .action(async (options) => (await import('./commands/plugin.js')).pluginLocal(options));
-  aws(plugin.command('aws').description('Wrap DEKs with AWS KMS.'))
-    .addHelpText(
-      'after',
-      `
-Example:
-  $ waxseal plugin aws --key alias/cluster --region eu-central-1 --listen unix:///run/waxseal/kms.sock`,
-    )
-    .action(async (options) => (await import('./commands/plugin.js')).pluginAws(options));
-  aws(plugin.command('waxseal').description('Wrap DEKs with a Waxseal key service.'))
-    .addHelpText(
-      'after',
-      `
-Example:
-  $ waxseal plugin waxseal --key alias/waxseal --kms-endpoint https://127.0.0.1:6444 \\
-      --ca-file ./demo/pki/ca.crt --credentials-file ./demo/aws-credentials --profile plugin --listen ./kms.sock`,
-    )
-    .action(async (options) => (await import('./commands/plugin.js')).pluginWaxseal(options));
 }
 
 function addApiServer(program: Command): void {

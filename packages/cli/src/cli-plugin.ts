@@ -1,0 +1,19 @@
+/** The options of `waxseal plugin …`: what is common to all providers, and the list of its commands. */
+import type { Command } from 'commander';
+import { addAws, addLocal, addWaxseal } from './cli-plugin-providers.js';
+
+/** Every command of `waxseal plugin`, in the order of `--help`. */
+const commands: readonly ((plugin: Command) => void)[] = [addLocal, addAws, addWaxseal];
+
+export function addPlugin(program: Command): void {
+  const plugin = program
+    .command('plugin')
+    .description('The KMS plugin: v1beta1 and v2 on one unix socket, for kube-apiserver 1.29 and later.')
+    .addHelpText(
+      'after',
+      `
+Example:
+  $ waxseal plugin local --keyring ./keyring.yaml --listen unix:///run/waxseal/kms.sock`,
+    );
+  for (const add of commands) add(plugin);
+}

@@ -1,0 +1,28 @@
+/** `waxseal plugin waxseal`: DEKs wrapped with our key service. */
+import { createWaxsealProvider } from '@waxseal/kms-plugin';
+import { CliError, exitCodes } from '../errors.js';
+import type { AwsOptions } from './plugin-aws.js';
+import { definedOnly, serveKey } from './plugin-serve-key.js';
+
+export async function pluginWaxseal(options: AwsOptions): Promise<void> {
+  const { kmsEndpoint, credentialsFile } = options;
+  if (kmsEndpoint === undefined || credentialsFile === undefined) {
+    throw new CliError(
+      'the waxseal provider needs --kms-endpoint and --credentials-file',
+      '`waxseal up` and `waxseal kms serve` print both.',
+      exitCodes.usage,
+    );
+  }
+  const provider = createWaxsealProvider({
+    keyId: options.key,
+    endpoint: kmsEndpoint,
+    credentialsFile,
+    ...definedOnly({
+      encryptionContext: options.encryptionContext,
+      region: options.region,
+      caFile: options.caFile,
+      profile: options.profile,
+    }),
+  });
+  await serveKey(provider, options);
+}
