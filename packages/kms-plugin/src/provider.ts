@@ -1,7 +1,9 @@
 /**
  * What every key backend does for the plugin. The contract suite `contract/provider-contract.ts` holds for each.
  */
+import type { ProviderError } from './errors.js';
 import type { KeyCondition } from './key-condition.js';
+import type { Operation } from './key-health.js';
 import type { KeySnapshot } from './snapshot.js';
 
 /** What Encrypt made: to be stored, and given back to Decrypt. */
@@ -19,9 +21,40 @@ export interface Unwrap extends Wrapped {
   readonly keyId: string | undefined;
 }
 
+/** One key of a provider that is made of several. */
+export interface ProviderMember {
+  /** Unique among the members; the operator's word for this key, a metric label. */
+  readonly name: string;
+  /** The primary and the recipients wrap every new DEK; readers only unwrap old ones. */
+  readonly role: 'primary' | 'recipient' | 'reader';
+  readonly provider: Provider;
+}
+
+/** Told what happens inside a provider that is made of several. */
+export interface MemberObserver {
+  /** One call of one member ended; `error` is undefined when it worked. */
+  ended(member: ProviderMember, operation: Operation, error: ProviderError | undefined): void;
+  /** A write went out, or a value was met, without this recipient. */
+  missing(recipient: string, operation: Operation): void;
+  /** What a value holds for this recipient belongs to another value, or was changed. */
+  altered(recipient: string): void;
+}
+
 export interface Provider {
   /** `local`, `aws`, …; a metric label. */
   readonly name: string;
+
+  /**
+   * True when whoever knows a public key can make what this provider opens (RSA-OAEP): then a successful `decrypt` says nothing about who wrote
+   * the value. Absent: only a holder of the key, or of the permission to use it, can.
+   */
+  readonly forgeable?: boolean;
+
+  /** Of a provider that is made of several: its keys, the primary first. Absent: it is one key. */
+  readonly members?: readonly ProviderMember[];
+
+  /** With `members` only: who is told from now on. The results of `encrypt` and `decrypt` themselves then say nothing of the primary's health. */
+  observe?(observer: MemberObserver): void;
 
   /** The key a write uses from now on. Cheap, no I/O; the same object until the key changes. */
   snapshot(): KeySnapshot;
