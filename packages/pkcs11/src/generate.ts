@@ -4,6 +4,7 @@
  */
 import type { Cryptoki } from './cryptoki.js';
 import { CKK, CKO } from './constants.js';
+import { renderCkDate } from './dates.js';
 import { Pkcs11Error } from './errors.js';
 import { mechanism } from './mechanisms.js';
 import { readUlong, type Template, ULONG_BYTES } from './native-memory.js';
@@ -46,6 +47,7 @@ export async function generateSecretKey(
     ['CKA_VERIFY', signVerify],
     ['CKA_WRAP', wrapUnwrap],
     ['CKA_UNWRAP', wrapUnwrap],
+    ...lifetime(options),
   ];
   const handle = await cryptoki.withMemory(async (memory) => {
     const out = memory.reserve(ULONG_BYTES);
@@ -88,9 +90,10 @@ async function generateKeyPair(
   cryptoki: Cryptoki,
   session: Session,
   name: 'CKM_RSA_PKCS_KEY_PAIR_GEN' | 'CKM_EC_KEY_PAIR_GEN',
-  { label, id, encryptDecrypt = false, signVerify = false }: GenerateKeyOptions & KeyPairUsage,
+  options: GenerateKeyOptions & KeyPairUsage,
   publicTemplate: Template,
 ): Promise<KeyPairHandles> {
+  const { label, id, encryptDecrypt = false, signVerify = false } = options;
   // What is left out may be on by default; but some tokens refuse to hear of encryption on an EC key at all.
   const encryption = name === 'CKM_RSA_PKCS_KEY_PAIR_GEN';
   const forPublic: Template = [
@@ -104,6 +107,7 @@ async function generateKeyPair(
       ['CKA_WRAP', false],
     ]),
     ...publicTemplate,
+    ...lifetime(options),
   ];
   const forPrivate: Template = [
     ...PROTECTED,
@@ -114,6 +118,7 @@ async function generateKeyPair(
       ['CKA_DECRYPT', encryptDecrypt],
       ['CKA_UNWRAP', false],
     ]),
+    ...lifetime(options),
   ];
   const handles = await cryptoki.withMemory(async (memory) => {
     const publicKey = memory.reserve(ULONG_BYTES);
@@ -133,6 +138,10 @@ async function generateKeyPair(
   });
   await assertProtected(cryptoki, session, [handles.publicKey, handles.privateKey], handles.privateKey);
   return handles;
+}
+
+function lifetime({ endDate }: GenerateKeyOptions): Template {
+  return endDate === undefined ? [] : [['CKA_END_DATE', renderCkDate(endDate)]];
 }
 
 function flags(apply: boolean, template: Template): Template {

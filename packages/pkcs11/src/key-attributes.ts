@@ -1,6 +1,8 @@
 /** What may be read of a key, as KeyAttributes. */
 import type { CkaName } from './constants.js';
 import type { Cryptoki } from './cryptoki.js';
+import { parseCkDate } from './dates.js';
+import { Pkcs11Error } from './errors.js';
 import { numberOf, readAttributes } from './objects.js';
 import { unwrapEcPoint } from './public-key.js';
 import type { Session } from './session-pool.js';
@@ -45,10 +47,22 @@ export async function readKeyAttributes(
   const point = found.get('CKA_EC_POINT');
   return {
     ...flags,
+    endDate: await readEndDate(cryptoki, session, handle),
     valueBytes: numberOf(found.get('CKA_VALUE_LEN')),
     modulus: found.get('CKA_MODULUS'),
     publicExponent: found.get('CKA_PUBLIC_EXPONENT'),
     ecParams: found.get('CKA_EC_PARAMS'),
     ecPoint: point === undefined ? undefined : unwrapEcPoint(point),
   };
+}
+
+/** Asked for alone: SoftHSM2 keeps the date of a private object unencrypted, and fails to decrypt it again. */
+async function readEndDate(cryptoki: Cryptoki, session: Session, handle: number): Promise<Date | undefined> {
+  try {
+    const found = await readAttributes(cryptoki, session, handle, ['CKA_END_DATE']);
+    return parseCkDate(found.get('CKA_END_DATE'));
+  } catch (error) {
+    if (error instanceof Pkcs11Error && error.code === 'token-failed') return undefined;
+    throw error;
+  }
 }

@@ -56,6 +56,7 @@ test('a generated key cannot leave the token', async () => {
       wrap: true,
       unwrap: true,
       derive: false,
+      endDate: undefined,
       valueBytes: 32,
       modulus: undefined,
       publicExponent: undefined,
@@ -63,6 +64,22 @@ test('a generated key cannot leave the token', async () => {
       ecPoint: undefined,
     },
   );
+});
+
+test('the day a key is meant to end is kept with it, where the token shows it', async () => {
+  const endDate = new Date('2031-05-06T00:00:00Z');
+  const secret = await token.generateAesKey({ label: 'ends', id: Buffer.from([40]), bytes: 32, endDate });
+  const pair = await token.generateRsaKeyPair({
+    label: 'ends',
+    id: Buffer.from([41]),
+    modulusBits: 2048,
+    endDate,
+  });
+  assert.deepEqual((await token.attributes(pair.publicKey)).endDate, endDate);
+  // SoftHSM2 2.6 cannot read the date of a private object; all else can be read of it.
+  for (const key of [secret, pair.privateKey]) {
+    assert.equal((await token.attributes(key)).sensitive, true);
+  }
 });
 
 test('keys are found by what they are called', async () => {

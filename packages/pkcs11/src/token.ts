@@ -99,6 +99,8 @@ export interface KeyAttributes {
   readonly wrap?: boolean | undefined;
   readonly unwrap?: boolean | undefined;
   readonly derive?: boolean | undefined;
+  /** CKA_END_DATE: the last day it is meant to be used, midnight UTC. Few tokens enforce it. */
+  readonly endDate?: Date | undefined;
   /** CKA_VALUE_LEN of a secret key, bytes. */
   readonly valueBytes?: number | undefined;
   /** RSA, big-endian. */
@@ -114,6 +116,8 @@ export interface GenerateKeyOptions {
   readonly label: string;
   /** CKA_ID; two keys of one pair share it. */
   readonly id: Buffer;
+  /** CKA_END_DATE, a day in UTC. Default: none. */
+  readonly endDate?: Date | undefined;
 }
 
 /** Default of every flag: false. The key is always CKA_TOKEN, CKA_PRIVATE, CKA_SENSITIVE and never extractable. */
