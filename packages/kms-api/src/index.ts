@@ -4,6 +4,8 @@ export { connectKmsV2, type KmsV2Client } from './client-v2.js';
 export type { ConnectKmsOptions } from './channel.js';
 export { parseEndpoint, type SocketAddress } from './endpoint.js';
 export { grpcStatusOf, KmsApiError, type KmsApiErrorCode, type KmsApiErrorFields } from './errors.js';
+export { everyInherited, inheritedSockets, type InheritedSockets } from './inherited-sockets.js';
+export { parseSocketGroup } from './socket-group.js';
 export { serveKms, type KmsServer, type ServeKmsOptions } from './server.js';
 export type { CallReport, ReportCall } from './server-call.js';
 export { isFullyQualifiedDomainName, keyIdProblem } from './validate.js';

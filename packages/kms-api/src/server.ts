@@ -6,6 +6,7 @@
  */
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import type { Socket } from 'node:net';
+import type { InheritedSockets } from './inherited-sockets.js';
 import { messageMaxBytes } from './limits.js';
 import { v1Implementation } from './server-v1.js';
 import { v2Implementation } from './server-v2.js';
@@ -27,8 +28,15 @@ export interface ServeKmsOptions {
    * a request's plaintext once `encrypt` has settled, and the plaintext `decrypt` resolved to once it is sent.
    */
   readonly services: { readonly v1?: KmsV1Service; readonly v2?: KmsV2Service };
-  /** Sockets to serve on: `unix:///path`, `unix:///@name`, `/path` or `@name`. Files get mode 0600. */
+  /**
+   * Sockets to serve on: `unix:///path`, `unix:///@name`, `/path` or `@name`, and `fd://NAME` for one of `inheritedSockets`. Files get
+   * mode 0600, or 0660 with `socketGroupId`.
+   */
   readonly listen: string | readonly string[];
+  /** Sockets that systemd handed over, from `inheritedSockets`; none by default. */
+  readonly inheritedSockets?: InheritedSockets | undefined;
+  /** The number of the group that may connect besides the owner; nobody by default. */
+  readonly socketGroupId?: number | undefined;
   /** Called after every call, e.g. for metrics and logs. Must not throw. */
   readonly onCall?: ReportCall;
   /** Connections at one time per socket; 128 by default. An API server keeps one per provider. */
@@ -108,7 +116,13 @@ export async function serveKms(options: ServeKmsOptions): Promise<KmsServer> {
   try {
     for (const listen of typeof options.listen === 'string' ? [options.listen] : options.listen) {
       listeners.push(
-        await listenUnix({ listen, onConnection, maxConnections: options.maxConnections ?? 128 }),
+        await listenUnix({
+          listen,
+          onConnection,
+          maxConnections: options.maxConnections ?? 128,
+          inherited: options.inheritedSockets,
+          groupId: options.socketGroupId,
+        }),
       );
     }
   } catch (error) {
@@ -132,7 +146,7 @@ export async function serveKms(options: ServeKmsOptions): Promise<KmsServer> {
   };
 
   return {
-    sockets: listeners.map((listener) => listener.address.url),
+    sockets: listeners.map((listener) => listener.url),
     close: (graceMs = 3000) => (closing ??= shutDown(graceMs)),
   };
 }

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { KmsApiError, type KmsApiErrorCode } from './errors.js';
 import { serveKms } from './server.js';
+import { parseSocketGroup } from './socket-group.js';
 import { connectKmsV2 } from './client-v2.js';
 import { socketFolder, turningV2 } from './testing/services.js';
 import { open } from './testing/raw-http2.js';
@@ -95,4 +96,25 @@ test('connections beyond the limit are closed on arrival and the others go on', 
   const extra = await open(listen);
   await once(extra, 'close');
   assert.equal((await client.status()).healthz, 'ok');
+});
+
+test('a group may connect when it is named, and nobody else', async (t) => {
+  const folder = await socketFolder(t);
+  const listen = join(folder, 'kms.sock');
+  const groupId = process.getgid?.() ?? 0;
+  const server = await serveKms({ services, listen, socketGroupId: groupId });
+  const { mode, gid } = await lstat(listen);
+  assert.equal(mode & 0o777, 0o660);
+  assert.equal(gid, groupId);
+  await server.close();
+});
+
+test('groups are found by number and by name', async (t) => {
+  const groupFile = join(await socketFolder(t), 'group');
+  await writeFile(groupFile, 'root:x:0:\nkms:x:1234:a,b\nbroken:x\n');
+  assert.equal(parseSocketGroup('77', groupFile), 77);
+  assert.equal(parseSocketGroup('kms', groupFile), 1234);
+  for (const group of ['absent', 'broken', '', '99999999999', '-1']) {
+    assert.throws(() => parseSocketGroup(group, groupFile), failing('invalid_endpoint', /no group/));
+  }
 });
