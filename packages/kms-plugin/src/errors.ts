@@ -79,6 +79,13 @@ export const timedOut: Failure = {
   advice: 'The key backend did not answer in time; check that it is reachable and not overloaded.',
 };
 
+export const overloaded: Failure = {
+  class: 'throttled',
+  code: 'resource_exhausted',
+  advice:
+    'The plugin has more calls for this key than it may make; raise its limits or ask why the backend is slow.',
+};
+
 export const givenUp: Failure = { class: 'cancelled', code: 'cancelled', advice: 'The caller gave up.' };
 
 export const unexpected: Failure = {
