@@ -8,5 +8,5 @@ export { everyInherited, inheritedSockets, type InheritedSockets } from './inher
 export { parseSocketGroup } from './socket-group.js';
 export { serveKms, type KmsServer, type ServeKmsOptions } from './server.js';
 export type { CallReport, ReportCall } from './server-call.js';
-export { isFullyQualifiedDomainName, keyIdProblem } from './validate.js';
+export { annotationsProblem, isFullyQualifiedDomainName, keyIdProblem } from './validate.js';
 export * from './limits.js';

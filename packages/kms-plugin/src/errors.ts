@@ -7,6 +7,7 @@ import type { KmsApiErrorCode } from '@waxseal/kms-api';
  * - `invalid_options`: an option cannot be used
  * - `keyring_unreadable`, `keyring_invalid`, `keyring_not_private`, `keyring_exists`: the local provider's file
  * - `credentials_invalid`: the credentials file cannot be used
+ * - `recovery_failed`: a stored value cannot be opened with the identity given
  * - `health_listen_failed`: the health port cannot be listened on
  * - `provider_failed`: the key backend did not do what it was asked; `ProviderError` says why
  */
@@ -17,6 +18,7 @@ export type KmsPluginErrorCode =
   | 'keyring_not_private'
   | 'keyring_exists'
   | 'credentials_invalid'
+  | 'recovery_failed'
   | 'health_listen_failed'
   | 'provider_failed';
 
@@ -77,6 +79,12 @@ export const timedOut: Failure = {
   class: 'unavailable',
   code: 'deadline_exceeded',
   advice: 'The key backend did not answer in time; check that it is reachable and not overloaded.',
+};
+
+export const tooImpatient: Failure = {
+  class: 'cancelled',
+  code: 'deadline_exceeded',
+  advice: 'The caller waits too short a time for any answer of the key backend; raise the timeout of its KMS provider.',
 };
 
 export const overloaded: Failure = {

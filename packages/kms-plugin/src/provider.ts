@@ -53,7 +53,7 @@ export interface Provider {
   /** Of a provider that is made of several: its keys, the primary first. Absent: it is one key. */
   readonly members?: readonly ProviderMember[];
 
-  /** With `members` only: who is told from now on. The results of `encrypt` and `decrypt` themselves then say nothing of the primary's health. */
+  /** With `members` only: who is told from now on. The result of `decrypt` itself then says nothing of the primary's health: another key may have answered. */
   observe?(observer: MemberObserver): void;
 
   /** The key a write uses from now on. Cheap, no I/O; the same object until the key changes. */
