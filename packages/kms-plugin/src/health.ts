@@ -2,20 +2,31 @@
  * The health and metrics port.
  *
  * `/livez` says that the process runs and never asks the KMS, so that a KMS outage does not restart the plugin.
- * `/readyz` and `/healthz` say from memory whether the key can be used, operation by operation. `/metrics` is
- * Prometheus text.
+ * `/readyz` and `/healthz` say from memory whether keys can be used, key set by key set and operation by operation. They differ only with
+ * several key sets: `/readyz` is 503 when any of them fails, `/healthz` when all do, so that a liveness probe that asks it never takes a
+ * working key away because an old one fails. `/readyz/NAME` and `/healthz/NAME` speak of one. `/metrics` is Prometheus text.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Registry } from 'prom-client';
 import { KmsPluginError } from './errors.js';
-import { operations, type KeyHealth, type Operation, type OperationHealth } from './key-health.js';
+import { operations, type KeyHealth, type OperationHealth } from './key-health.js';
 
 export interface HealthAddress {
-  /** An IP address or host name; `127.0.0.1` unless the port is meant to be reachable. */
+  /** An IP address or host name; `127.0.0.1` unless the port is meant to be reachable. Empty: every address of this machine. */
   readonly host: string;
   /** 0 picks a free port. */
   readonly port: number;
+  /** Another path for `/healthz`, which then answers as well. */
+  readonly healthzPath?: string | undefined;
+  /** Another path for `/livez`. */
+  readonly livezPath?: string | undefined;
+}
+
+/** What is asked about: a key set. */
+export interface HealthSubject {
+  readonly name: string;
+  readonly health: KeyHealth;
 }
 
 export interface HealthServer {
@@ -30,13 +41,18 @@ const connectionsMax = 64;
 /** @throws KmsPluginError `health_listen_failed` */
 export async function startHealthServer(
   address: HealthAddress,
-  health: KeyHealth,
+  subjects: () => readonly HealthSubject[],
   registry: Registry,
 ): Promise<HealthServer> {
+  const aliases: ReadonlyMap<string, string> = new Map([
+    [address.healthzPath ?? '/healthz', '/healthz'],
+    [address.livezPath ?? '/livez', '/livez'],
+  ]);
   const server = createServer(
     { requestTimeout: requestTimeoutMs, headersTimeout: requestTimeoutMs },
     (request, response) => {
-      void answer(request, response, health, registry);
+      const path = (request.url ?? '').split('?', 1)[0] ?? '';
+      void answer(aliases.get(path) ?? path, request, response, subjects(), registry);
     },
   );
   server.maxConnections = connectionsMax;
@@ -50,10 +66,14 @@ export async function startHealthServer(
         ),
       );
     });
-    server.listen(address.port, address.host, resolve);
+    // Without a host Node listens on every address, of IPv6 and IPv4.
+    server.listen(
+      address.host === '' ? { port: address.port } : { port: address.port, host: address.host },
+      resolve,
+    );
   });
   const { port } = server.address() as AddressInfo;
-  const host = address.host.includes(':') ? `[${address.host}]` : address.host;
+  const host = address.host.includes(':') ? `[${address.host}]` : address.host || '127.0.0.1';
   return {
     endpoint: `http://${host}:${port}`,
     close: () =>
@@ -67,9 +87,10 @@ export async function startHealthServer(
 }
 
 async function answer(
+  path: string,
   request: IncomingMessage,
   response: ServerResponse,
-  health: KeyHealth,
+  subjects: readonly HealthSubject[],
   registry: Registry,
 ): Promise<void> {
   const send = (status: number, type: string, body: string): void => {
@@ -86,16 +107,29 @@ async function answer(
     send(405, text, 'Use GET.\n');
     return;
   }
-  switch ((request.url ?? '').split('?', 1)[0]) {
+  const [, endpoint, name] = /^\/(readyz|healthz)(?:\/(.+))?$/.exec(path) ?? [];
+  if (endpoint !== undefined) {
+    const asked = name === undefined ? subjects : subjects.filter((subject) => subject.name === name);
+    if (asked.length === 0) {
+      send(
+        404,
+        text,
+        `There is no key set of that name, but ${subjects.map((subject) => subject.name).join(', ')}.\n`,
+      );
+      return;
+    }
+    const works = ({ health }: HealthSubject): boolean => health.summary() === 'ok';
+    const ok = endpoint === 'readyz' ? asked.every(works) : asked.some(works);
+    const lines = asked.flatMap((subject) =>
+      operations.map((operation) => describe(`${subject.name} ${operation}`, subject.health.of(operation))),
+    );
+    send(ok ? 200 : 503, text, `${lines.join('\n')}\n`);
+    return;
+  }
+  switch (path) {
     case '/livez':
       send(200, text, 'ok\n');
       return;
-    case '/readyz':
-    case '/healthz': {
-      const lines = operations.map((operation) => describe(operation, health.of(operation)));
-      send(health.summary() === 'ok' ? 200 : 503, text, `${lines.join('\n')}\n`);
-      return;
-    }
     case '/metrics':
       send(200, registry.contentType, await registry.metrics());
       return;
@@ -104,8 +138,8 @@ async function answer(
   }
 }
 
-function describe(operation: Operation, health: OperationHealth): string {
-  if (health.kind === 'healthy') return `[+]${operation} ok`;
-  if (health.kind === 'failing') return `[-]${operation} failed: ${health.error.message}`;
-  return `[-]${operation} not tried yet`;
+function describe(what: string, health: OperationHealth): string {
+  if (health.kind === 'healthy') return `[+]${what} ok`;
+  if (health.kind === 'failing') return `[-]${what} failed: ${health.error.message}`;
+  return `[-]${what} not tried yet`;
 }

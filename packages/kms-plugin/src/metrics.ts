@@ -1,6 +1,7 @@
 /** The plugin's metrics, in one registry the caller may share with others. Key ids appear hashed only. */
 import { createHash } from 'node:crypto';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import { createAwsMetrics, type AwsMetrics } from './aws-metrics.js';
 
 /** The first 16 hex digits of SHA-256: enough to tell keys apart, nothing to read. */
 export function hashKeyId(keyId: string): string {
@@ -8,12 +9,15 @@ export function hashKeyId(keyId: string): string {
 }
 
 export interface PluginMetrics {
-  readonly requests: Counter<'version' | 'method' | 'code'>;
-  readonly requestSeconds: Histogram<'version' | 'method'>;
+  readonly requests: Counter<'key_set' | 'version' | 'method' | 'code'>;
+  readonly requestSeconds: Histogram<'key_set' | 'version' | 'method'>;
   readonly operations: Counter<'provider' | 'operation' | 'result'>;
   readonly operationSeconds: Histogram<'provider' | 'operation'>;
   readonly sharedDecrypts: Counter;
-  readonly healthy: Gauge<'key_id_hash' | 'operation'>;
+  readonly healthy: Gauge<'key_set' | 'key_id_hash' | 'operation'>;
+  readonly reloads: Counter<'result'>;
+  /** Made when the first key set asks for them. */
+  aws(): AwsMetrics;
 }
 
 const secondsBuckets = [
@@ -22,17 +26,18 @@ const secondsBuckets = [
 
 export function createMetrics(registry: Registry): PluginMetrics {
   const registers = [registry];
+  let aws: AwsMetrics | undefined;
   return {
     requests: new Counter({
       name: 'waxseal_kms_plugin_requests_total',
       help: 'Calls answered on the socket, by KMS version, method and result.',
-      labelNames: ['version', 'method', 'code'],
+      labelNames: ['key_set', 'version', 'method', 'code'],
       registers,
     }),
     requestSeconds: new Histogram({
       name: 'waxseal_kms_plugin_request_duration_seconds',
       help: 'How long calls on the socket took.',
-      labelNames: ['version', 'method'],
+      labelNames: ['key_set', 'version', 'method'],
       buckets: secondsBuckets,
       registers,
     }),
@@ -57,8 +62,15 @@ export function createMetrics(registry: Registry): PluginMetrics {
     healthy: new Gauge({
       name: 'waxseal_kms_key_healthy',
       help: '1 when the last known result of this operation with this key was a success, else 0.',
-      labelNames: ['key_id_hash', 'operation'],
+      labelNames: ['key_set', 'key_id_hash', 'operation'],
       registers,
     }),
+    reloads: new Counter({
+      name: 'waxseal_kms_plugin_config_reloads_total',
+      help: 'Times the configuration and credentials were read again: success, or failure when everything stayed as it was.',
+      labelNames: ['result'],
+      registers,
+    }),
+    aws: () => (aws ??= createAwsMetrics(registry)),
   };
 }

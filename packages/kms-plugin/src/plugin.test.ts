@@ -151,7 +151,10 @@ test('started while the backend is down: Status says why, and heals by itself', 
   await next;
   await settled();
   assert.deepEqual(await v2.status(), { version: 'v2', healthz: 'ok', keyId: 'fake-key-1' });
-  assert.deepEqual(await get(plugin, '/readyz'), { status: 200, body: '[+]encrypt ok\n[+]decrypt ok\n' });
+  assert.deepEqual(await get(plugin, '/readyz'), {
+    status: 200,
+    body: '[+]fake encrypt ok\n[+]fake decrypt ok\n',
+  });
 });
 
 test('a backend that hangs does not hold up Status or the calls beyond the deadline', async (t) => {
@@ -165,7 +168,7 @@ test('a backend that hangs does not hold up Status or the calls beyond the deadl
   assert.match((await v2.status()).healthz, /encrypt: timeout/);
   const ready = await get(plugin, '/healthz');
   assert.equal(ready.status, 503);
-  assert.match(ready.body, /\[-\]encrypt failed: timeout: .*\n\[-\]decrypt not tried yet/);
+  assert.match(ready.body, /\[-\]fake encrypt failed: timeout: .*\n\[-\]fake decrypt not tried yet/);
 });
 
 test('a failing call makes the key unhealthy, one success clears it at once', async (t) => {
@@ -270,12 +273,18 @@ test('the health port knows four paths and two methods', async (t) => {
   const post = await fetch(`${plugin.healthEndpoint ?? ''}/livez`, { method: 'POST', body: 'x' });
   assert.equal(post.status, 405);
   const metrics = await get(plugin, '/metrics');
-  assert.match(metrics.body, /waxseal_kms_plugin_requests_total\{version="v2",method="Status",code="ok"\} 1/);
+  assert.match(
+    metrics.body,
+    /waxseal_kms_plugin_requests_total\{key_set="fake",version="v2",method="Status",code="ok"\} 1/,
+  );
   assert.match(
     metrics.body,
     /waxseal_kms_provider_operations_total\{provider="fake",operation="decrypt",result="ok"\} 1/,
   );
-  assert.match(metrics.body, /waxseal_kms_key_healthy\{key_id_hash="[0-9a-f]{16}",operation="encrypt"\} 1/);
+  assert.match(
+    metrics.body,
+    /waxseal_kms_key_healthy\{key_set="fake",key_id_hash="[0-9a-f]{16}",operation="encrypt"\} 1/,
+  );
   await assert.rejects(
     startPlugin({
       listen: join(await tempFolder(t), 'kms.sock'),

@@ -1,52 +1,47 @@
 /**
- * The plugin: one provider on one or more sockets, with a health port.
+ * The plugin: any number of key sets in one process, with one health port and one registry of metrics.
  *
- * It starts whether or not the key backend can be reached, answers Status with the reason meanwhile, and becomes healthy
+ * It starts whether or not the key backends can be reached, answers Status with the reason meanwhile, and becomes healthy
  * by itself.
  */
-import { randomBytes as systemRandomBytes } from 'node:crypto';
-import { KmsApiError, parseEndpoint, serveKms, type CallReport } from '@waxseal/kms-api';
+import type { InheritedSockets } from '@waxseal/kms-api';
 import { Registry } from 'prom-client';
-import { createBackend } from './backend.js';
-import { systemClock, type Clock } from './clock.js';
-import { KmsPluginError, placeOf } from './errors.js';
+import type { Clock } from './clock.js';
+import { KmsPluginError } from './errors.js';
 import { startHealthServer, type HealthAddress, type HealthServer } from './health.js';
-import { createKeyHealth } from './key-health.js';
-import { silentLogger, type Logger } from './logger.js';
-import { createMetrics, hashKeyId } from './metrics.js';
-import { startProber } from './prober.js';
-import type { Provider } from './provider.js';
-import { createV1Service, createV2Service } from './service.js';
+import { keySetName, startKeySet, type KeySet, type KeySetContext, type KeySetOptions } from './key-set.js';
+import type { Logger } from './logger.js';
+import { createMetrics } from './metrics.js';
+import { createSocketRoutes, isPortable } from './socket-routes.js';
 
-export interface PluginOptions {
-  /** `unix:///path`, `/path` or `@name`; files get mode 0600. */
-  readonly listen: string | readonly string[];
-  /** The plugin closes it when it closes. */
-  readonly provider: Provider;
-  /** The KMS versions to serve; both by default. */
-  readonly versions?: readonly ('v1' | 'v2')[];
-  /**
-   * What `Status.version` answers; `v2` by default. It must not change under a running API server: `v2beta1` when this
-   * plugin takes the place of the AWS, Azure or Google one.
-   */
-  readonly statusVersion?: 'v2' | 'v2beta1';
+export interface ProcessOptions {
   /** Where to answer /livez, /readyz, /healthz and /metrics; nowhere by default. */
-  readonly health?: HealthAddress;
+  readonly health?: HealthAddress | undefined;
   /** Nothing is logged by default. */
-  readonly logger?: Logger;
+  readonly logger?: Logger | undefined;
   /** A registry of the caller's, for one plugin; a fresh one by default. */
-  readonly registry?: Registry;
-  readonly clock?: Clock;
-  readonly randomBytes?: (sizeBytes: number) => Buffer;
-  /**
-   * Longest time one backend call may take; 2800 by default, inside the 3000 an API server waits. Below 100 the backend
-   * has hardly a chance.
-   */
-  readonly operationTimeoutMs?: number;
-  /** Time between two probes of a healthy key; 60,000 by default, as an API server polls Status. */
-  readonly probeIntervalMs?: number;
-  /** Time between two probes of a failing key; 5000 by default. */
-  readonly probeRetryMs?: number;
+  readonly registry?: Registry | undefined;
+  readonly clock?: Clock | undefined;
+  readonly randomBytes?: ((sizeBytes: number) => Buffer) | undefined;
+  /** What systemd handed over, for sockets named `fd://…`. */
+  readonly inheritedSockets?: InheritedSockets | undefined;
+}
+
+export interface KeySetsOptions extends ProcessOptions {
+  /** At least one; names and sockets are each used once. */
+  readonly keySets: readonly KeySetOptions[];
+}
+
+export interface PluginOptions extends ProcessOptions, KeySetOptions {}
+
+/** What one key set of a running plugin is. */
+export interface RunningKeySet {
+  readonly name: string;
+  /** `unix://` URLs. */
+  readonly sockets: readonly string[];
+  readonly keyId: string;
+  /** `ok`, or why the key cannot be used. */
+  readonly healthz: string;
 }
 
 export interface Plugin {
@@ -54,141 +49,157 @@ export interface Plugin {
   readonly sockets: readonly string[];
   /** `http://host:port` of the health port. */
   readonly healthEndpoint: string | undefined;
-  /** The key a write uses now. */
+  /** In the order of the configuration. */
+  keySets(): readonly RunningKeySet[];
+  /** The key a write of the first key set uses now. */
   keyId(): string;
-  /** `ok`, or why the key cannot be used; what Status answers. */
+  /** `ok`, or why the first key set's key cannot be used; what its Status answers. */
   healthz(): string;
   /**
-   * Reads keyrings and credentials again and probes the key.
+   * Reads keyrings and credentials again and probes the keys, of every key set although one fails.
    *
-   * @throws KmsPluginError; then everything stays as it was
+   * @throws KmsPluginError; a key set that fails stays as it was
    */
   reload(): Promise<void>;
-  /** Stops listening, lets calls in flight finish, closes the provider. */
+  /**
+   * Serves exactly these key sets from now on. One with the provider it had keeps running; one with another provider is turned over to it;
+   * sockets that stay keep their connections, and calls under way end with the provider they began with.
+   *
+   * @throws KmsPluginError or KmsApiError; then everything stays as it was, and the new providers are the caller's
+   */
+  replace(keySets: readonly KeySetOptions[]): Promise<void>;
+  /** Counts a change of configuration that was tried. */
+  reloaded(result: 'success' | 'failure'): void;
+  /** Stops listening, lets calls in flight finish, closes the providers. */
   close(): Promise<void>;
 }
 
 /**
- * Starts the plugin; resolves when its sockets listen, which does not wait for the key backend.
+ * Starts a plugin with one key set; resolves when its sockets listen, which does not wait for the key backend.
  *
  * @throws KmsApiError when a socket cannot be had, KmsPluginError `invalid_options` or `health_listen_failed`;
  * then nothing is left open but the provider
  */
 export async function startPlugin(options: PluginOptions): Promise<Plugin> {
-  const { provider } = options;
-  const clock = options.clock ?? systemClock;
-  const logger = options.logger ?? silentLogger;
-  const registry = options.registry ?? new Registry();
-  const versions = options.versions ?? ['v1', 'v2'];
-  const operationTimeoutMs = positive('operationTimeoutMs', options.operationTimeoutMs ?? 2800);
-  const intervalMs = positive('probeIntervalMs', options.probeIntervalMs ?? 60_000);
-  const retryMs = positive('probeRetryMs', options.probeRetryMs ?? 5000);
-  if (versions.length === 0) throw new KmsPluginError('invalid_options', 'Serve at least one of v1 and v2.');
+  return startKeySets({ ...options, keySets: [options] });
+}
 
+/** As `startPlugin`, with any number of key sets. */
+export async function startKeySets(options: KeySetsOptions): Promise<Plugin> {
+  const { logger, clock, randomBytes } = options;
+  const registry = options.registry ?? new Registry();
   const metrics = createMetrics(registry);
-  const health = createKeyHealth((operation, known) => {
-    const { keyId } = provider.snapshot();
-    metrics.healthy.set({ key_id_hash: hashKeyId(keyId), operation }, known.kind === 'healthy' ? 1 : 0);
-    if (known.kind === 'failing') {
-      logger.warn(
-        {
-          keyId,
-          operation,
-          class: known.error.failure.class,
-          reason: known.error.message,
-          ...(known.error.failure.class === 'internal' ? { at: placeOf(known.error.cause) } : {}),
-        },
-        'the key fails',
-      );
-    } else {
-      logger.info({ keyId, operation }, 'the key works');
+  const context: KeySetContext = { metrics, logger, clock, randomBytes };
+  const routes = createSocketRoutes(options.inheritedSockets);
+  let keySets: readonly KeySet[] = [];
+  let closing: Promise<void> | undefined;
+
+  const replace = async (wanted: readonly KeySetOptions[]): Promise<void> => {
+    if (closing !== undefined) throw new KmsPluginError('invalid_options', 'The plugin is stopping.');
+    checkNames(wanted);
+    const kept = new Set<KeySet>();
+    const next: KeySet[] = [];
+    try {
+      for (const wish of wanted) {
+        const same = keySets.find((keySet) => sameKeySet(keySet, wish));
+        if (same !== undefined) kept.add(same);
+        next.push(same ?? startKeySet(wish, context));
+      }
+      await routes.apply(next.map((keySet, index) => ({ keySet, listen: wanted[index]?.listen ?? [] })));
+    } catch (error) {
+      for (const keySet of next) if (!kept.has(keySet)) keySet.quiesce();
+      throw error;
     }
-  });
-  const backend = createBackend({ provider, clock, health, metrics, logger, operationTimeoutMs });
-  const onCall = (report: CallReport): void => {
-    const { version, method, code } = report;
-    metrics.requests.inc({ version, method, code });
-    metrics.requestSeconds.observe({ version, method }, report.durationMs / 1000);
-    if (report.error === undefined) return;
-    const reason = report.error instanceof KmsApiError ? report.error.message : 'unexpected error';
-    logger.debug({ version, method, code, uid: report.uid, reason }, 'a call failed');
+    const left = keySets.filter((keySet) => !kept.has(keySet));
+    keySets = next;
+    for (const keySet of next) {
+      for (const socket of routes.of(keySet)) {
+        if (kept.has(keySet) || isPortable(socket)) continue;
+        logger?.warn(
+          { socket },
+          'kube-apiserver cannot find this abstract socket: Node before 22 pads its name; use a path, a name of 107 bytes, or Node 22',
+        );
+      }
+    }
+    await Promise.all(
+      left.map(async (keySet) => {
+        await keySet.close();
+        const { name } = keySet;
+        if (!keySets.some((other) => other.name === name && other.keyId() === keySet.keyId()))
+          keySet.forget();
+      }),
+    );
   };
 
-  let ready = (): Promise<void> => Promise.resolve();
-  const server = await serveKms({
-    listen: options.listen,
-    onCall,
-    services: {
-      ...(versions.includes('v1') ? { v1: createV1Service(backend) } : {}),
-      ...(versions.includes('v2')
-        ? {
-            v2: createV2Service({
-              backend,
-              health,
-              statusVersion: options.statusVersion ?? 'v2',
-              ready: () => ready(),
-            }),
-          }
-        : {}),
-    },
-  });
-  for (const socket of server.sockets) {
-    if (!parseEndpoint(socket).portable) {
-      logger.warn(
-        { socket },
-        'kube-apiserver cannot find this abstract socket: Node before 22 pads its name; use a path, a name of 107 bytes, or Node 22',
-      );
-    }
-  }
   let healthServer: HealthServer | undefined;
   try {
-    healthServer = options.health && (await startHealthServer(options.health, health, registry));
+    await replace(options.keySets);
+    healthServer = options.health && (await startHealthServer(options.health, () => keySets, registry));
   } catch (error) {
-    await server.close(0);
+    for (const keySet of keySets) keySet.quiesce();
+    await routes.close(0);
     throw error;
   }
 
-  const prober = startProber({
-    backend,
-    health,
-    clock,
-    randomBytes: options.randomBytes ?? systemRandomBytes,
-    intervalMs,
-    retryMs,
-  });
-  // The first Status of an API server that starts with the plugin gets a real answer, unless the backend hangs.
-  const firstAnswerMs = operationTimeoutMs / 2;
-  let asked: Promise<void> | undefined;
-  ready = () =>
-    (asked ??= new Promise((resolve) => {
-      const cancel = clock.after(firstAnswerMs, resolve);
-      void prober.firstProbe.finally(() => {
-        cancel();
-        resolve();
-      });
-    }));
-
   const close = async (): Promise<void> => {
-    prober.stop();
-    await server.close();
+    for (const keySet of keySets) keySet.quiesce();
+    await routes.close();
     await healthServer?.close();
-    await provider.close();
+    await Promise.all(keySets.map((keySet) => keySet.close()));
   };
-  let closing: Promise<void> | undefined;
+  const first = (): KeySet => keySets[0] as KeySet;
   return {
-    sockets: server.sockets,
+    get sockets() {
+      return keySets.flatMap((keySet) => routes.of(keySet));
+    },
     healthEndpoint: healthServer?.endpoint,
-    keyId: () => backend.snapshot().keyId,
-    healthz: () => health.summary(),
+    keySets: () =>
+      keySets.map((keySet) => ({
+        name: keySet.name,
+        sockets: routes.of(keySet),
+        keyId: keySet.keyId(),
+        healthz: keySet.health.summary(),
+      })),
+    keyId: () => first().keyId(),
+    healthz: () => first().health.summary(),
     reload: async () => {
-      await provider.reload();
-      await prober.probe();
+      const results = await Promise.allSettled(keySets.map((keySet) => keySet.reload()));
+      const failed = results.find((result) => result.status === 'rejected');
+      if (failed !== undefined) throw failed.reason;
+    },
+    replace,
+    reloaded: (result) => {
+      metrics.reloads.inc({ result });
     },
     close: () => (closing ??= close()),
   };
 }
 
-function positive(name: string, value: number): number {
-  if (Number.isFinite(value) && value > 0) return value;
-  throw new KmsPluginError('invalid_options', `${name} must be a number above 0.`);
+function checkNames(keySets: readonly KeySetOptions[]): void {
+  if (keySets.length === 0) throw new KmsPluginError('invalid_options', 'Serve at least one key set.');
+  const names = new Set<string>();
+  for (const name of keySets.map(keySetName)) {
+    if (names.has(name)) {
+      throw new KmsPluginError(
+        'invalid_options',
+        `Two key sets are named "${name}". Give each a name of its own.`,
+      );
+    }
+    names.add(name);
+  }
+}
+
+/** The same provider object, and nothing else changed but where it listens. */
+function sameKeySet({ options }: KeySet, wish: KeySetOptions): boolean {
+  return (
+    options.provider === wish.provider &&
+    options.name === wish.name &&
+    options.statusVersion === wish.statusVersion &&
+    options.socketGroupId === wish.socketGroupId &&
+    options.awsMetrics === wish.awsMetrics &&
+    options.operationTimeoutMs === wish.operationTimeoutMs &&
+    options.probeIntervalMs === wish.probeIntervalMs &&
+    options.probeRetryMs === wish.probeRetryMs &&
+    String(options.versions) === String(wish.versions)
+  );
 }

@@ -1,0 +1,220 @@
+/**
+ * A key set: one provider's key as API servers see it on their sockets, with its own health, probes and version.
+ *
+ * Key sets of one process share nothing but metrics and the health port: one that fails leaves the others as they are.
+ */
+import { randomBytes as systemRandomBytes } from 'node:crypto';
+import { KmsApiError, type CallReport, type KmsV1Service, type KmsV2Service } from '@waxseal/kms-api';
+import { createBackend } from './backend.js';
+import { systemClock, type Clock } from './clock.js';
+import { KmsPluginError, placeOf } from './errors.js';
+import { createKeyHealth, operations, type KeyHealth } from './key-health.js';
+import { silentLogger, type Logger } from './logger.js';
+import { hashKeyId, type PluginMetrics } from './metrics.js';
+import { startProber } from './prober.js';
+import type { Provider } from './provider.js';
+import { createV1Service, createV2Service } from './service.js';
+
+export interface KeySetOptions {
+  /** Tells key sets apart in metrics, logs and on the health port; the provider's name by default. */
+  readonly name?: string;
+  /** `unix:///path`, `/path`, `@name`, or `fd://name` for a socket of systemd's. */
+  readonly listen: string | readonly string[];
+  /** The number of the group that may connect (mode 0660); the process's own user alone by default (0600). */
+  readonly socketGroupId?: number | undefined;
+  /** The key set closes it when it ends. */
+  readonly provider: Provider;
+  /** The KMS versions to serve; both by default. */
+  readonly versions?: readonly ('v1' | 'v2')[] | undefined;
+  /**
+   * What `Status.version` answers; `v2` by default. It must not change under a running API server: `v2beta1` when this
+   * plugin takes the place of the AWS, Azure or Google one.
+   */
+  readonly statusVersion?: 'v2' | 'v2beta1' | undefined;
+  /** Counts calls under the metric names of aws-encryption-provider too; off by default, for they carry the key id in the clear. */
+  readonly awsMetrics?: boolean | undefined;
+  /**
+   * Longest time one backend call may take; 2800 by default, inside the 3000 an API server waits. Below 100 the backend
+   * has hardly a chance.
+   */
+  readonly operationTimeoutMs?: number | undefined;
+  /** Time between two probes of a healthy key; 60,000 by default, as an API server polls Status. */
+  readonly probeIntervalMs?: number | undefined;
+  /** Time between two probes of a failing key; 5000 by default. */
+  readonly probeRetryMs?: number | undefined;
+}
+
+/** What the key sets of a process share. */
+export interface KeySetContext {
+  readonly metrics: PluginMetrics;
+  readonly clock?: Clock | undefined;
+  readonly logger?: Logger | undefined;
+  readonly randomBytes?: ((sizeBytes: number) => Buffer) | undefined;
+}
+
+export interface KeySet {
+  readonly name: string;
+  readonly options: KeySetOptions;
+  readonly statusVersion: 'v2' | 'v2beta1';
+  readonly health: KeyHealth;
+  readonly v1: KmsV1Service;
+  readonly v2: KmsV2Service;
+  /** The key a write uses now. */
+  keyId(): string;
+  /** Counts and logs a call on one of its sockets. */
+  called(report: CallReport): void;
+  /** Reads keyrings and credentials again and probes the key. @throws KmsPluginError; then everything stays as it was */
+  reload(): Promise<void>;
+  /** No more probes; calls go on. */
+  quiesce(): void;
+  /** Waits until the calls under way have ended, as far as their deadline lets them, and closes the provider. */
+  close(): Promise<void>;
+  /** Takes what it was out of the metrics. */
+  forget(): void;
+}
+
+/** @throws KmsPluginError `invalid_options` */
+export function startKeySet(options: KeySetOptions, context: KeySetContext): KeySet {
+  const { provider } = options;
+  const { metrics } = context;
+  const clock = context.clock ?? systemClock;
+  const logger = context.logger ?? silentLogger;
+  const name = keySetName(options);
+  const versions = options.versions ?? ['v1', 'v2'];
+  const operationTimeoutMs = positive('operationTimeoutMs', options.operationTimeoutMs ?? 2800);
+  const intervalMs = positive('probeIntervalMs', options.probeIntervalMs ?? 60_000);
+  const retryMs = positive('probeRetryMs', options.probeRetryMs ?? 5000);
+  if (versions.length === 0) throw new KmsPluginError('invalid_options', 'Serve at least one of v1 and v2.');
+  const statusVersion = options.statusVersion ?? 'v2';
+
+  const health = createKeyHealth((operation, known) => {
+    const { keyId } = provider.snapshot();
+    metrics.healthy.set(
+      { key_set: name, key_id_hash: hashKeyId(keyId), operation },
+      known.kind === 'healthy' ? 1 : 0,
+    );
+    if (known.kind === 'failing') {
+      logger.warn(
+        {
+          keySet: name,
+          keyId,
+          operation,
+          class: known.error.failure.class,
+          reason: known.error.message,
+          ...(known.error.failure.class === 'internal' ? { at: placeOf(known.error.cause) } : {}),
+        },
+        'the key fails',
+      );
+    } else {
+      logger.info({ keySet: name, keyId, operation }, 'the key works');
+    }
+  });
+  const backend = createBackend({
+    provider,
+    clock,
+    health,
+    metrics,
+    logger,
+    operationTimeoutMs,
+  });
+  const prober = startProber({
+    backend,
+    health,
+    clock,
+    randomBytes: context.randomBytes ?? systemRandomBytes,
+    intervalMs,
+    retryMs,
+  });
+
+  // The first Status of an API server that starts with the plugin gets a real answer, unless the backend hangs.
+  const firstAnswerMs = operationTimeoutMs / 2;
+  let asked: Promise<void> | undefined;
+  const ready = (): Promise<void> =>
+    (asked ??= new Promise((resolve) => {
+      const cancel = clock.after(firstAnswerMs, resolve);
+      void prober.firstProbe.finally(() => {
+        cancel();
+        resolve();
+      });
+    }));
+
+  const underWay = new Set<Promise<unknown>>();
+  const tracked = <T>(version: 'v1' | 'v2', run: () => Promise<T>): Promise<T> => {
+    if (!versions.includes(version)) {
+      return Promise.reject(
+        new KmsApiError(
+          'unimplemented',
+          `KMS ${version} is not served here; the plugin is set to ${versions.join()}.`,
+        ),
+      );
+    }
+    const call = run();
+    const ended: Promise<unknown> = call
+      .catch(() => undefined)
+      .finally(() => {
+        underWay.delete(ended);
+      });
+    underWay.add(ended);
+    return call;
+  };
+  const v1 = createV1Service(backend);
+  const v2 = createV2Service({ backend, health, statusVersion, ready });
+
+  return {
+    name,
+    options,
+    statusVersion,
+    health,
+    v1: {
+      version: () => tracked('v1', () => v1.version()),
+      encrypt: (plaintext, signal) => tracked('v1', () => v1.encrypt(plaintext, signal)),
+      decrypt: (ciphertext, signal) => tracked('v1', () => v1.decrypt(ciphertext, signal)),
+    },
+    v2: {
+      status: () => tracked('v2', () => v2.status()),
+      encrypt: (uid, plaintext, signal) => tracked('v2', () => v2.encrypt(uid, plaintext, signal)),
+      decrypt: (uid, request, signal) => tracked('v2', () => v2.decrypt(uid, request, signal)),
+    },
+    keyId: () => backend.snapshot().keyId,
+    called: (report) => {
+      const { version, method, code } = report;
+      metrics.requests.inc({ key_set: name, version, method, code });
+      metrics.requestSeconds.observe({ key_set: name, version, method }, report.durationMs / 1000);
+      if (options.awsMetrics === true) metrics.aws().called(provider.snapshot().keyId, report);
+      if (report.error === undefined) return;
+      const reason = report.error instanceof KmsApiError ? report.error.message : 'unexpected error';
+      logger.debug({ keySet: name, version, method, code, uid: report.uid, reason }, 'a call failed');
+    },
+    reload: async () => {
+      await provider.reload();
+      await prober.probe();
+    },
+    quiesce: () => {
+      prober.stop();
+    },
+    close: async () => {
+      prober.stop();
+      await Promise.all(underWay);
+      await provider.close();
+    },
+    forget: () => {
+      for (const operation of operations) {
+        metrics.healthy.remove({
+          key_set: name,
+          key_id_hash: hashKeyId(provider.snapshot().keyId),
+          operation,
+        });
+      }
+    },
+  };
+}
+
+/** The name of a key set, given or not. */
+export function keySetName(options: Pick<KeySetOptions, 'name' | 'provider'>): string {
+  return options.name ?? options.provider.name;
+}
+
+function positive(name: string, value: number): number {
+  if (Number.isFinite(value) && value > 0) return value;
+  throw new KmsPluginError('invalid_options', `${name} must be a number above 0.`);
+}
