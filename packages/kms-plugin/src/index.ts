@@ -18,3 +18,4 @@ export { createAwsProvider, type AwsProviderOptions } from './providers/aws.js';
 export type { AwsKeyOptions } from './providers/aws-kms-provider.js';
 export type { AwsConnectionOptions, AwsCredentials } from './providers/aws-sdk-calls.js';
 export { createWaxsealProvider, type WaxsealProviderOptions } from './providers/waxseal.js';
+export { createGcpProvider, type GcpProviderOptions } from './providers/gcp.js';
