@@ -18,4 +18,5 @@ export { createAwsProvider, type AwsProviderOptions } from './providers/aws.js';
 export type { AwsKeyOptions } from './providers/aws-kms-provider.js';
 export type { AwsConnectionOptions, AwsCredentials } from './providers/aws-sdk-calls.js';
 export { createWaxsealProvider, type WaxsealProviderOptions } from './providers/waxseal.js';
+export { createPkcs11Provider, type Pkcs11ProviderOptions } from './providers/pkcs11.js';
 export { createGcpProvider, type GcpProviderOptions } from './providers/gcp.js';

@@ -32,3 +32,14 @@ export function createSnapshot(
     recipients: Object.freeze([...(parts.recipients ?? [parts.keyId])]),
   });
 }
+
+/**
+ * Of a provider that has to reach its backend once to know its key: until then Status names none, and Encrypt refuses. An API
+ * server that reads an empty key id does not write.
+ */
+export const noKeyYet: KeySnapshot = Object.freeze({
+  keyId: '',
+  keyVersion: undefined,
+  encryptionContext: Object.freeze({}),
+  recipients: Object.freeze([]),
+});
