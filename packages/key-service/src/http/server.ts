@@ -40,7 +40,7 @@ export type RequestHandler = (request: HttpRequest) => Promise<HttpResponse>;
 
 export interface ListeningServer {
   readonly port: number;
-  /** Stops accepting, lets calls under way finish, closes idle connections. */
+  /** Stops accepting, answers the calls that have arrived in full, then closes every connection. */
   close(): Promise<void>;
 }
 
@@ -62,8 +62,9 @@ export async function listen(
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     noDelay: true,
   };
+  const calls = new CallsUnderWay();
   const onRequest = (incoming: IncomingMessage, response: ServerResponse): void => {
-    serve(incoming, response, handler, logger, date);
+    serve(incoming, response, handler, logger, date, calls);
   };
   const server: Server =
     transport.kind === 'https'
@@ -80,6 +81,11 @@ export async function listen(
         )
       : createHttpServer(limits, onRequest);
   server.maxConnections = MAX_CONNECTIONS;
+  const sockets = new Set<Socket>();
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
   server.on('clientError', (error, socket) => refuseBrokenRequest(error, socket as Socket));
 
   await new Promise<void>((resolve, reject) => {
@@ -100,8 +106,37 @@ export async function listen(
       new Promise((resolve) => {
         server.close(() => resolve());
         server.closeIdleConnections();
+        // What is left then: connections without a whole request, which node:http would wait for, and no longer times out.
+        calls.drain(() => {
+          server.closeAllConnections();
+          for (const socket of sockets) socket.destroy();
+        });
       }),
   };
+}
+
+/** Counts the calls that have arrived in full and are not answered. */
+class CallsUnderWay {
+  #count = 0;
+  #whenDone: (() => void) | undefined;
+
+  /** From here on a caller that sends one call after the other on its connection is told to open another. */
+  get draining(): boolean {
+    return this.#whenDone !== undefined;
+  }
+
+  begin(response: ServerResponse): void {
+    this.#count++;
+    response.once('close', () => {
+      this.#count--;
+      if (this.#count === 0) this.#whenDone?.();
+    });
+  }
+
+  drain(whenDone: () => void): void {
+    this.#whenDone = whenDone;
+    if (this.#count === 0) whenDone();
+  }
 }
 
 function serve(
@@ -110,6 +145,7 @@ function serve(
   handler: RequestHandler,
   logger: Logger,
   date: () => string,
+  calls: CallsUnderWay,
 ): void {
   const chunks: Buffer[] = [];
   let bytes = 0;
@@ -127,9 +163,10 @@ function serve(
       if (!response.headersSent) refuseTooLarge(incoming, response);
       return;
     }
+    calls.begin(response);
     const body = chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks);
     handler(toRequest(incoming, body))
-      .then((answer) => send(response, answer, date()))
+      .then((answer) => send(response, answer, date(), calls.draining))
       .catch((error: unknown) => {
         logger.error({ err: error }, 'a request could not be answered');
         response.destroy();
@@ -182,7 +219,7 @@ function createDateHeader(now: () => number): () => string {
   };
 }
 
-function send(response: ServerResponse, answer: HttpResponse, date: string): void {
+function send(response: ServerResponse, answer: HttpResponse, date: string, last: boolean): void {
   const headers = [
     'Date',
     date,
@@ -194,6 +231,7 @@ function send(response: ServerResponse, answer: HttpResponse, date: string): voi
     String(Buffer.byteLength(answer.body)),
   ];
   if (answer.contentType !== undefined) headers.push('Content-Type', answer.contentType);
+  if (last) headers.push('Connection', 'close');
   response.writeHead(answer.status, headers);
   response.end(answer.body);
 }
