@@ -1,7 +1,6 @@
 /**
  * What every key backend does for the plugin. The contract suite `contract/provider-contract.ts` holds for each.
  */
-import type { ProviderError } from './errors.js';
 import type { KeyCondition } from './key-condition.js';
 import type { Operation } from './key-health.js';
 import type { KeySnapshot } from './snapshot.js';
@@ -30,11 +29,20 @@ export interface ProviderMember {
   readonly provider: Provider;
 }
 
-/** Told what happens inside a provider that is made of several. */
-export interface MemberObserver {
-  /** One call of one member ended; `error` is undefined when it worked. */
-  ended(member: ProviderMember, operation: Operation, error: ProviderError | undefined): void;
-  /** A write went out, or a value was met, without this recipient. */
+/** What the plugin does around every call of a member: each key has limits, metrics and a health of its own. */
+export interface MemberHost {
+  /**
+   * Runs one call.
+   *
+   * @throws ProviderError
+   */
+  run<T>(
+    member: ProviderMember,
+    operation: Operation,
+    signal: AbortSignal,
+    attempt: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T>;
+  /** A new value goes out, or one was met, without this recipient. */
   missing(recipient: string, operation: Operation): void;
   /** What a value holds for this recipient belongs to another value, or was changed. */
   altered(recipient: string): void;
@@ -53,8 +61,8 @@ export interface Provider {
   /** Of a provider that is made of several: its keys, the primary first. Absent: it is one key. */
   readonly members?: readonly ProviderMember[];
 
-  /** With `members` only: who is told from now on. The result of `decrypt` itself then says nothing of the primary's health: another key may have answered. */
-  observe?(observer: MemberObserver): void;
+  /** With `members` only: who runs their calls from now on; nobody else before. */
+  attach?(host: MemberHost): void;
 
   /** The key a write uses from now on. Cheap, no I/O; the same object until the key changes. */
   snapshot(): KeySnapshot;

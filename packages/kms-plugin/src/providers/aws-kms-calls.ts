@@ -1,7 +1,19 @@
 /**
- * The two calls of AWS KMS that wrapping needs, free of how they travel: over the AWS SDK (`aws-sdk-calls.ts`) or over
+ * The calls of AWS KMS that wrapping and its early warning need, free of how they travel: over the AWS SDK (`aws-sdk-calls.ts`) or over
  * the lean client (`lean-kms-calls.ts`).
  */
+
+export interface AwsKeyMetadata {
+  /** As AWS spells them: `Enabled`, `PendingDeletion`, … */
+  readonly keyState: string;
+  /** Of a key that is pending deletion. */
+  readonly deletionDateMs?: number;
+  /** When imported key material expires. */
+  readonly validToMs?: number;
+  readonly multiRegion: boolean;
+  /** How long the key will wait once its last replica is gone; of state `PendingReplicaDeletion`. */
+  readonly pendingDeletionWindowInDays?: number;
+}
 
 export interface AwsKmsCalls {
   /** @throws ProviderError */
@@ -23,6 +35,11 @@ export interface AwsKmsCalls {
     signal: AbortSignal,
   ): Promise<{ readonly plaintext: Buffer; readonly keyId: string }>;
 
+  /**
+   * @returns KeyMetadata of DescribeKey, its dates in milliseconds since 1970
+   * @throws ProviderError
+   */
+  describeKey(keyId: string, signal: AbortSignal): Promise<AwsKeyMetadata>;
   /** Reads credentials and certificates again. */
   reload(): Promise<void>;
   close(): void;

@@ -1,8 +1,9 @@
 /** Wrapping with a KMS that speaks AWS's protocol, whichever way the calls travel. */
-import { KmsPluginError, ProviderError, type Failure } from '../errors.js';
+import { KmsPluginError, ProviderError, toProviderError, type Failure } from '../errors.js';
 import type { Provider } from '../provider.js';
 import { createSnapshot } from '../snapshot.js';
 import { addPrefix, hasBlob, removePrefix } from './aws-ciphertext.js';
+import { conditionWithoutAsking, toKeyCondition } from './aws-key-condition.js';
 import type { AwsKmsCalls } from './aws-kms-calls.js';
 
 export interface AwsKeyOptions {
@@ -61,6 +62,17 @@ export function createAwsKmsProvider(name: string, key: AwsKeyOptions, calls: Aw
         throw new ProviderError('key not allowed', foreignKey);
       }
       return answer.plaintext;
+    },
+
+    describe: async (signal) => {
+      const { keyId } = snapshot;
+      try {
+        return toKeyCondition(await calls.describeKey(keyId, signal));
+      } catch (error) {
+        const unasked = conditionWithoutAsking(toProviderError(error));
+        if (unasked !== undefined) return unasked;
+        throw error;
+      }
     },
 
     recognizes: ({ ciphertext, version }) => hasBlob(ciphertext, version),

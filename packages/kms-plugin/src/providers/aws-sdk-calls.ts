@@ -2,6 +2,7 @@
 import type * as Sdk from '@aws-sdk/client-kms';
 import type {
   DecryptCommandOutput,
+  DescribeKeyCommandOutput,
   EncryptCommandOutput,
   KMSClient,
   KMSClientConfig,
@@ -110,6 +111,28 @@ export function createAwsSdkCalls(options: AwsConnectionOptions): AwsKmsCalls {
       }
       const { buffer, byteOffset, length } = answer.Plaintext;
       return { plaintext: Buffer.from(buffer, byteOffset, length), keyId: answer.KeyId };
+    },
+
+    describeKey: async (keyId, signal) => {
+      let answer: DescribeKeyCommandOutput;
+      try {
+        const { sdk, client } = await loaded();
+        answer = await client.send(new sdk.DescribeKeyCommand({ KeyId: keyId }), { abortSignal: signal });
+      } catch (error) {
+        throw classify(error);
+      }
+      const { KeyState, DeletionDate, ValidTo, MultiRegion, PendingDeletionWindowInDays } =
+        answer.KeyMetadata ?? {};
+      if (KeyState === undefined) throw garbledAnswer('answer to DescribeKey lacks KeyState');
+      return {
+        keyState: KeyState,
+        multiRegion: MultiRegion ?? false,
+        ...(DeletionDate === undefined ? {} : { deletionDateMs: DeletionDate.getTime() }),
+        ...(ValidTo === undefined ? {} : { validToMs: ValidTo.getTime() }),
+        ...(PendingDeletionWindowInDays === undefined
+          ? {}
+          : { pendingDeletionWindowInDays: PendingDeletionWindowInDays }),
+      };
     },
 
     reload: async () => {

@@ -118,6 +118,20 @@ export function createLeanKmsCalls(options: LeanKmsOptions): AwsKmsCalls {
       );
       return { plaintext: bytesField(answer, 'Plaintext', 0), keyId: textField(answer, 'KeyId') };
     },
+    describeKey: async (keyId, signal) => {
+      const { KeyMetadata } = await call('DescribeKey', { KeyId: keyId }, signal);
+      if (typeof KeyMetadata !== 'object' || KeyMetadata === null)
+        throw garbledAnswer('answer lacks KeyMetadata');
+      const fields = KeyMetadata as Fields;
+      return {
+        keyState: textField(fields, 'KeyState'),
+        multiRegion: fields['MultiRegion'] === true,
+        // AWS JSON 1.1 sends dates as seconds with a fraction.
+        ...numberField(fields, 'DeletionDate', 'deletionDateMs', 1000),
+        ...numberField(fields, 'ValidTo', 'validToMs', 1000),
+        ...numberField(fields, 'PendingDeletionWindowInDays', 'pendingDeletionWindowInDays', 1),
+      };
+    },
     reload: async () => {
       const old = connecting;
       const fresh = connect(endpoint, options.caFile);
@@ -232,6 +246,19 @@ function textField(answer: Fields, name: string): string {
   const value = answer[name];
   if (typeof value !== 'string' || value === '') throw garbledAnswer(`answer lacks ${name}`);
   return value;
+}
+
+/** Of an optional field: nothing, or `name` in another unit. */
+function numberField<Name extends string>(
+  answer: Fields,
+  field: string,
+  name: Name,
+  factor: number,
+): { [key in Name]?: number } {
+  const value = answer[field];
+  return typeof value === 'number' && Number.isFinite(value)
+    ? ({ [name]: value * factor } as { [key in Name]?: number })
+    : {};
 }
 
 function bytesField(answer: Fields, name: string, minBytes: number): Buffer {

@@ -8,7 +8,7 @@
 import type { Clock } from '../clock.js';
 import { ProviderError, unopenable, type Failure } from '../errors.js';
 import { hedge } from '../hedge.js';
-import type { MemberObserver, ProviderMember, Unwrap } from '../provider.js';
+import type { MemberHost, ProviderMember, Unwrap } from '../provider.js';
 import {
   annotationName,
   parseAnnotation,
@@ -17,7 +17,6 @@ import {
   type PrimaryPart,
   type RecipientAnnotation,
 } from './annotation.js';
-import { observedCall } from './member-call.js';
 
 export interface GroupOpenerOptions {
   /** The primary first. */
@@ -26,7 +25,7 @@ export interface GroupOpenerOptions {
   readonly recipients: readonly string[];
   readonly clock: Clock;
   readonly fallbackAfterMs: number;
-  readonly observer: MemberObserver;
+  readonly host: MemberHost;
 }
 
 export interface GroupOpener {
@@ -60,7 +59,7 @@ const notTrusted: Failure = {
 };
 
 export function createGroupOpener(options: GroupOpenerOptions): GroupOpener {
-  const { members, observer, clock } = options;
+  const { members, host, clock } = options;
 
   // Where a primary or a reader can be forged, whoever wants to forges the ciphertext itself, and no order of trying helps.
   const guarded = !members.some(({ role, provider }) => role !== 'recipient' && provider.forgeable === true);
@@ -94,11 +93,11 @@ export function createGroupOpener(options: GroupOpenerOptions): GroupOpener {
     for (const name of options.recipients) {
       const bytes = wrapped.annotations[annotationName(name)];
       if (bytes === undefined) {
-        observer.missing(name, 'decrypt');
+        host.missing(name, 'decrypt');
         continue;
       }
       const annotation = parseAnnotation(bytes);
-      if (annotation === undefined || !tagFits(name, annotation, dekSource, primary)) observer.altered(name);
+      if (annotation === undefined || !tagFits(name, annotation, dekSource, primary)) host.altered(name);
     }
   };
 
@@ -108,13 +107,13 @@ export function createGroupOpener(options: GroupOpenerOptions): GroupOpener {
     signal: AbortSignal,
   ): Promise<Buffer> => {
     const { keyId, ciphertext, annotations } = annotation;
-    const dekSource = await observedCall(observer, member, 'decrypt', () =>
-      member.provider.decrypt({ version: 'v2', keyId, ciphertext, annotations }, signal),
+    const dekSource = await host.run(member, 'decrypt', signal, (own) =>
+      member.provider.decrypt({ version: 'v2', keyId, ciphertext, annotations }, own),
     );
     const primary = primaryPart(wrapped);
     if (primary !== undefined && tagFits(member.name, annotation, dekSource, primary)) return dekSource;
     dekSource.fill(0);
-    observer.altered(member.name);
+    host.altered(member.name);
     throw new ProviderError(`recipient ${member.name}: tag does not fit`, altered);
   };
 
@@ -125,8 +124,8 @@ export function createGroupOpener(options: GroupOpenerOptions): GroupOpener {
     signal: AbortSignal,
   ): Promise<Buffer> => {
     const own = { ...wrapped, keyId, annotations: primaryAnnotations(wrapped.annotations) };
-    const dekSource = await observedCall(observer, member, 'decrypt', () =>
-      member.provider.decrypt(own, signal),
+    const dekSource = await host.run(member, 'decrypt', signal, (ownSignal) =>
+      member.provider.decrypt(own, ownSignal),
     );
     inspect(wrapped, dekSource);
     return dekSource;

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { testProviderContract } from '../contract/provider-contract.js';
 import { KmsPluginError, ProviderError, type Failure, type FailureClass } from '../errors.js';
-import type { MemberObserver, Provider, Unwrap } from '../provider.js';
+import type { MemberHost, Provider, Unwrap } from '../provider.js';
 import { createLocalProvider } from '../providers/local.js';
 import { createKeyring, rotateKeyring } from '../providers/local-keyring.js';
 import { createFakeClock } from '../testing/fake-clock.js';
@@ -44,13 +44,22 @@ const seal = async (provider: Provider, plaintext = randomBytes(32)): Promise<Un
 
 function watched(provider: Provider): string[] {
   const seen: string[] = [];
-  const observer: MemberObserver = {
-    ended: ({ name, role }, operation, error) =>
-      seen.push(`${role} ${name} ${operation} ${error?.failure.class ?? 'ok'}`),
+  const host: MemberHost = {
+    run: async ({ name, role }, operation, signal, attempt) => {
+      let result = 'ok';
+      try {
+        return await attempt(signal);
+      } catch (error) {
+        result = error instanceof ProviderError ? error.failure.class : 'stranger';
+        throw error;
+      } finally {
+        seen.push(`${role} ${name} ${operation} ${result}`);
+      }
+    },
     missing: (recipient, operation) => seen.push(`missing ${recipient} ${operation}`),
     altered: (recipient) => seen.push(`altered ${recipient}`),
   };
-  provider.observe?.(observer);
+  provider.attach?.(host);
   return seen;
 }
 

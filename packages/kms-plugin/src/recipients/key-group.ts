@@ -8,12 +8,11 @@ import { createHash } from 'node:crypto';
 import { annotationsProblem } from '@waxseal/kms-api';
 import { systemClock, type Clock } from '../clock.js';
 import { KmsPluginError, ProviderError, unexpected, type Failure } from '../errors.js';
-import type { MemberObserver, Provider, ProviderMember, Unwrap } from '../provider.js';
+import type { MemberHost, Provider, ProviderMember, Unwrap } from '../provider.js';
 import { createSnapshot, type KeySnapshot } from '../snapshot.js';
 import { annotationName, isMemberName, sealAnnotation, type RecipientWrapping } from './annotation.js';
 import type { EscrowKey } from './escrow-key.js';
 import { createGroupOpener } from './group-opener.js';
-import { observedCall } from './member-call.js';
 import { wrapForRecipients, type Recipient, type WritePolicy } from './wrap-for-recipients.js';
 
 /** A key that is asked over a provider. Its name stays with it whatever its role, or its annotations are not found again. */
@@ -59,6 +58,13 @@ const tooLarge: Failure = {
   advice: 'What the recipients wrapped is larger than an API server stores; use fewer recipients.',
 };
 
+/** As long as no plugin is around. */
+const alone: MemberHost = {
+  run: (_member, _operation, signal, attempt) => attempt(signal),
+  missing: () => {},
+  altered: () => {},
+};
+
 /** @throws KmsPluginError `invalid_options` */
 export function createKeyGroup(options: KeyGroupOptions): Provider {
   const clock = options.clock ?? systemClock;
@@ -89,25 +95,23 @@ export function createKeyGroup(options: KeyGroupOptions): Provider {
     );
   }
 
-  const observers: MemberObserver[] = [];
-  const observer: MemberObserver = {
-    ended: (...told) => {
-      for (const each of observers) each.ended(...told);
-    },
+  let attached = alone;
+  const host: MemberHost = {
+    run: (...call) => attached.run(...call),
     missing: (...told) => {
-      for (const each of observers) each.missing(...told);
+      attached.missing(...told);
     },
     altered: (...told) => {
-      for (const each of observers) each.altered(...told);
+      attached.altered(...told);
     },
   };
-  const recipients = given.map((recipient): Recipient => toRecipient(recipient, members, observer));
+  const recipients = given.map((recipient): Recipient => toRecipient(recipient, members, host));
   const opener = createGroupOpener({
     members,
     recipients: given.map(({ name }) => name),
     clock,
     fallbackAfterMs: options.fallbackAfterMs ?? 1000,
-    observer,
+    host,
   });
 
   let current:
@@ -116,6 +120,8 @@ export function createKeyGroup(options: KeyGroupOptions): Provider {
   const primarySnapshots = new WeakMap<KeySnapshot, KeySnapshot>();
   const snapshot = (): KeySnapshot => {
     const own = primary.provider.snapshot();
+    // The primary does not know its key yet: there is nothing to name.
+    if (own.keyId === '') return own;
     const named = recipients.map((recipient) => `${recipient.name}=${recipient.keyId()}`);
     const keyIds = named.join('\n');
     if (current?.snapshot === own && current.keyIds === keyIds) return current.made;
@@ -134,13 +140,13 @@ export function createKeyGroup(options: KeyGroupOptions): Provider {
     name: primary.provider.name,
     forgeable: primary.provider.forgeable ?? false,
     members,
-    observe: (added) => {
-      observers.push(added);
+    attach: (to) => {
+      attached = to;
     },
     snapshot,
 
     encrypt: async (used, plaintext, signal) => {
-      const own = primarySnapshots.get(used);
+      const own = used.keyId === '' ? used : primarySnapshots.get(used);
       if (own === undefined) throw new ProviderError('a snapshot of another provider', unexpected);
       const { wrapped, wrappings, missing } = await wrapForRecipients(
         {
@@ -152,8 +158,8 @@ export function createKeyGroup(options: KeyGroupOptions): Provider {
         plaintext,
         signal,
         (ownSignal) =>
-          observedCall(observer, primary, 'encrypt', () =>
-            primary.provider.encrypt(own, plaintext, ownSignal),
+          host.run(primary, 'encrypt', ownSignal, (limited) =>
+            primary.provider.encrypt(own, plaintext, limited),
           ),
       );
       const annotations: Record<string, Buffer> = { ...wrapped.annotations };
@@ -165,7 +171,7 @@ export function createKeyGroup(options: KeyGroupOptions): Provider {
       }
       if (annotationsProblem(annotations) !== undefined)
         throw new ProviderError('too much to store', tooLarge);
-      for (const name of missing) observer.missing(name, 'encrypt');
+      for (const name of missing) host.missing(name, 'encrypt');
       return { ciphertext: wrapped.ciphertext, annotations };
     },
 
@@ -189,7 +195,7 @@ function primaryKeyId({ keyId }: Unwrap): string | undefined {
 function toRecipient(
   given: GroupKey | EscrowRecipient,
   members: readonly ProviderMember[],
-  observer: MemberObserver,
+  host: MemberHost,
 ): Recipient {
   const { name } = given;
   if ('escrow' in given) {
@@ -203,9 +209,9 @@ function toRecipient(
     name,
     keyId: () => provider.snapshot().keyId,
     wrap: (dekSource, signal) =>
-      observedCall(observer, member, 'encrypt', async (): Promise<RecipientWrapping> => {
+      host.run(member, 'encrypt', signal, async (limited): Promise<RecipientWrapping> => {
         const used = provider.snapshot();
-        const { ciphertext, annotations } = await provider.encrypt(used, dekSource, signal);
+        const { ciphertext, annotations } = await provider.encrypt(used, dekSource, limited);
         return { kind: 'provider', keyId: used.keyId, ciphertext, annotations };
       }),
   };
