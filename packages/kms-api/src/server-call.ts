@@ -32,12 +32,12 @@ export function withhold(method: string, problem: string | undefined): void {
   }
 }
 
-/** Turns an async function into a gRPC handler. `serve` gets a signal that aborts when the caller is gone. */
+/** Turns an async function into a gRPC handler. `serve` gets a signal that aborts when the caller is gone, and how long it waits. */
 export function unary<Request, Response>(
   version: CallReport['version'],
   method: CallReport['method'],
   report: ReportCall,
-  serve: (request: Request, signal: AbortSignal) => Promise<Response>,
+  serve: (request: Request, signal: AbortSignal, timeoutMs: number) => Promise<Response>,
   uidOf?: (request: Request) => string,
 ): handleUnaryCall<Request, Response> {
   return (call, callback) => {
@@ -62,7 +62,7 @@ export function unary<Request, Response>(
     const answer = async (): Promise<void> => {
       let response: Response;
       try {
-        response = await serve(call.request, abort.signal);
+        response = await serve(call.request, abort.signal, timeoutMsOf(call.getDeadline()));
         answered = true;
       } catch (error) {
         answered = true;
@@ -79,6 +79,11 @@ export function unary<Request, Response>(
     };
     void answer();
   };
+}
+
+/** @param deadline as grpc-js has it: a date, ms since 1970, or Infinity */
+function timeoutMsOf(deadline: Date | number): number {
+  return Number(deadline) - Date.now();
 }
 
 /** A method whose answer's plaintext is overwritten once the message is made. */

@@ -18,13 +18,13 @@ export function v1Implementation(service: KmsV1Service, report: ReportCall): Key
       return { version, runtimeName, runtimeVersion };
     }),
 
-    encrypt: unary('v1', 'Encrypt', report, async ({ version, plain }, signal) => {
+    encrypt: unary('v1', 'Encrypt', report, async ({ version, plain }, signal, timeoutMs) => {
       try {
         refuse(
           'Encrypt',
           versionProblem(version) ?? lengthProblem('plaintext', plain.length, 0, plaintextMaxBytes),
         );
-        const cipher = await service.encrypt(plain, signal);
+        const cipher = await service.encrypt(plain, signal, timeoutMs);
         withhold('Encrypt', lengthProblem('ciphertext', cipher.length, 1, v1CiphertextMaxBytes));
         return { cipher };
       } finally {
@@ -32,12 +32,12 @@ export function v1Implementation(service: KmsV1Service, report: ReportCall): Key
       }
     }),
 
-    decrypt: unary('v1', 'Decrypt', report, async ({ version, cipher }, signal) => {
+    decrypt: unary('v1', 'Decrypt', report, async ({ version, cipher }, signal, timeoutMs) => {
       refuse(
         'Decrypt',
         versionProblem(version) ?? lengthProblem('ciphertext', cipher.length, 1, v1CiphertextMaxBytes),
       );
-      return { plain: await service.decrypt(cipher, signal) };
+      return { plain: await service.decrypt(cipher, signal, timeoutMs) };
     }),
   };
 }

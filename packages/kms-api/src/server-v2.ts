@@ -23,13 +23,13 @@ export function v2Implementation(service: KmsV2Service, report: ReportCall): Key
       'v2',
       'Encrypt',
       report,
-      async ({ uid, plaintext }, signal) => {
+      async ({ uid, plaintext }, signal, timeoutMs) => {
         try {
           refuse(
             'Encrypt',
             uidProblem(uid) ?? lengthProblem('plaintext', plaintext.length, 0, plaintextMaxBytes),
           );
-          const answer = await service.encrypt(uid, plaintext, signal);
+          const answer = await service.encrypt(uid, plaintext, signal, timeoutMs);
           withhold(
             'Encrypt',
             lengthProblem('ciphertext', answer.ciphertext.length, 1, ciphertextMaxBytes) ??
@@ -52,7 +52,7 @@ export function v2Implementation(service: KmsV2Service, report: ReportCall): Key
       'v2',
       'Decrypt',
       report,
-      async ({ uid, ciphertext, keyId, annotations: sent }, signal) => {
+      async ({ uid, ciphertext, keyId, annotations: sent }, signal, timeoutMs) => {
         const annotations = Object.fromEntries(sent);
         refuse(
           'Decrypt',
@@ -61,7 +61,9 @@ export function v2Implementation(service: KmsV2Service, report: ReportCall): Key
             keyIdProblem(keyId) ??
             annotationsProblem(annotations),
         );
-        return { plaintext: await service.decrypt(uid, { ciphertext, keyId, annotations }, signal) };
+        return {
+          plaintext: await service.decrypt(uid, { ciphertext, keyId, annotations }, signal, timeoutMs),
+        };
       },
       (request) => request.uid,
     ),

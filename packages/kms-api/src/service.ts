@@ -30,11 +30,27 @@ export interface DecryptRequest {
   readonly annotations: Readonly<Record<string, Buffer>>;
 }
 
+/**
+ * How long the caller goes on waiting from now, in ms; `Infinity` when it did not say. Given by the server frame; what is not done by
+ * then is answered for it. Clients ignore it.
+ */
+export type CallerTimeoutMs = number;
+
 /** KMS v2. `uid` identifies one call in the logs of both sides; it is no secret. */
 export interface KmsV2Service {
   status(signal?: AbortSignal): Promise<StatusResponse>;
-  encrypt(uid: string, plaintext: Buffer, signal?: AbortSignal): Promise<EncryptResponse>;
-  decrypt(uid: string, request: DecryptRequest, signal?: AbortSignal): Promise<Buffer>;
+  encrypt(
+    uid: string,
+    plaintext: Buffer,
+    signal?: AbortSignal,
+    timeoutMs?: CallerTimeoutMs,
+  ): Promise<EncryptResponse>;
+  decrypt(
+    uid: string,
+    request: DecryptRequest,
+    signal?: AbortSignal,
+    timeoutMs?: CallerTimeoutMs,
+  ): Promise<Buffer>;
 }
 
 /** KMS v1 (v1beta1 on the wire): one call per DEK, no key id. */
@@ -44,6 +60,6 @@ export interface KmsV1Service {
     readonly runtimeName: string;
     readonly runtimeVersion: string;
   }>;
-  encrypt(plaintext: Buffer, signal?: AbortSignal): Promise<Buffer>;
-  decrypt(ciphertext: Buffer, signal?: AbortSignal): Promise<Buffer>;
+  encrypt(plaintext: Buffer, signal?: AbortSignal, timeoutMs?: CallerTimeoutMs): Promise<Buffer>;
+  decrypt(ciphertext: Buffer, signal?: AbortSignal, timeoutMs?: CallerTimeoutMs): Promise<Buffer>;
 }

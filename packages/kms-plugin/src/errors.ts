@@ -6,8 +6,10 @@ import type { KmsApiErrorCode } from '@waxseal/kms-api';
 /**
  * - `invalid_options`: an option cannot be used
  * - `keyring_unreadable`, `keyring_invalid`, `keyring_not_private`, `keyring_exists`: the local provider's file
+ * - `keyring_passphrase_missing`, `keyring_passphrase_wrong`: that file is encrypted
  * - `credentials_invalid`: the credentials file cannot be used
  * - `recovery_failed`: a stored value cannot be opened with the identity given
+ * - `config_unreadable`, `config_invalid`: the configuration file
  * - `health_listen_failed`: the health port cannot be listened on
  * - `provider_failed`: the key backend did not do what it was asked; `ProviderError` says why
  */
@@ -17,8 +19,12 @@ export type KmsPluginErrorCode =
   | 'keyring_invalid'
   | 'keyring_not_private'
   | 'keyring_exists'
+  | 'keyring_passphrase_missing'
+  | 'keyring_passphrase_wrong'
   | 'credentials_invalid'
   | 'recovery_failed'
+  | 'config_unreadable'
+  | 'config_invalid'
   | 'health_listen_failed'
   | 'provider_failed';
 
@@ -84,7 +90,8 @@ export const timedOut: Failure = {
 export const tooImpatient: Failure = {
   class: 'cancelled',
   code: 'deadline_exceeded',
-  advice: 'The caller waits too short a time for any answer of the key backend; raise the timeout of its KMS provider.',
+  advice:
+    'The caller waits too short a time for any answer of the key backend; raise the timeout of its KMS provider.',
 };
 
 export const overloaded: Failure = {

@@ -8,6 +8,7 @@ import { KmsApiError, type CallReport, type KmsV1Service, type KmsV2Service } fr
 import { createBackend } from './backend.js';
 import { systemClock, type Clock } from './clock.js';
 import { KmsPluginError, placeOf } from './errors.js';
+import type { CallLimits } from './guard.js';
 import { createKeyHealth, operations, type KeyHealth } from './key-health.js';
 import { silentLogger, type Logger } from './logger.js';
 import { hashKeyId, type PluginMetrics } from './metrics.js';
@@ -22,7 +23,7 @@ export interface KeySetOptions {
   readonly listen: string | readonly string[];
   /** The number of the group that may connect (mode 0660); the process's own user alone by default (0600). */
   readonly socketGroupId?: number | undefined;
-  /** The key set closes it when it ends. */
+  /** The plugin closes it when no key set uses it any more. */
   readonly provider: Provider;
   /** The KMS versions to serve; both by default. */
   readonly versions?: readonly ('v1' | 'v2')[] | undefined;
@@ -38,6 +39,8 @@ export interface KeySetOptions {
    * has hardly a chance.
    */
   readonly operationTimeoutMs?: number | undefined;
+  /** Limits on the calls to the backend, retries and the circuit breaker. */
+  readonly limits?: CallLimits | undefined;
   /** Time between two probes of a healthy key; 60,000 by default, as an API server polls Status. */
   readonly probeIntervalMs?: number | undefined;
   /** Time between two probes of a failing key; 5000 by default. */
@@ -50,6 +53,8 @@ export interface KeySetContext {
   readonly clock?: Clock | undefined;
   readonly logger?: Logger | undefined;
   readonly randomBytes?: ((sizeBytes: number) => Buffer) | undefined;
+  /** 0 ≤ x < 1; spreads retries. */
+  readonly random?: (() => number) | undefined;
 }
 
 export interface KeySet {
@@ -67,8 +72,10 @@ export interface KeySet {
   reload(): Promise<void>;
   /** No more probes; calls go on. */
   quiesce(): void;
-  /** Waits until the calls under way have ended, as far as their deadline lets them, and closes the provider. */
-  close(): Promise<void>;
+  /** Tries the key now, in the background. */
+  probe(): void;
+  /** No more probes; resolves when the calls under way have ended. The provider is the caller's then. */
+  drain(): Promise<void>;
   /** Takes what it was out of the metrics. */
   forget(): void;
 }
@@ -110,12 +117,15 @@ export function startKeySet(options: KeySetOptions, context: KeySetContext): Key
     }
   });
   const backend = createBackend({
+    keySet: name,
     provider,
     clock,
     health,
     metrics,
     logger,
     operationTimeoutMs,
+    limits: options.limits ?? {},
+    random: context.random ?? Math.random,
   });
   const prober = startProber({
     backend,
@@ -167,13 +177,17 @@ export function startKeySet(options: KeySetOptions, context: KeySetContext): Key
     health,
     v1: {
       version: () => tracked('v1', () => v1.version()),
-      encrypt: (plaintext, signal) => tracked('v1', () => v1.encrypt(plaintext, signal)),
-      decrypt: (ciphertext, signal) => tracked('v1', () => v1.decrypt(ciphertext, signal)),
+      encrypt: (plaintext, signal, timeoutMs) =>
+        tracked('v1', () => v1.encrypt(plaintext, signal, timeoutMs)),
+      decrypt: (ciphertext, signal, timeoutMs) =>
+        tracked('v1', () => v1.decrypt(ciphertext, signal, timeoutMs)),
     },
     v2: {
       status: () => tracked('v2', () => v2.status()),
-      encrypt: (uid, plaintext, signal) => tracked('v2', () => v2.encrypt(uid, plaintext, signal)),
-      decrypt: (uid, request, signal) => tracked('v2', () => v2.decrypt(uid, request, signal)),
+      encrypt: (uid, plaintext, signal, timeoutMs) =>
+        tracked('v2', () => v2.encrypt(uid, plaintext, signal, timeoutMs)),
+      decrypt: (uid, request, signal, timeoutMs) =>
+        tracked('v2', () => v2.decrypt(uid, request, signal, timeoutMs)),
     },
     keyId: () => backend.snapshot().keyId,
     called: (report) => {
@@ -192,12 +206,15 @@ export function startKeySet(options: KeySetOptions, context: KeySetContext): Key
     quiesce: () => {
       prober.stop();
     },
-    close: async () => {
+    probe: () => {
+      void prober.probe();
+    },
+    drain: async () => {
       prober.stop();
       await Promise.all(underWay);
-      await provider.close();
     },
     forget: () => {
+      backend.forget();
       for (const operation of operations) {
         metrics.healthy.remove({
           key_set: name,

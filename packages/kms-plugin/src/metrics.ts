@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import { createAwsMetrics, type AwsMetrics } from './aws-metrics.js';
+import { createGuardMetrics, type GuardMetrics } from './guard-metrics.js';
 
 /** The first 16 hex digits of SHA-256: enough to tell keys apart, nothing to read. */
 export function hashKeyId(keyId: string): string {
@@ -11,11 +12,12 @@ export function hashKeyId(keyId: string): string {
 export interface PluginMetrics {
   readonly requests: Counter<'key_set' | 'version' | 'method' | 'code'>;
   readonly requestSeconds: Histogram<'key_set' | 'version' | 'method'>;
-  readonly operations: Counter<'provider' | 'operation' | 'result'>;
-  readonly operationSeconds: Histogram<'provider' | 'operation'>;
-  readonly sharedDecrypts: Counter;
+  readonly operations: Counter<'key_set' | 'provider' | 'key_id_hash' | 'operation' | 'result'>;
+  readonly operationSeconds: Histogram<'key_set' | 'provider' | 'key_id_hash' | 'operation'>;
+  readonly sharedDecrypts: Counter<'key_set'>;
   readonly healthy: Gauge<'key_set' | 'key_id_hash' | 'operation'>;
   readonly reloads: Counter<'result'>;
+  readonly guards: GuardMetrics;
   /** Made when the first key set asks for them. */
   aws(): AwsMetrics;
 }
@@ -44,19 +46,20 @@ export function createMetrics(registry: Registry): PluginMetrics {
     operations: new Counter({
       name: 'waxseal_kms_provider_operations_total',
       help: 'Operations of the key backend, by result: ok or the class of the failure. Probes are counted as well.',
-      labelNames: ['provider', 'operation', 'result'],
+      labelNames: ['key_set', 'provider', 'key_id_hash', 'operation', 'result'],
       registers,
     }),
     operationSeconds: new Histogram({
       name: 'waxseal_kms_provider_operation_duration_seconds',
-      help: 'How long operations of the key backend took.',
-      labelNames: ['provider', 'operation'],
+      help: 'How long operations of the key backend took, retries and the time in line included.',
+      labelNames: ['key_set', 'provider', 'key_id_hash', 'operation'],
       buckets: secondsBuckets,
       registers,
     }),
     sharedDecrypts: new Counter({
       name: 'waxseal_kms_plugin_shared_decrypts_total',
       help: 'Decrypts that were answered by an equal one already under way.',
+      labelNames: ['key_set'],
       registers,
     }),
     healthy: new Gauge({
@@ -71,6 +74,7 @@ export function createMetrics(registry: Registry): PluginMetrics {
       labelNames: ['result'],
       registers,
     }),
+    guards: createGuardMetrics(registry),
     aws: () => (aws ??= createAwsMetrics(registry)),
   };
 }

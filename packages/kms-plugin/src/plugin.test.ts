@@ -129,6 +129,7 @@ test('started while the backend is down: Status says why, and heals by itself', 
   const probed = new EventEmitter();
   const { v2, plugin } = await running(t, {
     clock,
+    limits: { attemptsMax: 1 },
     probeRetryMs: 5000,
     health: { host: '127.0.0.1', port: 0 },
     provider: createFakeProvider({
@@ -224,7 +225,10 @@ test('equal Decrypts at the same time cost one backend call, and each caller get
   const texts = (await Promise.all(answers)).map(String);
   assert.deepEqual(texts, [...Array.from({ length: 21 }, () => 'same'), 'other']);
   assert.equal(calls, 3);
-  assert.match((await get(plugin, '/metrics')).body, /waxseal_kms_plugin_shared_decrypts_total 19/);
+  assert.match(
+    (await get(plugin, '/metrics')).body,
+    /waxseal_kms_plugin_shared_decrypts_total\{key_set="fake"\} 19/,
+  );
 });
 
 test('strangers errors keep their message; logs and metrics hold no secrets', async (t) => {
@@ -279,7 +283,7 @@ test('the health port knows four paths and two methods', async (t) => {
   );
   assert.match(
     metrics.body,
-    /waxseal_kms_provider_operations_total\{provider="fake",operation="decrypt",result="ok"\} 1/,
+    /waxseal_kms_provider_operations_total\{key_set="fake",provider="fake",key_id_hash="[0-9a-f]{16}",operation="decrypt",result="ok"\} 1/,
   );
   assert.match(
     metrics.body,

@@ -121,14 +121,17 @@ export async function startKeySets(options: KeySetsOptions): Promise<Plugin> {
         );
       }
     }
-    await Promise.all(
-      left.map(async (keySet) => {
-        await keySet.close();
-        const { name } = keySet;
-        if (!keySets.some((other) => other.name === name && other.keyId() === keySet.keyId()))
-          keySet.forget();
-      }),
-    );
+    for (const keySet of kept) keySet.probe();
+    await Promise.all(left.map(retire));
+  };
+
+  /** Ends a key set that was taken away, and its provider unless another key set has it now. */
+  const retire = async (keySet: KeySet): Promise<void> => {
+    await keySet.drain();
+    const { provider } = keySet.options;
+    if (!keySets.some((other) => other.name === keySet.name && other.keyId() === keySet.keyId()))
+      keySet.forget();
+    if (!keySets.some((other) => other.options.provider === provider)) await provider.close();
   };
 
   let healthServer: HealthServer | undefined;
@@ -145,7 +148,10 @@ export async function startKeySets(options: KeySetsOptions): Promise<Plugin> {
     for (const keySet of keySets) keySet.quiesce();
     await routes.close();
     await healthServer?.close();
-    await Promise.all(keySets.map((keySet) => keySet.close()));
+    await Promise.all(keySets.map((keySet) => keySet.drain()));
+    await Promise.all(
+      [...new Set(keySets.map(({ options: { provider } }) => provider))].map((provider) => provider.close()),
+    );
   };
   const first = (): KeySet => keySets[0] as KeySet;
   return {
@@ -200,6 +206,7 @@ function sameKeySet({ options }: KeySet, wish: KeySetOptions): boolean {
     options.operationTimeoutMs === wish.operationTimeoutMs &&
     options.probeIntervalMs === wish.probeIntervalMs &&
     options.probeRetryMs === wish.probeRetryMs &&
+    JSON.stringify(options.limits) === JSON.stringify(wish.limits) &&
     String(options.versions) === String(wish.versions)
   );
 }

@@ -34,6 +34,7 @@ function probing(): Probing {
       health.succeeded('encrypt', clock.nowMs());
       return { ciphertext: plaintext, annotations: {} };
     },
+    forget: () => {},
     decrypt: async ({ ciphertext }) => {
       health.succeeded('decrypt', clock.nowMs());
       return state.opened(ciphertext);

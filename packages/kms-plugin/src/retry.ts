@@ -4,7 +4,7 @@
  * Source of the scheme: "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015), `sleep = random(0, base × 2^n)`.
  */
 import type { Clock } from './clock.js';
-import { givenUp, ProviderError, toProviderError } from './errors.js';
+import { givenUp, overloaded, ProviderError, toProviderError } from './errors.js';
 import type { RetryBudget } from './retry-budget.js';
 
 export interface RetryOptions {
@@ -52,8 +52,12 @@ export async function withRetries<T>(
   }
 }
 
-/** Failures of the moment. A refusal, a damaged ciphertext or a wrong key is the same the next time. */
+/**
+ * Failures of the moment. A refusal, a damaged ciphertext or a wrong key is the same the next time, and who was refused a place
+ * in line should not stand in it again.
+ */
 function passes({ failure }: ProviderError): boolean {
+  if (failure === overloaded) return false;
   return failure.class === 'unavailable' || failure.class === 'throttled';
 }
 

@@ -34,18 +34,21 @@ export function createV2Service(options: V2Options): KmsV2Service {
       const keyId = health.of('encrypt').kind === 'failing' ? '' : backend.snapshot().keyId;
       return { version: options.statusVersion, healthz: health.summary(), keyId };
     },
-    encrypt: async (_uid, plaintext, signal) => {
+    encrypt: async (_uid, plaintext, signal, timeoutMs) => {
       const snapshot = backend.snapshot();
       try {
-        const { ciphertext, annotations } = await backend.encrypt(snapshot, plaintext, signal);
+        const { ciphertext, annotations } = await backend.encrypt(snapshot, plaintext, {
+          signal,
+          timeoutMs,
+        });
         return { ciphertext, annotations, keyId: snapshot.keyId };
       } catch (error) {
         throw toKmsApiError('Encrypt', error);
       }
     },
-    decrypt: async (_uid, request) => {
+    decrypt: async (_uid, request, signal, timeoutMs) => {
       try {
-        return await backend.decrypt({ ...request, version: 'v2' });
+        return await backend.decrypt({ ...request, version: 'v2' }, { signal, timeoutMs });
       } catch (error) {
         throw toKmsApiError('Decrypt', error);
       }
@@ -56,16 +59,19 @@ export function createV2Service(options: V2Options): KmsV2Service {
 export function createV1Service(backend: Backend): KmsV1Service {
   return {
     version: () => Promise.resolve({ version: kmsV1Version, runtimeName, runtimeVersion }),
-    encrypt: async (plaintext, signal) => {
+    encrypt: async (plaintext, signal, timeoutMs) => {
       try {
-        return (await backend.encrypt(backend.snapshot(), plaintext, signal)).ciphertext;
+        return (await backend.encrypt(backend.snapshot(), plaintext, { signal, timeoutMs })).ciphertext;
       } catch (error) {
         throw toKmsApiError('Encrypt', error);
       }
     },
-    decrypt: async (ciphertext) => {
+    decrypt: async (ciphertext, signal, timeoutMs) => {
       try {
-        return await backend.decrypt({ ciphertext, version: 'v1', keyId: undefined, annotations: {} });
+        return await backend.decrypt(
+          { ciphertext, version: 'v1', keyId: undefined, annotations: {} },
+          { signal, timeoutMs },
+        );
       } catch (error) {
         throw toKmsApiError('Decrypt', error);
       }

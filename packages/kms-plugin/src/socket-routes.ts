@@ -53,13 +53,15 @@ export function createSocketRoutes(inheritedSockets?: InheritedSockets): SocketR
       services: {
         v1: {
           version: (signal) => route.keySet.v1.version(signal),
-          encrypt: (plaintext, signal) => route.keySet.v1.encrypt(plaintext, signal),
-          decrypt: (ciphertext, signal) => route.keySet.v1.decrypt(ciphertext, signal),
+          encrypt: (plaintext, signal, timeoutMs) => route.keySet.v1.encrypt(plaintext, signal, timeoutMs),
+          decrypt: (ciphertext, signal, timeoutMs) => route.keySet.v1.decrypt(ciphertext, signal, timeoutMs),
         },
         v2: {
           status: (signal) => route.keySet.v2.status(signal),
-          encrypt: (uid, plaintext, signal) => route.keySet.v2.encrypt(uid, plaintext, signal),
-          decrypt: (uid, request, signal) => route.keySet.v2.decrypt(uid, request, signal),
+          encrypt: (uid, plaintext, signal, timeoutMs) =>
+            route.keySet.v2.encrypt(uid, plaintext, signal, timeoutMs),
+          decrypt: (uid, request, signal, timeoutMs) =>
+            route.keySet.v2.decrypt(uid, request, signal, timeoutMs),
         },
       },
     });
