@@ -20,3 +20,6 @@ export type { AwsConnectionOptions, AwsCredentials } from './providers/aws-sdk-c
 export { createWaxsealProvider, type WaxsealProviderOptions } from './providers/waxseal.js';
 export { createPkcs11Provider, type Pkcs11ProviderOptions } from './providers/pkcs11.js';
 export { createGcpProvider, type GcpProviderOptions } from './providers/gcp.js';
+export { createAzureProvider, type AzureProviderOptions } from './providers/azure.js';
+export type { AzureCredentialOptions } from './providers/azure-credentials.js';
+export type { AzureCloud } from './providers/azure-key-url.js';

@@ -13,7 +13,8 @@ export interface TestCertificates {
 
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
 
-export async function createTestCertificates(): Promise<TestCertificates> {
+/** @param dnsNames what the certificate is for beside 127.0.0.1 */
+export async function createTestCertificates(dnsNames: readonly string[] = []): Promise<TestCertificates> {
   const notBefore = new Date(Date.now() - 3_600_000);
   const notAfter = new Date(Date.now() + 3_600_000);
   const caKeys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
@@ -36,7 +37,12 @@ export async function createTestCertificates(): Promise<TestCertificates> {
     signingAlgorithm: algorithm,
     publicKey: keys.publicKey,
     signingKey: caKeys.privateKey,
-    extensions: [new x509.SubjectAlternativeNameExtension([{ type: 'ip', value: '127.0.0.1' }])],
+    extensions: [
+      new x509.SubjectAlternativeNameExtension([
+        { type: 'ip', value: '127.0.0.1' },
+        ...dnsNames.map((value) => ({ type: 'dns', value }) as const),
+      ]),
+    ],
   });
   const pkcs8 = Buffer.from(await webcrypto.subtle.exportKey('pkcs8', keys.privateKey)).toString('base64');
   return {
