@@ -25,12 +25,18 @@ export async function auditVerify(folder: string | undefined, options: AuditVeri
     folder: path,
     publicKeyPem: options.publicKey === undefined ? undefined : readFileSync(options.publicKey, 'utf8'),
   });
-  if (result.findings.length > 0) process.exitCode = exitCodes.negative;
+  const { findings, records, logFiles, digestFiles, journalRecords, keyFingerprints } = result;
+  if (findings.length + records + logFiles + digestFiles + journalRecords === 0) {
+    throw new CliError(
+      `${path} holds no audit record`,
+      'A service that was called once has some: was the folder emptied, or is it another one?',
+    );
+  }
+  if (findings.length > 0) process.exitCode = exitCodes.negative;
   if (options.output === 'json') {
-    console.log(JSON.stringify({ ok: result.findings.length === 0, ...result }));
+    console.log(JSON.stringify({ ok: findings.length === 0, ...result }));
     return;
   }
-  const { findings, records, logFiles, digestFiles, journalRecords, keyFingerprints } = result;
   const counted = `${records} records in ${logFiles} log files, ${digestFiles} signed digests`;
   const open =
     journalRecords === 0

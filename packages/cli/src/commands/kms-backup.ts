@@ -6,6 +6,7 @@ import {
   createBackup,
   createRootKeyProtector,
   findRunningKeyService,
+  KeyServiceError,
   openRootKey,
   resealRootKey,
   restoreBackup,
@@ -95,7 +96,15 @@ export async function kmsRestore(file: string, options: BackupOptions): Promise<
     withStore(options, dataDir, (store) =>
       restoreBackup(store, () => createReadStream(file), protectors, signal),
     ),
-  );
+  ).catch((error: unknown) => {
+    if (!(error instanceof KeyServiceError) || error.code !== 'root-key-missing') throw error;
+    throw new CliError(
+      `the root key file ${join(dataDir.keyService, 'root.key')} is missing, and the backup opens with no other`,
+      'Copy the root.key there that belongs to the backup, then restore again.',
+      exitCodes.environment,
+      { cause: error },
+    );
+  });
   const created = new Date(createdAtMs).toISOString();
   print(
     options,

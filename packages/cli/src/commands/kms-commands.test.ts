@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -166,7 +166,7 @@ test('keys, principals, backup, reseal, restore, audit, cost', async () => {
   );
   assert.match(
     waxseal('kms', 'restore', backup, '--data-dir', join(root, 'other')).stderr,
-    /root key file .* is missing/,
+    /root key file .*other\/key-service\/root\.key is missing, and the backup opens with no other\n {2}Copy the root\.key/,
   );
   const offline = json('kms', 'reseal', '--to', 'file', '--passphrase-file', passphraseFile);
   assert.deepEqual(offline, { rootKeyProtector: 'file', online: false });
@@ -188,4 +188,9 @@ test('keys, principals, backup, reseal, restore, audit, cost', async () => {
     tampered.stdout,
     /changed {2}AWSLogs\/111122223333\/CloudTrail\/us-east-1\/.*\.json\.gz: is not what was delivered/,
   );
+  await rm(join(dataDir, 'key-service', 'audit'), { recursive: true });
+  await mkdir(join(dataDir, 'key-service', 'audit'));
+  const emptied = waxseal('audit', 'verify');
+  assert.equal(emptied.status, 3);
+  assert.match(emptied.stderr, /holds no audit record/);
 });

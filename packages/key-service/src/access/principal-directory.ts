@@ -192,7 +192,8 @@ function compile(document: unknown, kind: PolicyKind, at: string, name: string):
   try {
     return compilePolicyObject(document, kind, name);
   } catch (error) {
-    if (error instanceof PolicyError) throw invalidPrincipals(at, `is not a policy: ${error.message}`);
+    if (error instanceof PolicyError)
+      throw invalidPrincipals(at, `is not a policy: ${error.message.replace(/\.$/, '')}`);
     throw error;
   }
 }

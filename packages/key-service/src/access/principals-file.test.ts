@@ -34,7 +34,7 @@ test('mistakes', () => {
     ['"111122223333"', '111122223333', /accounts\[0\]\.id must be 12 digits in quotes/],
     ['policies:', 'polices:', /accounts\[0\]\.users\[0\] has an unknown member 'polices'/],
     ['- AdministratorAccess', '- PowerUser', /must be AdministratorAccess, .* or a policy document/],
-    ['Effect: Deny', 'Effect: No', /policies\[1\] is not a policy/],
+    ['Effect: Deny', 'Effect: No', /policies\[1\] is not a policy: .*[^.]\.$/],
     ['secret: super-secret-value', 'secret: short', /accessKeys\[0\]\.secret must be 8 to 256 characters/],
     ['accounts:', 'accounts: [', /the file is not YAML/],
     ['accounts:', 'account:', /has an unknown member 'account'/],
