@@ -13,7 +13,15 @@ export {
 export type { Clock } from './clock.js';
 export type { Logger } from './logger.js';
 export { createLocalProvider, type LocalProviderOptions } from './providers/local.js';
-export { createKeyring, readKeyring, rotateKeyring, type KeyringKey } from './providers/local-keyring.js';
+export {
+  createKeyring,
+  isKeyringEncrypted,
+  readKeyring,
+  rotateKeyring,
+  setKeyringPassphrase,
+  type KeyringKey,
+  type ReadPassphrase,
+} from './providers/local-keyring.js';
 export { createAwsProvider, type AwsProviderOptions } from './providers/aws.js';
 export type { AwsKeyOptions } from './providers/aws-kms-provider.js';
 export type { AwsConnectionOptions, AwsCredentials } from './providers/aws-sdk-calls.js';

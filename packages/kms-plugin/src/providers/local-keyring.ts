@@ -1,13 +1,14 @@
 /**
  * The keyring file of the local provider: named, versioned 256-bit keys; the first one writes, all of them read.
  *
- * The file is YAML or JSON, mode 0600. docs/formats/local-plugin-ciphertext.md describes it.
+ * The file is YAML or JSON, mode 0600, plain or encrypted with a passphrase. docs/formats/local-plugin-ciphertext.md describes it.
  */
 import { randomBytes as systemRandomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { open, rename, unlink, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { KmsPluginError } from '../errors.js';
+import { decryptWithPassphrase, encryptWithPassphrase, isAgeFile } from './age-passphrase.js';
 
 export interface KeyringKey {
   /** Lower-case letters, digits and dashes; 1..63. */
@@ -17,6 +18,12 @@ export interface KeyringKey {
   /** 32 bytes. */
   readonly key: Buffer;
 }
+
+/**
+ * The passphrase of an encrypted keyring, read whenever the file is read or written. The buffer is overwritten. Given, the keyring must be
+ * encrypted.
+ */
+export type ReadPassphrase = () => Promise<Buffer>;
 
 const keyringApiVersion = 'waxseal.dev/v1';
 const keyBytes = 32;
@@ -30,15 +37,21 @@ const keyPattern = /^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$/;
  * Reads a keyring.
  *
  * @returns at least one key; the first is the one to write with
- * @throws KmsPluginError `keyring_unreadable`, `keyring_not_private` or `keyring_invalid`
+ * @throws KmsPluginError `keyring_unreadable`, `keyring_not_private`, `keyring_invalid`, `keyring_passphrase_missing` or
+ * `keyring_passphrase_wrong`
  */
-export async function readKeyring(path: string): Promise<readonly KeyringKey[]> {
-  const text = await readPrivateFile(path);
-  return parseKeyring(await parseText(text, path), path);
+export async function readKeyring(path: string, passphrase?: ReadPassphrase): Promise<readonly KeyringKey[]> {
+  const file = await readPrivateFile(path);
+  const text = await decrypted(file, path, passphrase);
+  try {
+    return parseKeyring(await parseText(text.toString('utf8'), path), path);
+  } finally {
+    text.fill(0);
+  }
 }
 
 /**
- * Creates a keyring with one fresh key.
+ * Creates a keyring with one fresh key, encrypted when a passphrase is given.
  *
  * @param name of the key; `default` unless given
  * @throws KmsPluginError `keyring_exists`, `keyring_unreadable` or `keyring_invalid`
@@ -47,39 +60,115 @@ export async function createKeyring(
   path: string,
   name = 'default',
   randomBytes: (sizeBytes: number) => Buffer = systemRandomBytes,
+  passphrase?: ReadPassphrase,
 ): Promise<void> {
   const key: KeyringKey = { name, version: 1, key: randomBytes(keyBytes) };
   checkName(name, 'the name', path);
-  await writePrivateFile(path, render([key]));
+  await writePrivateFile(path, await encrypted(render([key]), passphrase));
   key.key.fill(0);
 }
 
 /**
  * Puts a fresh version of the writing key in front; the older ones go on reading.
  *
- * The new file takes the old one's place in one step, so a reader sees either.
+ * The new file takes the old one's place in one step, so a reader sees either; it is encrypted when the old one was.
  *
+ * @returns the new version
  * @throws KmsPluginError as `readKeyring`; then the keyring is as it was
  */
 export async function rotateKeyring(
   path: string,
   randomBytes: (sizeBytes: number) => Buffer = systemRandomBytes,
-): Promise<void> {
-  const keys = await readKeyring(path);
+  passphrase?: ReadPassphrase,
+): Promise<KeyringKey['version']> {
+  const keys = await readKeyring(path, passphrase);
   const name = keys[0]?.name ?? 'default';
   const version = Math.max(...keys.filter((key) => key.name === name).map((key) => key.version)) + 1;
-  const next = [{ name, version, key: randomBytes(keyBytes) }, ...keys];
+  await replaceKeyring(path, [{ name, version, key: randomBytes(keyBytes) }, ...keys], passphrase);
+  return version;
+}
+
+/**
+ * Encrypts the keyring with another passphrase, or for the first time.
+ *
+ * @param passphrase of the keyring as it is; undefined while it is plain
+ * @throws KmsPluginError as `readKeyring`; then the keyring is as it was
+ */
+export async function setKeyringPassphrase(
+  path: string,
+  next: ReadPassphrase,
+  passphrase?: ReadPassphrase,
+): Promise<void> {
+  await replaceKeyring(path, await readKeyring(path, passphrase), next);
+}
+
+/** Readers see the old file or the new one; the keys are overwritten. */
+async function replaceKeyring(
+  path: string,
+  keys: readonly KeyringKey[],
+  passphrase: ReadPassphrase | undefined,
+): Promise<void> {
+  const text = await encrypted(render(keys), passphrase);
+  for (const { key } of keys) key.fill(0);
   const beside = `${path}.new`;
-  await writePrivateFile(beside, render(next));
+  await writePrivateFile(beside, text).catch((error: unknown) => {
+    if (!(error instanceof KmsPluginError) || error.code !== 'keyring_exists') throw error;
+    throw new KmsPluginError(
+      'keyring_exists',
+      `Somebody else changes the keyring, or was interrupted. If nobody does, remove ${beside} and try again.`,
+    );
+  });
   await rename(beside, path).catch(async (cause: unknown) => {
     await unlink(beside).catch(() => {});
     throw unreadable(path, cause);
   });
   await syncFolder(path);
-  for (const { key } of next) key.fill(0);
 }
 
-async function readPrivateFile(path: string): Promise<string> {
+async function encrypted(text: string, passphrase: ReadPassphrase | undefined): Promise<string> {
+  if (passphrase === undefined) return text;
+  const secret = await passphrase();
+  const plaintext = Buffer.from(text);
+  try {
+    return await encryptWithPassphrase(plaintext, secret);
+  } finally {
+    secret.fill(0);
+    plaintext.fill(0);
+  }
+}
+
+async function decrypted(
+  file: Buffer,
+  path: string,
+  passphrase: ReadPassphrase | undefined,
+): Promise<Buffer> {
+  if (!isAgeFile(file)) {
+    if (passphrase === undefined) return file;
+    throw new KmsPluginError(
+      'keyring_invalid',
+      `The keyring ${path} is not encrypted, though a passphrase is given. Encrypt it first: waxseal plugin local set-passphrase`,
+    );
+  }
+  if (passphrase === undefined) {
+    throw new KmsPluginError(
+      'keyring_passphrase_missing',
+      `The keyring ${path} is encrypted, and no passphrase is given. Give it by --passphrase-file or WAXSEAL_PASSPHRASE.`,
+    );
+  }
+  const secret = await passphrase();
+  try {
+    return await decryptWithPassphrase(file, secret, path);
+  } finally {
+    secret.fill(0);
+  }
+}
+
+/** Whether a keyring is encrypted, by its first bytes. @throws KmsPluginError as `readKeyring` */
+export async function isKeyringEncrypted(path: string): Promise<boolean> {
+  return isAgeFile(await readPrivateFile(path));
+}
+
+async function readPrivateFile(path: string): Promise<Buffer> {
   let file: FileHandle;
   try {
     file = await open(path, constants.O_RDONLY);
@@ -101,7 +190,7 @@ async function readPrivateFile(path: string): Promise<string> {
         `The keyring ${path} is larger than ${fileMaxBytes} bytes.`,
       );
     }
-    return await file.readFile('utf8');
+    return await file.readFile();
   } finally {
     await file.close();
   }

@@ -7,11 +7,13 @@ import { ProviderError, unopenable, type Failure } from '../errors.js';
 import type { Provider } from '../provider.js';
 import { createSnapshot, type KeySnapshot } from '../snapshot.js';
 import { openLocal, parseLocalCiphertext, sealLocal } from './local-ciphertext.js';
-import { readKeyring, type KeyringKey } from './local-keyring.js';
+import { readKeyring, type KeyringKey, type ReadPassphrase } from './local-keyring.js';
 
 export interface LocalProviderOptions {
   /** The keyring file; `createKeyring` makes one. */
   readonly keyringFile: string;
+  /** Of an encrypted keyring; read again at every reload. */
+  readonly passphrase?: ReadPassphrase | undefined;
   readonly randomBytes?: (sizeBytes: number) => Buffer;
 }
 
@@ -34,11 +36,11 @@ interface Keyring {
 }
 
 /**
- * @throws KmsPluginError `keyring_unreadable`, `keyring_not_private` or `keyring_invalid`
+ * @throws KmsPluginError as `readKeyring`
  */
 export async function createLocalProvider(options: LocalProviderOptions): Promise<Provider> {
   const randomBytes = options.randomBytes ?? systemRandomBytes;
-  let keyring: Keyring | undefined = toKeyring(await readKeyring(options.keyringFile));
+  let keyring: Keyring | undefined = toKeyring(await readKeyring(options.keyringFile, options.passphrase));
   let { snapshot } = keyring;
 
   const inUse = (): Keyring => {
@@ -72,7 +74,7 @@ export async function createLocalProvider(options: LocalProviderOptions): Promis
     recognizes: ({ ciphertext }) => parseLocalCiphertext(ciphertext) !== undefined,
 
     reload: async () => {
-      const fresh = toKeyring(await readKeyring(options.keyringFile));
+      const fresh = toKeyring(await readKeyring(options.keyringFile, options.passphrase));
       forget(keyring);
       keyring = fresh;
       snapshot = fresh.snapshot;
