@@ -6,11 +6,27 @@ import { type Command, Option } from 'commander';
 import { logLevelOption, outputOption } from './cli-options.js';
 import { parseEncryptionContext, parsePort, parseSocket } from './options.js';
 
+/** What the plugin that this one replaces calls the same options. */
+interface FormerNames {
+  readonly listen?: string;
+  readonly healthPort?: string;
+}
+
+const listed = (flag: string | undefined): string => (flag === undefined ? '' : `${flag}, `);
+
 /** What every provider's command takes: `ServeOptions` of `commands/plugin-serve-key.ts`. */
-const serveOptions = (command: Command): Command =>
+const serveOptions = (command: Command, former: FormerNames = {}): Command =>
   command
-    .requiredOption('--listen <socket>', 'unix socket: a path, unix:///path or @abstract', parseSocket)
-    .option('--health-port <n>', 'health and metrics on 127.0.0.1 (default: off)', parsePort)
+    .requiredOption(
+      `${listed(former.listen)}--listen <socket>`,
+      'unix socket: a path, unix:///path or @abstract',
+      parseSocket,
+    )
+    .option(
+      `${listed(former.healthPort)}--health-port <n>`,
+      'health and metrics on 127.0.0.1 (default: off)',
+      parsePort,
+    )
     .addOption(
       new Option(
         '--status-version <version>',
@@ -21,6 +37,8 @@ const serveOptions = (command: Command): Command =>
     )
     .addOption(outputOption())
     .addOption(logLevelOption());
+
+const collect = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];
 
 const awsOptions = (command: Command): Command =>
   serveOptions(command)
@@ -65,4 +83,35 @@ Example:
       --ca-file ./demo/pki/ca.crt --credentials-file ./demo/aws-credentials --profile plugin --listen ./kms.sock`,
     )
     .action(async (options) => (await import('./commands/plugin-waxseal.js')).pluginWaxseal(options));
+}
+
+export function addGcp(plugin: Command): void {
+  serveOptions(plugin.command('gcp').description('Wrap DEKs with Google Cloud KMS.'), {
+    listen: '--path-to-unix-socket',
+    healthPort: '--healthz-port',
+  })
+    .requiredOption(
+      '--key-uri, --key <name>',
+      'projects/…/locations/…/keyRings/…/cryptoKeys/… (with /cryptoKeyVersions/N: that version only)',
+    )
+    .option('--decrypt-key <name>', 'a further key whose values may be read; may be repeated', collect)
+    .option('--key-suffix <text>', 'put behind the key id after a colon, for a version that is in use again')
+    .option('--aad <text>', 'bound to every ciphertext; must stay the same')
+    .option(
+      '--credentials-file <file>',
+      'service account key, workload identity federation or impersonation (default: application default credentials)',
+    )
+    .option('--kms-endpoint <url>', 'another endpoint than https://cloudkms.googleapis.com')
+    .option('--universe-domain <domain>', 'of a sovereign cloud (default: googleapis.com)')
+    .addHelpText(
+      'after',
+      `
+Takes the place of k8s-cloudkms-plugin with its --key-uri, --key-suffix, --path-to-unix-socket and --healthz-port; then give
+--status-version v2beta1 too. Reads what it wrote, and it reads what this writes without --aad.
+
+Example:
+  $ waxseal plugin gcp --listen unix:///run/waxseal/kms.sock \\
+      --key projects/acme/locations/europe-west1/keyRings/clusters/cryptoKeys/prod`,
+    )
+    .action(async (options) => (await import('./commands/plugin-gcp.js')).pluginGcp(options));
 }

@@ -1,9 +1,9 @@
 /** The options of `waxseal plugin …`: what is common to all providers, and the list of its commands. */
 import type { Command } from 'commander';
-import { addAws, addLocal, addWaxseal } from './cli-plugin-providers.js';
+import { addAws, addGcp, addLocal, addWaxseal } from './cli-plugin-providers.js';
 
 /** Every command of `waxseal plugin`, in the order of `--help`. */
-const commands: readonly ((plugin: Command) => void)[] = [addLocal, addAws, addWaxseal];
+const commands: readonly ((plugin: Command) => void)[] = [addLocal, addAws, addWaxseal, addGcp];
 
 export function addPlugin(program: Command): void {
   const plugin = program
