@@ -1,0 +1,90 @@
+/**
+ * The keys of a key set: its provider, and with it the recipients every DEK is wrapped for as well and the readers of older values, which make
+ * it a group.
+ */
+import type { Provider } from '../provider.js';
+import { createEscrowKey } from '../recipients/escrow-key.js';
+import { createKeyGroup, type EscrowRecipient, type GroupKey } from '../recipients/key-group.js';
+import { writePolicies } from '../recipients/wrap-for-recipients.js';
+import { readProvider, type CreateProvider } from './provider-settings.js';
+import { given, type Settings } from './settings.js';
+
+/** The fields that make the provider what it is. */
+export const keyFields = [
+  'provider',
+  'providerName',
+  'recipients',
+  'readers',
+  'writePolicy',
+  'recipientsInKeyId',
+] as const;
+
+interface NamedKey {
+  readonly name: string;
+  readonly create: CreateProvider;
+}
+
+type NamedRecipient = NamedKey | { readonly name: string; readonly publicKey: string };
+
+/** @returns undefined when something is wrong; the problems say what */
+export function readKeys(settings: Settings): CreateProvider | undefined {
+  const primary = readProvider(settings.requiredSection('provider'));
+  const name = settings.optionalText('providerName');
+  const recipients = settings.sections('recipients').map(readRecipient);
+  const readers = settings.sections('readers').map(readNamedKey);
+  const more = given({
+    writePolicy: settings.choice('writePolicy', writePolicies),
+    recipientsInKeyId: settings.flag('recipientsInKeyId'),
+  });
+  if (primary === undefined || recipients.includes(undefined) || readers.includes(undefined))
+    return undefined;
+  if (recipients.length === 0 && readers.length === 0) return primary;
+  return async () => {
+    const made: Provider[] = [];
+    const make = async (create: CreateProvider): Promise<Provider> => {
+      const provider = await create();
+      made.push(provider);
+      return provider;
+    };
+    try {
+      const members: (GroupKey | EscrowRecipient)[] = [];
+      for (const recipient of recipients.filter((one) => one !== undefined)) {
+        members.push(
+          'create' in recipient
+            ? { name: recipient.name, provider: await make(recipient.create) }
+            : { name: recipient.name, escrow: await createEscrowKey(recipient.publicKey) },
+        );
+      }
+      const old: GroupKey[] = [];
+      for (const reader of readers.filter((one) => one !== undefined)) {
+        old.push({ name: reader.name, provider: await make(reader.create) });
+      }
+      return createKeyGroup({
+        primary: { provider: await make(primary), ...given({ name }) },
+        recipients: members,
+        readers: old,
+        ...more,
+      });
+    } catch (error) {
+      await Promise.all(made.map((provider) => provider.close()));
+      throw error;
+    }
+  };
+}
+
+function readNamedKey(settings: Settings): NamedKey | undefined {
+  const name = settings.text('name');
+  const create = readProvider(settings.requiredSection('provider'));
+  settings.end();
+  return create === undefined ? undefined : { name, create };
+}
+
+/** A recipient has a provider, or is known by its public key alone. */
+function readRecipient(settings: Settings): NamedRecipient | undefined {
+  const escrow = settings.section('escrow');
+  if (escrow === undefined) return readNamedKey(settings);
+  const recipient = { name: settings.text('name'), publicKey: escrow.text('publicKey') };
+  escrow.end();
+  settings.end();
+  return recipient;
+}
