@@ -4,7 +4,7 @@
  */
 import { type Command, Option } from 'commander';
 import { logLevelOption, outputOption } from './cli-options.js';
-import { parseEncryptionContext, parsePort, parseSocket } from './options.js';
+import { parseBoolean, parseEncryptionContext, parsePort, parseSocket } from './options.js';
 
 /** What the plugin that this one replaces calls the same options. */
 interface FormerNames {
@@ -15,7 +15,7 @@ interface FormerNames {
 const listed = (flag: string | undefined): string => (flag === undefined ? '' : `${flag}, `);
 
 /** What every provider's command takes: `ServeOptions` of `commands/plugin-serve-key.ts`. */
-const serveOptions = (command: Command, former: FormerNames = {}): Command =>
+export const serveOptions = (command: Command, former: FormerNames = {}): Command =>
   command
     .requiredOption(
       `${listed(former.listen)}--listen <socket>`,
@@ -49,18 +49,6 @@ const awsOptions = (command: Command): Command =>
     .option('--credentials-file <file>', 'AWS shared credentials file (default: the SDK’s own chain)')
     .option('--profile <name>', 'profile in that file')
     .option('--encryption-context <k=v,…>', 'encryption context of every call', parseEncryptionContext);
-
-export function addLocal(plugin: Command): void {
-  serveOptions(plugin.command('local').description('Wrap DEKs under a keyring file on this machine.'))
-    .requiredOption('--keyring <file>', 'keyring file (0600); made when it is missing')
-    .addHelpText(
-      'after',
-      `
-Example:
-  $ waxseal plugin local --keyring ./keyring.yaml --listen unix:///run/waxseal/kms.sock --health-port 8080`,
-    )
-    .action(async (options) => (await import('./commands/plugin-local.js')).pluginLocal(options));
-}
 
 export function addAws(plugin: Command): void {
   awsOptions(plugin.command('aws').description('Wrap DEKs with AWS KMS.'))
@@ -114,4 +102,98 @@ Example:
       --key projects/acme/locations/europe-west1/keyRings/clusters/cryptoKeys/prod`,
     )
     .action(async (options) => (await import('./commands/plugin-gcp.js')).pluginGcp(options));
+}
+
+export function addAzure(plugin: Command): void {
+  serveOptions(plugin.command('azure').description('Wrap DEKs with Azure Key Vault or a managed HSM.'), {
+    listen: '--listen-addr',
+    healthPort: '--healthz-port',
+  })
+    .option('--key <url>', 'https://VAULT.vault.azure.net/keys/NAME (with /VERSION: that version only)')
+    .option('--keyvault-name <name>', 'vault or managed HSM, instead of --key; with --key-name')
+    .option('--key-name <name>', 'name of the key')
+    .option('--key-version <version>', 'pins the version (default: the newest enabled one)')
+    .option('--managed-hsm [true|false]', '--keyvault-name is a managed HSM', parseBoolean)
+    .addOption(
+      new Option('--cloud <cloud>', 'of --keyvault-name and the directory (default: public)').choices([
+        'public',
+        'us-government',
+        'china',
+      ]),
+    )
+    .addOption(
+      new Option(
+        '--algorithm <name>',
+        'A256GCM for AES keys of a managed HSM (default: RSA-OAEP-256)',
+      ).choices(['RSA-OAEP-256', 'RSA1_5', 'A256GCM']),
+    )
+    .option('--ca-file <file>', 'PEM authority of a private endpoint')
+    .option('--managed-identity', 'use the identity of the machine only', false)
+    .option('--tenant-id <id>', 'directory of the identity')
+    .option('--client-id <id>', 'of the application, or of a user-assigned identity')
+    .option('--client-secret-file <file>', 'secret of the application')
+    .option('--client-certificate-file <file>', 'PEM certificate and key of the application')
+    .option('--token-file <file>', 'service account token, for workload identity')
+    .option('--config-file-path <file>', 'azure.json of the cloud provider, as kubernetes-kms reads it')
+    .addHelpText(
+      'after',
+      `
+Takes the place of Azure's kubernetes-kms with its --listen-addr, --keyvault-name, --key-name, --key-version, --managed-hsm,
+--config-file-path and --healthz-port; then give --status-version v2beta1 too. Reads what it wrote, and it reads what this
+writes over KMS v2 with the same key version. Without an option that names an identity, the default chain of Azure's SDK
+finds one.
+
+Example:
+  $ waxseal plugin azure --listen unix:///run/waxseal/kms.sock \\
+      --key https://acme.vault.azure.net/keys/k8s --managed-identity`,
+    )
+    .action(async (options) => (await import('./commands/plugin-azure.js')).pluginAzure(options));
+}
+
+export function addVault(plugin: Command): void {
+  serveOptions(
+    plugin.command('vault').description('Wrap DEKs with the transit engine of Vault or OpenBao.'),
+    {
+      listen: '--listen-address',
+    },
+  )
+    .requiredOption('--transit-key, --key <name>', 'name of the transit key')
+    .option(
+      '--vault-address, --address <url>',
+      'https://host:port; repeat it for the nodes of a cluster',
+      collect,
+    )
+    .option('--transit-mount, --mount <path>', 'where the transit engine is mounted', 'transit')
+    .option('--vault-namespace, --namespace <path>', 'namespace of the mount and the login')
+    .option('--context <base64>', 'context of a derived key; must stay the same')
+    .option('--associated-data <base64>', 'bound to every ciphertext; must stay the same')
+    .option('--tls-ca-file, --ca-file <file>', 'PEM authority of Vault')
+    .option('--client-cert-file <file>', 'PEM client certificate')
+    .option('--client-key-file <file>', 'PEM key of that certificate')
+    .option('--tls-sni, --tls-server-name <name>', 'name in the certificate of Vault (default: the host)')
+    .addOption(
+      new Option('--auth-method <method>', 'how the plugin logs in')
+        .choices(['token', 'approle', 'kubernetes', 'jwt', 'cert'])
+        .default('token'),
+    )
+    .option('--auth-mount <path>', 'where that method is mounted (default: its name)')
+    .option('--auth-role <name>', 'role of kubernetes, jwt and cert')
+    .option('--token-file <file>', 'file with the token, read again when it changes')
+    .option('--approle-role-id, --role-id <id>', 'role id of approle')
+    .option('--role-id-file <file>', 'file with the role id')
+    .option('--approle-secret-id-path, --secret-id-file <file>', 'file with the secret id')
+    .option('--secret-id-wrapped', 'that file holds a response-wrapping token', false)
+    .option('--jwt-file <file>', 'token of kubernetes and jwt (default: the service account’s)')
+    .addHelpText(
+      'after',
+      `
+VAULT_ADDR, VAULT_NAMESPACE, VAULT_CACERT, VAULT_CLIENT_CERT, VAULT_CLIENT_KEY, VAULT_TLS_SERVER_NAME and VAULT_TOKEN, or the
+same with BAO_, stand for options that are not given. The token needs update on MOUNT/encrypt/KEY and MOUNT/decrypt/KEY, and
+read on MOUNT/keys/KEY. Values of vault-kubernetes-kms, vault-kms-provider, kleidi and Oracle's plugin can be read.
+
+Example:
+  $ waxseal plugin vault --listen unix:///run/waxseal/kms.sock --address https://vault.example:8200 --key k8s \\
+      --auth-method approle --role-id-file ./role-id --secret-id-file ./secret-id`,
+    )
+    .action(async (options) => (await import('./commands/plugin-vault.js')).pluginVault(options));
 }

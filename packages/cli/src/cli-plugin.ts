@@ -1,9 +1,17 @@
 /** The options of `waxseal plugin …`: what is common to all providers, and the list of its commands. */
 import type { Command } from 'commander';
-import { addAws, addGcp, addLocal, addWaxseal } from './cli-plugin-providers.js';
+import { addLocal, addPkcs11 } from './cli-plugin-machine.js';
+import { addAws, addAzure, addGcp, addVault, addWaxseal } from './cli-plugin-providers.js';
 
 /** Every command of `waxseal plugin`, in the order of `--help`. */
-const commands: readonly ((plugin: Command) => void)[] = [addLocal, addAws, addWaxseal, addGcp];
+const commands: readonly ((plugin: Command) => void)[] = [
+  addLocal,
+  addAws,
+  addWaxseal,
+  addAzure,
+  addGcp,
+  addVault,
+];
 
 export function addPlugin(program: Command): void {
   const plugin = program

@@ -106,3 +106,9 @@ export function parseEncryptionContext(text: string): Record<string, string> {
   }
   return context;
 }
+
+/** The value of a flag that may stand alone or be given as `--flag=true`, as Go programs take it. */
+export function parseBoolean(text: string): boolean {
+  if (text === 'true' || text === 'false') return text === 'true';
+  throw new InvalidArgumentError('Expected true or false.');
+}
