@@ -9,6 +9,7 @@
 import { readFileSync } from 'node:fs';
 import { KmsConnection, openClient } from './kms-connection.js';
 import type { KmsFigures, KmsLoad } from './kms-figures.js';
+import { processorMs } from './processor-time.js';
 import { createSigner, signable, type SignableBody, timestampOf } from './sigv4.js';
 
 const load = JSON.parse(readFileSync(0, 'utf8')) as KmsLoad;
@@ -16,18 +17,6 @@ const { endpoint, credentials, operation, connections } = load;
 const distinctBodies = 64;
 const warmUpMs = load.warmUpSeconds * 1000;
 const sign = createSigner(new URL(endpoint.url).host, credentials);
-/** Linux counts processor time in hundredths of a second. */
-const msPerTick = 10;
-
-/** User and system time of a process so far, ms; NaN where there is no /proc. */
-function processorMs(pid: number): number {
-  try {
-    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
-    return (Number(fields[11]) + Number(fields[12])) * msPerTick;
-  } catch {
-    return NaN;
-  }
-}
 
 async function createBodies(): Promise<readonly SignableBody[]> {
   if (load.bodies !== undefined) return load.bodies.map(signable);
