@@ -27,6 +27,8 @@ export type { AwsKeyOptions } from './providers/aws-kms-provider.js';
 export type { AwsConnectionOptions, AwsCredentials } from './providers/aws-sdk-calls.js';
 export { createWaxsealProvider, type WaxsealProviderOptions } from './providers/waxseal.js';
 export { createPkcs11Provider, type Pkcs11ProviderOptions } from './providers/pkcs11.js';
+export { createVaultProvider, type VaultProviderOptions } from './providers/vault.js';
+export type { VaultAuth } from './providers/vault-logins.js';
 export { createGcpProvider, type GcpProviderOptions } from './providers/gcp.js';
 export { createAzureProvider, type AzureProviderOptions } from './providers/azure.js';
 export type { AzureCredentialOptions } from './providers/azure-credentials.js';

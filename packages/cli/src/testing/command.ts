@@ -28,6 +28,29 @@ export function waxseal(args: readonly string[], options: CommandOptions = {}): 
   });
 }
 
+interface Running {
+  /** The first line it printed. */
+  readonly line: string;
+  stop(): Promise<void>;
+}
+
+/** A command that runs until it is stopped; resolves when it has printed a line. */
+export async function spawnWaxseal(args: readonly string[], options: CommandOptions = {}): Promise<Running> {
+  const child = spawn(process.execPath, [launcher, ...args], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: environment(options.env),
+  });
+  const ended = once(child, 'exit');
+  const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as [string];
+  return {
+    line,
+    stop: async () => {
+      child.kill('SIGTERM');
+      await ended;
+    },
+  };
+}
+
 interface Served {
   /** The JSON line it printed when ready. */
   readonly ready: { readonly endpoint: string; readonly caFile: string; readonly credentialsFile: string };
@@ -36,18 +59,9 @@ interface Served {
 
 /** `waxseal kms serve` on a free port. */
 export async function serveKms(args: readonly string[], options: CommandOptions = {}): Promise<Served> {
-  const child = spawn(
-    process.execPath,
-    [launcher, 'kms', 'serve', '--port', '0', '--output', 'json', ...args],
-    { stdio: ['ignore', 'pipe', 'inherit'], env: environment(options.env) },
+  const { line, stop } = await spawnWaxseal(
+    ['kms', 'serve', '--port', '0', '--output', 'json', ...args],
+    options,
   );
-  const ended = once(child, 'exit');
-  const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as [string];
-  return {
-    ready: JSON.parse(line) as Served['ready'],
-    stop: async () => {
-      child.kill('SIGTERM');
-      await ended;
-    },
-  };
+  return { ready: JSON.parse(line) as Served['ready'], stop };
 }
