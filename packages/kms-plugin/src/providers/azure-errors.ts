@@ -208,6 +208,9 @@ function namesOf(error: Error): readonly string[] {
   for (const one of chain.toReversed()) {
     names.push(...innerNames('details' in one ? one.details : undefined));
     names.push(...stringsOf('errorResponse' in one ? one.errorResponse : undefined, ['error']));
+    // The library of the directory hides the name of what failed at the start of its message.
+    const hidden = /^([a-z]+(?:_[a-z]+)+):/.exec(one.message)?.[1];
+    if (hidden !== undefined) names.push(hidden);
     names.push(...stringsOf(one, ['code', 'errorCode', 'name']));
   }
   return names;
