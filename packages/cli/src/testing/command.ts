@@ -31,7 +31,7 @@ export function waxseal(args: readonly string[], options: CommandOptions = {}): 
 interface Running {
   /** The first line it printed. */
   readonly line: string;
-  stop(): Promise<void>;
+  readonly stop: () => Promise<void>;
 }
 
 /** A command that runs until it is stopped; resolves when it has printed a line. */
