@@ -3,21 +3,19 @@
  * the key's health.
  */
 import type { Clock } from './clock.js';
-import { deadlineOf, type Caller, type Deadline } from './deadline.js';
+import { deadlineOf, withDeadline, type Deadline } from './deadline.js';
 import { ProviderError, toProviderError, unopenable } from './errors.js';
-import { createGuard, type CallLimits } from './guard.js';
-import type { GuardLabels } from './guard-metrics.js';
-import type { KeyHealth, Operation } from './key-health.js';
+import type { CallLimits } from './guard.js';
+import { createKeyCalls, type BackendCall } from './key-calls.js';
+import { operations, type KeyHealth, type Operation } from './key-health.js';
 import type { Logger } from './logger.js';
-import { hashKeyId, type PluginMetrics } from './metrics.js';
+import { attachMembers } from './member-host.js';
+import type { PluginMetrics } from './metrics.js';
 import type { Provider, Unwrap, Wrapped } from './provider.js';
 import { createSingleFlight } from './single-flight.js';
 import type { KeySnapshot } from './snapshot.js';
 
-/** Who asks, and whether it is only the prober. */
-export interface BackendCall extends Caller {
-  readonly probe?: boolean;
-}
+export type { BackendCall };
 
 export interface Backend {
   snapshot(): KeySnapshot;
@@ -44,70 +42,53 @@ export interface BackendOptions {
 }
 
 const noCall: BackendCall = {};
+/** How much of the time of a group's call one member may take. */
+const memberShare = 0.95;
 
 export function createBackend(options: BackendOptions): Backend {
-  const { provider, clock, health, metrics, logger } = options;
+  const { provider, clock, health, metrics } = options;
   const flights = createSingleFlight(clock, options.operationTimeoutMs);
-  const keyIdHash = (): string => hashedIdOf(provider.snapshot());
-  const labels: GuardLabels = { keySet: options.keySet, keyIdHash };
-  const counted = metrics.guards.observer(labels);
-  const guard = createGuard({
-    clock,
-    random: options.random,
-    limits: options.limits,
-    observer: {
-      ...counted,
-      breakerChanged: (operation, state) => {
-        counted.breakerChanged(operation, state);
-        logger.warn({ keySet: options.keySet, operation, state }, 'the circuit breaker changed');
-      },
-    },
-  });
-  const unwatch = metrics.guards.watch(labels, guard);
+  const { keySet } = options;
+  // Members end before the group does, so that it can still say which of them hung.
+  const memberDeadline = deadlineOf(options.operationTimeoutMs * memberShare, noCall);
+  const group = attachMembers({ ...options, deadline: memberDeadline });
+  const calls =
+    group === undefined
+      ? createKeyCalls({ ...options, guardName: keySet, health: { of: health, operations } })
+      : undefined;
 
-  const observed = async <T>(
+  const run = async <T>(
     operation: Operation,
     call: BackendCall,
     deadline: Deadline,
-    run: (signal: AbortSignal) => Promise<T>,
+    attempt: (signal: AbortSignal) => Promise<T>,
   ): Promise<T> => {
-    const startMs = clock.nowMs();
-    let result = 'ok';
-    try {
-      const value = await guard.run(
-        operation,
-        call.probe === true ? 'probe' : operation,
-        deadline,
-        call.signal,
-        run,
-      );
-      health.succeeded(operation, clock.nowMs());
-      return value;
-    } catch (error) {
-      const failed = toProviderError(error);
-      result = failed.failure.class;
-      health.failed(operation, clock.nowMs(), failed);
-      if (failed.failure.class === 'corrupt') {
-        logger.warn(
-          { operation, reason: failed.reason, causedBy: causesOf(failed) },
-          'a ciphertext cannot be decrypted',
-        );
-      }
-      throw failed;
-    } finally {
-      const key = { key_set: options.keySet, provider: provider.name, key_id_hash: keyIdHash(), operation };
-      metrics.operations.inc({ ...key, result });
-      metrics.operationSeconds.observe(key, (clock.nowMs() - startMs) / 1000);
-    }
+    if (calls !== undefined) return calls.run(operation, call, deadline, attempt);
+    const inGroup = (): Promise<T> => withDeadline(clock, deadline, call.signal, attempt);
+    return group === undefined ? inGroup() : group.run(call, inGroup);
   };
 
   return {
     snapshot: () => provider.snapshot(),
-    forget: unwatch,
-    encrypt: (snapshot, plaintext, call = noCall) =>
-      observed('encrypt', call, deadlineOf(options.operationTimeoutMs, call), (signal) =>
-        provider.encrypt(snapshot, plaintext, signal),
-      ),
+    forget: () => {
+      calls?.forget();
+      group?.forget();
+    },
+    encrypt: async (snapshot, plaintext, call = noCall) => {
+      try {
+        const wrapped = await run('encrypt', call, deadlineOf(options.operationTimeoutMs, call), (signal) =>
+          provider.encrypt(snapshot, plaintext, signal),
+        );
+        health.recipients(undefined);
+        return wrapped;
+      } catch (error) {
+        // The primary wrapped, and somebody else who must did not.
+        if (group !== undefined && health.of('encrypt').kind === 'healthy') {
+          health.recipients(toProviderError(error));
+        }
+        throw error;
+      }
+    },
     decrypt: (wrapped, call = noCall) => {
       if (wrapped.ciphertext.length === 0) {
         return Promise.reject(new ProviderError('empty ciphertext', unopenable));
@@ -116,7 +97,7 @@ export function createBackend(options: BackendOptions): Backend {
       const { result, shared } = flights.run(
         flightKey(wrapped),
         () =>
-          observed(
+          run(
             'decrypt',
             { probe: call.probe === true },
             deadlineOf(options.operationTimeoutMs, noCall),
@@ -128,25 +109,6 @@ export function createBackend(options: BackendOptions): Backend {
       return result;
     },
   };
-}
-
-const hashedIds = new WeakMap<KeySnapshot, string>();
-
-/** Made once for each snapshot: every call needs it. */
-function hashedIdOf(snapshot: KeySnapshot): string {
-  let hashed = hashedIds.get(snapshot);
-  if (hashed === undefined) hashedIds.set(snapshot, (hashed = hashKeyId(snapshot.keyId)));
-  return hashed;
-}
-
-/** Names and codes only: a stranger's message may hold anything. */
-function causesOf(error: Error): readonly string[] {
-  const causes: string[] = [];
-  const causesMax = 5;
-  for (let cause = error.cause; cause instanceof Error && causes.length < causesMax; cause = cause.cause) {
-    causes.push('code' in cause && typeof cause.code === 'string' ? cause.code : cause.name);
-  }
-  return causes;
 }
 
 /** Equal keys mean equal requests: every part is preceded by its length. */

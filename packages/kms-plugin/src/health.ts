@@ -120,9 +120,13 @@ async function answer(
     }
     const works = ({ health }: HealthSubject): boolean => health.summary() === 'ok';
     const ok = endpoint === 'readyz' ? asked.every(works) : asked.some(works);
-    const lines = asked.flatMap((subject) =>
-      operations.map((operation) => describe(`${subject.name} ${operation}`, subject.health.of(operation))),
-    );
+    const lines = asked.flatMap(({ name: keySet, health }) => {
+      const trouble = health.recipientTrouble();
+      return [
+        ...operations.map((operation) => describe(`${keySet} ${operation}`, health.of(operation))),
+        ...(trouble === undefined ? [] : [`[-]${keySet} recipients failed: ${trouble.message}`]),
+      ];
+    });
     send(ok ? 200 : 503, text, `${lines.join('\n')}\n`);
     return;
   }

@@ -18,6 +18,10 @@ export interface KeyHealth {
   of(operation: Operation): OperationHealth;
   succeeded(operation: Operation, atMs: number): void;
   failed(operation: Operation, atMs: number, error: ProviderError): void;
+  /** Why new DEK sources cannot be wrapped although the key itself works: a recipient they need fails. Undefined when all is well. */
+  recipients(error: ProviderError | undefined): void;
+  /** What `recipients` was last told, while it concerns a key. */
+  recipientTrouble(): ProviderError | undefined;
   /** `ok`, or one short safe sentence; what `Status.healthz` answers. */
   summary(): string;
 }
@@ -30,6 +34,7 @@ export function createKeyHealth(
     encrypt: { kind: 'unknown' },
     decrypt: { kind: 'unknown' },
   };
+  let trouble: ProviderError | undefined;
   const set = (operation: Operation, health: OperationHealth): void => {
     const changed = known[operation].kind !== health.kind;
     known[operation] = health;
@@ -43,6 +48,10 @@ export function createKeyHealth(
     failed: (operation, atMs, error) => {
       if (concernsKey(error.failure)) set(operation, { kind: 'failing', atMs, error });
     },
+    recipients: (error) => {
+      if (error === undefined || concernsKey(error.failure)) trouble = error;
+    },
+    recipientTrouble: () => trouble,
     summary: () => {
       for (const operation of operations) {
         const health = known[operation];
@@ -51,7 +60,7 @@ export function createKeyHealth(
       if (operations.some((operation) => known[operation].kind === 'unknown')) {
         return 'The key has not been tried yet; ask again in a moment.';
       }
-      return 'ok';
+      return trouble === undefined ? 'ok' : `encrypt: ${trouble.message}`;
     },
   };
 }

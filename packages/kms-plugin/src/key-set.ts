@@ -13,7 +13,8 @@ import { createKeyHealth, operations, type KeyHealth } from './key-health.js';
 import { silentLogger, type Logger } from './logger.js';
 import { hashKeyId, type PluginMetrics } from './metrics.js';
 import { startProber } from './prober.js';
-import type { Provider } from './provider.js';
+import { daysUntilUnreadable, startKeyWatch } from './key-watch.js';
+import type { Provider, ProviderMember } from './provider.js';
 import { createV1Service, createV2Service } from './service.js';
 
 export interface KeySetOptions {
@@ -45,12 +46,19 @@ export interface KeySetOptions {
   readonly probeIntervalMs?: number | undefined;
   /** Time between two probes of a failing key; 5000 by default. */
   readonly probeRetryMs?: number | undefined;
+  /**
+   * Whether `Status.healthz` says so when a key that new values are wrapped with is about to be deleted or to expire; false by default: metrics and log
+   * say it in any case. An API server whose plugin is not healthy fails its own readiness.
+   */
+  readonly failOnPendingDeletion?: boolean | undefined;
 }
 
 /** What the key sets of a process share. */
 export interface KeySetContext {
   readonly metrics: PluginMetrics;
   readonly clock?: Clock | undefined;
+  /** Milliseconds since 1970, to compare with the dates of a backend. */
+  readonly epochMs?: (() => number) | undefined;
   readonly logger?: Logger | undefined;
   readonly randomBytes?: ((sizeBytes: number) => Buffer) | undefined;
   /** 0 ≤ x < 1; spreads retries. */
@@ -136,6 +144,31 @@ export function startKeySet(options: KeySetOptions, context: KeySetContext): Key
     retryMs,
   });
 
+  const members: readonly ProviderMember[] = provider.members ?? [
+    { name: 'primary', role: 'primary', provider },
+  ];
+  const epochMs = context.epochMs ?? Date.now;
+  const { daysUntilUnreadable: daysGauge, conditionChecks } = metrics.recipients;
+  const days = ({ name: recipient, role, provider: own }: ProviderMember) => ({
+    key_set: name,
+    key_id_hash: hashKeyId(own.snapshot().keyId),
+    recipient,
+    role,
+  });
+  const watch = startKeyWatch({
+    members,
+    clock,
+    epochMs,
+    random: context.random ?? Math.random,
+    logger,
+    onCondition: (member, condition) => {
+      daysGauge.set(days(member), daysUntilUnreadable(condition, epochMs()));
+    },
+    onAsked: (member, result) => {
+      conditionChecks.inc({ key_set: name, recipient: member.name, result });
+    },
+  });
+
   // The first Status of an API server that starts with the plugin gets a real answer, unless the backend hangs.
   const firstAnswerMs = operationTimeoutMs / 2;
   let asked: Promise<void> | undefined;
@@ -168,7 +201,13 @@ export function startKeySet(options: KeySetOptions, context: KeySetContext): Key
     return call;
   };
   const v1 = createV1Service(backend);
-  const v2 = createV2Service({ backend, health, statusVersion, ready });
+  const v2 = createV2Service({
+    backend,
+    health,
+    statusVersion,
+    ready,
+    danger: () => (options.failOnPendingDeletion === true ? watch.danger() : undefined),
+  });
 
   return {
     name,
@@ -202,19 +241,23 @@ export function startKeySet(options: KeySetOptions, context: KeySetContext): Key
     reload: async () => {
       await provider.reload();
       await prober.probe();
+      void watch.ask();
     },
     quiesce: () => {
       prober.stop();
+      watch.stop();
     },
     probe: () => {
       void prober.probe();
     },
     drain: async () => {
       prober.stop();
+      watch.stop();
       await Promise.all(underWay);
     },
     forget: () => {
       backend.forget();
+      for (const member of members) daysGauge.remove(days(member));
       for (const operation of operations) {
         metrics.healthy.remove({
           key_set: name,

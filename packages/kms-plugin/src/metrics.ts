@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import { createAwsMetrics, type AwsMetrics } from './aws-metrics.js';
 import { createGuardMetrics, type GuardMetrics } from './guard-metrics.js';
+import { createRecipientMetrics, type RecipientMetrics } from './recipients/recipient-metrics.js';
 
 /** The first 16 hex digits of SHA-256: enough to tell keys apart, nothing to read. */
 export function hashKeyId(keyId: string): string {
@@ -18,6 +19,7 @@ export interface PluginMetrics {
   readonly healthy: Gauge<'key_set' | 'key_id_hash' | 'operation'>;
   readonly reloads: Counter<'result'>;
   readonly guards: GuardMetrics;
+  readonly recipients: RecipientMetrics;
   /** Made when the first key set asks for them. */
   aws(): AwsMetrics;
 }
@@ -75,6 +77,7 @@ export function createMetrics(registry: Registry): PluginMetrics {
       registers,
     }),
     guards: createGuardMetrics(registry),
+    recipients: createRecipientMetrics(registry),
     aws: () => (aws ??= createAwsMetrics(registry)),
   };
 }

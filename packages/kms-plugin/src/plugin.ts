@@ -22,6 +22,8 @@ export interface ProcessOptions {
   /** A registry of the caller's, for one plugin; a fresh one by default. */
   readonly registry?: Registry | undefined;
   readonly clock?: Clock | undefined;
+  /** Milliseconds since 1970, to compare with the dates of a backend. */
+  readonly epochMs?: (() => number) | undefined;
   readonly randomBytes?: ((sizeBytes: number) => Buffer) | undefined;
   /** What systemd handed over, for sockets named `fd://…`. */
   readonly inheritedSockets?: InheritedSockets | undefined;
@@ -86,10 +88,10 @@ export async function startPlugin(options: PluginOptions): Promise<Plugin> {
 
 /** As `startPlugin`, with any number of key sets. */
 export async function startKeySets(options: KeySetsOptions): Promise<Plugin> {
-  const { logger, clock, randomBytes } = options;
+  const { logger, clock, epochMs, randomBytes } = options;
   const registry = options.registry ?? new Registry();
   const metrics = createMetrics(registry);
-  const context: KeySetContext = { metrics, logger, clock, randomBytes };
+  const context: KeySetContext = { metrics, logger, clock, epochMs, randomBytes };
   const routes = createSocketRoutes(options.inheritedSockets);
   let keySets: readonly KeySet[] = [];
   let closing: Promise<void> | undefined;
@@ -207,6 +209,7 @@ function sameKeySet({ options }: KeySet, wish: KeySetOptions): boolean {
     options.probeIntervalMs === wish.probeIntervalMs &&
     options.probeRetryMs === wish.probeRetryMs &&
     JSON.stringify(options.limits) === JSON.stringify(wish.limits) &&
+    options.failOnPendingDeletion === wish.failOnPendingDeletion &&
     String(options.versions) === String(wish.versions)
   );
 }

@@ -1,12 +1,19 @@
 /** The plugin's answers on the socket: KMS v1 and v2 over one backend. */
 import { KmsApiError, kmsV1Version, type KmsV1Service, type KmsV2Service } from '@waxseal/kms-api';
 import type { Backend } from './backend.js';
-import { toProviderError } from './errors.js';
+import { ProviderError, toProviderError, type Failure } from './errors.js';
 import type { KeyHealth } from './key-health.js';
+import { recipientsOf } from './recipients/annotation.js';
 
 /** How the plugin introduces itself to KMS v1. */
 const runtimeName = 'waxseal';
 const runtimeVersion = '0.1.0';
+
+const onlyWithV2: Failure = {
+  class: 'user-induced',
+  code: 'failed_precondition',
+  advice: 'KMS v1 cannot store what is wrapped for recipients; use KMS v2, or a key set without recipients.',
+};
 
 /** What a call on the socket fails with; the provider's own error stays behind as its cause, for the log. */
 function toKmsApiError(method: string, error: unknown): KmsApiError {
@@ -21,6 +28,8 @@ export interface V2Options {
   readonly statusVersion: 'v2' | 'v2beta1';
   /** Resolves once there is something to say about the key. */
   readonly ready: () => Promise<void>;
+  /** What `healthz` says although the key works: that it will not for long. */
+  readonly danger: () => string | undefined;
 }
 
 export function createV2Service(options: V2Options): KmsV2Service {
@@ -32,7 +41,9 @@ export function createV2Service(options: V2Options): KmsV2Service {
       // rotateDEKOnKeyIDChange). Without one it stops writing after three minutes: nothing new is sealed under a key
       // that is disabled or about to be deleted. Reads go on.
       const keyId = health.of('encrypt').kind === 'failing' ? '' : backend.snapshot().keyId;
-      return { version: options.statusVersion, healthz: health.summary(), keyId };
+      const summary = health.summary();
+      const healthz = summary === 'ok' ? (options.danger() ?? summary) : summary;
+      return { version: options.statusVersion, healthz, keyId };
     },
     encrypt: async (_uid, plaintext, signal, timeoutMs) => {
       const snapshot = backend.snapshot();
@@ -61,7 +72,10 @@ export function createV1Service(backend: Backend): KmsV1Service {
     version: () => Promise.resolve({ version: kmsV1Version, runtimeName, runtimeVersion }),
     encrypt: async (plaintext, signal, timeoutMs) => {
       try {
-        return (await backend.encrypt(backend.snapshot(), plaintext, { signal, timeoutMs })).ciphertext;
+        const wrapped = await backend.encrypt(backend.snapshot(), plaintext, { signal, timeoutMs });
+        // KMS v1 stores the ciphertext and nothing beside it.
+        if (recipientsOf(wrapped.annotations).length > 0) throw new ProviderError('KMS v1', onlyWithV2);
+        return wrapped.ciphertext;
       } catch (error) {
         throw toKmsApiError('Encrypt', error);
       }
