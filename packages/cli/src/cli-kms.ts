@@ -5,6 +5,7 @@ import {
   keyServiceOptions,
   logLevelOption,
   outputOption,
+  refuseUnknownCommand,
   rootKeyOptions,
   storageOptions,
 } from './cli-options.js';
@@ -62,10 +63,6 @@ Examples:
   $ waxseal kms serve --data-dir ./one --storage etcds://a:2379,b:2379,c:2379 --storage-cafile ./etcd-ca.pem`,
     )
     .action(async (_command, options) => (await import('./commands/kms.js')).serveKms(options));
-}
-
-function refuseUnknownCommand(name: string): never {
-  throw new InvalidArgumentError(`There is no command ${name}.`);
 }
 
 const connectionOptions = (command: Command): Command =>

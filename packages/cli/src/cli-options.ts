@@ -11,6 +11,9 @@ export const logLevelOption = (): Option =>
     .choices(logLevels)
     .default('warn');
 
+export const socketGroupOption = (): Option =>
+  new Option('--socket-group <group>', 'name or number of a group that may connect too (mode 0660; default: 0600)');
+
 export const dataDirOption = (): Option =>
   new Option('--data-dir <dir>', 'where everything is kept').argParser(parsePath).default('.waxseal');
 
@@ -67,4 +70,9 @@ function parseDays(text: string): number {
   if (!/^\d{1,5}$/.test(text) || days < 1)
     throw new InvalidArgumentError('Expected a number of days, 1 to 99999.');
   return days;
+}
+
+/** The argument of a default command: whoever misspells another command arrives there. */
+export function refuseUnknownCommand(name: string): never {
+  throw new InvalidArgumentError(`There is no command ${name}.`);
 }

@@ -1,16 +1,20 @@
 /** The options of `waxseal plugin …`: what is common to all providers, and the list of its commands. */
 import type { Command } from 'commander';
 import { addLocal, addPkcs11 } from './cli-plugin-machine.js';
-import { addAws, addAzure, addGcp, addVault, addWaxseal } from './cli-plugin-providers.js';
+import { addAws } from './cli-plugin-aws.js';
+import { addServe } from './cli-plugin-serve.js';
+import { addAzure, addGcp, addVault, addWaxseal } from './cli-plugin-providers.js';
 
 /** Every command of `waxseal plugin`, in the order of `--help`. */
 const commands: readonly ((plugin: Command) => void)[] = [
   addLocal,
+  addServe,
   addAws,
   addWaxseal,
   addAzure,
   addGcp,
   addVault,
+  addPkcs11,
 ];
 
 export function addPlugin(program: Command): void {

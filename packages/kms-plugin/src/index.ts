@@ -1,4 +1,6 @@
-export { startPlugin, type Plugin, type PluginOptions } from './plugin.js';
+export { startKeySets, startPlugin, type Plugin, type PluginOptions } from './plugin.js';
+export { checkPluginConfig, startConfiguredPlugin } from './config/configured-plugin.js';
+export type { KeySetOptions } from './key-set.js';
 export type { HealthAddress } from './health.js';
 export type { Provider, Unwrap, Wrapped } from './provider.js';
 export type { KeyCondition, KeyState } from './key-condition.js';
@@ -27,6 +29,8 @@ export type { AwsKeyOptions } from './providers/aws-kms-provider.js';
 export type { AwsConnectionOptions, AwsCredentials } from './providers/aws-sdk-calls.js';
 export { createWaxsealProvider, type WaxsealProviderOptions } from './providers/waxseal.js';
 export { createPkcs11Provider, type Pkcs11ProviderOptions } from './providers/pkcs11.js';
+export { createPkcs11Key, type Pkcs11KeyOptions } from './providers/pkcs11-create-key.js';
+export { pkcs11Mechanisms, type Pkcs11Mechanism } from './providers/pkcs11-mechanisms.js';
 export { createVaultProvider, type VaultProviderOptions } from './providers/vault.js';
 export type { VaultAuth } from './providers/vault-logins.js';
 export { createGcpProvider, type GcpProviderOptions } from './providers/gcp.js';

@@ -18,15 +18,14 @@ import { CliError, exitCodes } from '../errors.js';
 import { runUntilDone } from '../lifetime.js';
 import type { OutputFormat } from '../options.js';
 import {
-  promptPassphrase,
   protectorChoice,
-  readPassphraseFile,
   readPin,
   type RootKeyOptions,
   rootKeyProtectors,
   type SealingOptions,
 } from '../parts/root-key.js';
 import { existingDataDir } from '../parts/running-key-service.js';
+import { promptPassphrase, readPassphraseFile } from '../parts/secrets.js';
 import { openStore, type StorageOptions } from '../parts/store.js';
 import { ensurePrivateDirectory, writeNewPrivateFile } from '../private-files.js';
 import { type DataDir, openDataDir } from '../up/data-dir.js';

@@ -1,13 +1,74 @@
-/** `waxseal plugin local`: DEKs wrapped under a keyring file. */
+/** `waxseal plugin local`: DEKs wrapped under a keyring file, and what is done to that file. */
 import { existsSync } from 'node:fs';
-import { createKeyring, createLocalProvider } from '@waxseal/kms-plugin';
-import { serveKey, type ServeOptions } from './plugin-serve-key.js';
+import {
+  createKeyring,
+  createLocalProvider,
+  isKeyringEncrypted,
+  rotateKeyring,
+  setKeyringPassphrase,
+  type ReadPassphrase,
+} from '@waxseal/kms-plugin';
+import type { OutputFormat } from '../options.js';
+import type { SecretSource } from '../parts/secrets.js';
+import { secretReader } from './plugin-secret.js';
+import { definedOnly, serveKey, type ServeOptions } from './plugin-serve-key.js';
 
-export interface LocalOptions extends ServeOptions {
+interface KeyringOptions {
   readonly keyring: string;
+  readonly passphraseFile?: string;
 }
 
+export interface LocalOptions extends ServeOptions, KeyringOptions {}
+
+const ofKeyring: SecretSource = {
+  variable: 'WAXSEAL_PASSPHRASE',
+  option: '--passphrase-file',
+  missing: 'the keyring is encrypted, and its passphrase is not given',
+  question: 'Passphrase of the keyring: ',
+};
+
 export async function pluginLocal(options: LocalOptions): Promise<void> {
-  if (!existsSync(options.keyring)) await createKeyring(options.keyring);
-  await serveKey(await createLocalProvider({ keyringFile: options.keyring }), options);
+  const { keyring } = options;
+  const passphrase = await passphraseOf(options);
+  if (!existsSync(keyring)) await createKeyring(keyring, undefined, undefined, passphrase);
+  const provider = await createLocalProvider({ keyringFile: keyring, ...definedOnly({ passphrase }) });
+  await serveKey(provider, options);
+}
+
+export async function rotateLocalKeyring(
+  options: KeyringOptions & { readonly output: OutputFormat },
+): Promise<void> {
+  const version = await rotateKeyring(options.keyring, undefined, await passphraseOf(options));
+  console.log(
+    options.output === 'json'
+      ? JSON.stringify({ keyring: options.keyring, version })
+      : `Version ${version} writes in ${options.keyring} once the plugin reads it: send it SIGHUP.`,
+  );
+}
+
+export async function setLocalPassphrase(
+  options: KeyringOptions & { readonly newPassphraseFile: string; readonly output: OutputFormat },
+): Promise<void> {
+  const next = await secretReader(options.newPassphraseFile, ofKeyring);
+  await setKeyringPassphrase(options.keyring, next, await passphraseOf(options));
+  console.log(
+    options.output === 'json'
+      ? JSON.stringify({ keyring: options.keyring, encrypted: true })
+      : `${options.keyring} is encrypted with the new passphrase. Copies of the old file still open with the old one.`,
+  );
+}
+
+/**
+ * By the option; or by environment and prompt when the keyring needs one. A keyring that is made is encrypted when a passphrase is there, and
+ * nobody is asked for one.
+ */
+async function passphraseOf({
+  keyring,
+  passphraseFile,
+}: KeyringOptions): Promise<ReadPassphrase | undefined> {
+  const given = passphraseFile !== undefined;
+  const needed = existsSync(keyring)
+    ? await isKeyringEncrypted(keyring)
+    : process.env[ofKeyring.variable] !== undefined;
+  return given || needed ? secretReader(passphraseFile, ofKeyring) : undefined;
 }

@@ -1,15 +1,12 @@
 /** Root key protectors as command lines name them. */
 import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { createInterface } from 'node:readline';
-import { Writable } from 'node:stream';
 import {
   createRootKeyProtector,
   type RootKeyProtectorChoice,
   type RootKeyProtectorKind,
   type RootKeyProtectors,
 } from '@waxseal/key-service';
-import { CliError } from '../errors.js';
+import { readSecret } from './secrets.js';
 
 export interface RootKeyOptions {
   readonly passphraseFile?: string;
@@ -90,54 +87,5 @@ export function readPin(file: string | undefined): Promise<Buffer> {
     option: '--pkcs11-pin-file',
     missing: 'the root key is kept by a PKCS#11 token, and its PIN is not given',
     question: 'PIN of the PKCS#11 token: ',
-  });
-}
-
-interface SecretSource {
-  readonly variable: string;
-  readonly option: string;
-  readonly missing: string;
-  readonly question: string;
-}
-
-async function readSecret(
-  file: string | undefined,
-  { variable, option, missing, question }: SecretSource,
-): Promise<Buffer> {
-  if (file !== undefined) return readPassphraseFile(file);
-  const fromEnvironment = process.env[variable];
-  if (fromEnvironment !== undefined) return Buffer.from(fromEnvironment);
-  if (!process.stdin.isTTY) {
-    throw new CliError(missing, `Give ${option}, set ${variable}, or start it in a terminal to be asked.`);
-  }
-  return promptPassphrase(question);
-}
-
-/** One final line break is not part of it. */
-export function readPassphraseFile(file: string): Buffer {
-  const bytes = readFileSync(file);
-  let end = bytes.length;
-  if (bytes[end - 1] === 0x0a) end--;
-  if (bytes[end - 1] === 0x0d) end--;
-  return bytes.subarray(0, end);
-}
-
-/** Asks on the terminal and does not show the answer. */
-export function promptPassphrase(question: string): Promise<Buffer> {
-  const mute = new Writable({ write: (_chunk, _encoding, done) => done() });
-  const lines = createInterface({ input: process.stdin, output: mute, terminal: true });
-  // Asked only now that the terminal no longer shows what is typed.
-  process.stderr.write(question);
-  return new Promise((resolve, reject) => {
-    lines.once('line', (line) => {
-      resolve(Buffer.from(line));
-      lines.close();
-      process.stderr.write('\n');
-    });
-    lines.once('SIGINT', () => {
-      lines.close();
-      reject(new CliError('no passphrase was given', 'Start again and type it.'));
-    });
-    lines.once('close', () => reject(new CliError('no passphrase was given', 'Start again and type it.')));
   });
 }
