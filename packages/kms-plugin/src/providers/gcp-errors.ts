@@ -22,7 +22,7 @@ const throttled: Failure = {
   advice: 'Cloud KMS limits the rate of calls; ask for a higher quota of the project, or call less often.',
 };
 const notReachable = unavailable(
-  'Cloud KMS cannot be reached; check the network, a proxy, and Private Google Access.',
+  'Cloud KMS cannot be reached; check the network, the endpoint and Private Google Access.',
 );
 const notTrusted = unavailable(
   'The certificate of the endpoint is not trusted; name its CA with NODE_EXTRA_CA_CERTS or check the endpoint.',

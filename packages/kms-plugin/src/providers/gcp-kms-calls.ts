@@ -1,8 +1,8 @@
 /**
  * The calls of Cloud KMS that wrapping needs, through Google's own client: its way of finding credentials, its names, its checksums.
  *
- * The client runs over HTTP/1.1 (`fallback`): without its gRPC half it is ready 110 ms earlier, an HTTP proxy can carry it, and a connection
- * that died silently costs one call. Every request and answer carries a CRC32C, as Cloud KMS's guideline on data integrity asks.
+ * The client runs over HTTP/1.1 (`fallback`): without its gRPC half it is ready 110 ms earlier, and a connection that died silently costs one
+ * call. Every request and answer carries a CRC32C, as Cloud KMS's guideline on data integrity asks.
  */
 import type { KeyManagementServiceClient, protos } from '@google-cloud/kms';
 import crc32c from 'crc-32/crc32c.js';

@@ -1,8 +1,10 @@
 /** The gcp provider through Google's own client against a small Cloud KMS: what it sends, what it makes of answers and faults. */
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { promisify } from 'node:util';
 import { testProviderContract } from '../contract/provider-contract.js';
 import { KmsPluginError, ProviderError, type FailureClass } from '../errors.js';
 import type { Provider } from '../provider.js';
@@ -375,6 +377,30 @@ test('a reload that fails leaves everything as it was', async (t) => {
   await writeFile(kms.credentialsFile, 'nothing');
   await assert.rejects(provider.reload(), ProviderError);
   await encrypt(provider, 'dek');
+});
+
+test("Google's client prints no DEK and no token, however much it is told to print", async (t) => {
+  const kms = await startTestCloudKms(t);
+  const program = `
+    const { createGcpProvider } = await import(${JSON.stringify(new URL('gcp.js', import.meta.url).href)});
+    const { GCP_KEY: key, GCP_ENDPOINT: endpoint, GCP_FILE: credentialsFile } = process.env;
+    const provider = createGcpProvider({ key, endpoint, credentialsFile });
+    const signal = new AbortController().signal;
+    const { ciphertext } = await provider.encrypt(provider.snapshot(), Buffer.from('secret-dek'), signal);
+    const opened = await provider.decrypt({ ciphertext, version: 'v1', annotations: {} }, signal);
+    process.stdout.write('opened ' + opened.length);
+    await provider.close();`;
+  const run = await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', program], {
+    env: {
+      ...process.env,
+      GOOGLE_SDK_NODE_LOGGING: '*',
+      GCP_KEY: testGcpKey,
+      GCP_ENDPOINT: kms.endpoint,
+      GCP_FILE: kms.credentialsFile,
+    },
+  });
+  assert.equal(run.stdout, 'opened 10');
+  assert.doesNotMatch(run.stderr, /secret-dek|c2VjcmV0LWRlaw|Bearer|Buffer|115, *101, *99/);
 });
 
 test('options that cannot be used are refused at once', () => {

@@ -1,6 +1,6 @@
 /**
  * Google Cloud KMS. Ciphertexts and key ids are those of Google's k8s-cloudkms-plugin (v1 and v2), so either plugin reads what the other
- * wrote. docs/formats/gcp-plugin-ciphertext.md says more.
+ * wrote. docs/formats/kms-plugin-gcp.md says more.
  */
 import { systemClock, type Clock } from '../clock.js';
 import { KmsPluginError, ProviderError, unopenable, type Failure } from '../errors.js';
