@@ -12,7 +12,10 @@ export const logLevelOption = (): Option =>
     .default('warn');
 
 export const socketGroupOption = (): Option =>
-  new Option('--socket-group <group>', 'name or number of a group that may connect too (mode 0660; default: 0600)');
+  new Option(
+    '--socket-group <group>',
+    'name or number of a group that may connect too (mode 0660; default: 0600)',
+  );
 
 export const dataDirOption = (): Option =>
   new Option('--data-dir <dir>', 'where everything is kept').argParser(parsePath).default('.waxseal');

@@ -3,8 +3,8 @@
  * loaded when it is asked for.
  */
 import { type Command, Option } from 'commander';
-import { logLevelOption, outputOption } from './cli-options.js';
-import { parseBoolean, parseEncryptionContext, parsePort, parseSocket } from './options.js';
+import { logLevelOption, outputOption, socketGroupOption } from './cli-options.js';
+import { collectSocket, parseBoolean, parseEncryptionContext, parseHealthAddress } from './options.js';
 
 /** What the plugin that this one replaces calls the same options. */
 interface FormerNames {
@@ -19,14 +19,15 @@ export const serveOptions = (command: Command, former: FormerNames = {}): Comman
   command
     .requiredOption(
       `${listed(former.listen)}--listen <socket>`,
-      'unix socket: a path, unix:///path or @abstract',
-      parseSocket,
+      'unix socket: a path, unix:///path, @abstract, fd://name or systemd (those handed over); may be repeated',
+      collectSocket,
     )
     .option(
-      `${listed(former.healthPort)}--health-port <n>`,
-      'health and metrics on 127.0.0.1 (default: off)',
-      parsePort,
+      `${listed(former.healthPort)}--health-port <port>`,
+      'health and metrics: 8080 on 127.0.0.1, :8080 on every address (default: off)',
+      parseHealthAddress,
     )
+    .addOption(socketGroupOption())
     .addOption(
       new Option(
         '--status-version <version>',
@@ -49,17 +50,6 @@ const awsOptions = (command: Command): Command =>
     .option('--credentials-file <file>', 'AWS shared credentials file (default: the SDK’s own chain)')
     .option('--profile <name>', 'profile in that file')
     .option('--encryption-context <k=v,…>', 'encryption context of every call', parseEncryptionContext);
-
-export function addAws(plugin: Command): void {
-  awsOptions(plugin.command('aws').description('Wrap DEKs with AWS KMS.'))
-    .addHelpText(
-      'after',
-      `
-Example:
-  $ waxseal plugin aws --key alias/cluster --region eu-central-1 --listen unix:///run/waxseal/kms.sock`,
-    )
-    .action(async (options) => (await import('./commands/plugin-aws.js')).pluginAws(options));
-}
 
 export function addWaxseal(plugin: Command): void {
   awsOptions(plugin.command('waxseal').description('Wrap DEKs with a Waxseal key service.'))

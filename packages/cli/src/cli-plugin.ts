@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { addLocal, addPkcs11 } from './cli-plugin-machine.js';
 import { addAws } from './cli-plugin-aws.js';
+import { addRecoverDek } from './cli-plugin-recover.js';
 import { addServe } from './cli-plugin-serve.js';
 import { addAzure, addGcp, addVault, addWaxseal } from './cli-plugin-providers.js';
 
@@ -15,6 +16,7 @@ const commands: readonly ((plugin: Command) => void)[] = [
   addGcp,
   addVault,
   addPkcs11,
+  addRecoverDek,
 ];
 
 export function addPlugin(program: Command): void {

@@ -31,9 +31,22 @@ export function parsePath(text: string): string {
   return text;
 }
 
-/** A path, also a relative one, `unix:///path` or `@abstract`; the path absolute in the answer. */
+/** A path, also a relative one, `unix:///path`, `@abstract`, `fd://name` or `systemd`; the path absolute in the answer. */
 export function parseSocket(text: string): string {
-  return text.startsWith('@') || /^\w+:/.test(text) ? text : resolve(parsePath(text));
+  return text === 'systemd' || text.startsWith('@') || /^\w+:/.test(text) ? text : resolve(parsePath(text));
+}
+
+/** Sockets, each as `parseSocket` takes it. */
+export function collectSocket(text: string, before: readonly string[] = []): readonly string[] {
+  return [...before, parseSocket(text)];
+}
+
+/** `8080` (on 127.0.0.1), `:8080` (on every address, as Go programs write it), `host:8080`. An empty host means every address. */
+export function parseHealthAddress(text: string): { readonly host: string; readonly port: number } {
+  const colon = text.lastIndexOf(':');
+  if (colon < 0) return { host: '127.0.0.1', port: parsePort(text) };
+  const host = text.slice(0, colon).replace(/^\[(.*)\]$/, '$1');
+  return { host: host === '' ? '' : parseHost(host), port: parsePort(text.slice(colon + 1)) };
 }
 
 /** `secrets`, `deployments.apps`: the first label is the resource, the rest the group. */

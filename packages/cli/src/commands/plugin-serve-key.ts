@@ -1,43 +1,84 @@
-/** Serves one key of one provider on its socket: what every `waxseal plugin PROVIDER` does in the end. */
-import { startPlugin, type Plugin, type Provider } from '@waxseal/kms-plugin';
+/** Runs a plugin until it is told to stop: what every `waxseal plugin PROVIDER` and `waxseal plugin serve` do in the end. */
+import { everyInherited, inheritedSockets, parseSocketGroup, type InheritedSockets } from '@waxseal/kms-api';
+import {
+  startKeySets,
+  type HealthAddress,
+  type KeySetOptions,
+  type Logger,
+  type Plugin,
+  type Provider,
+} from '@waxseal/kms-plugin';
+import { CliError, exitCodes } from '../errors.js';
 import { runUntilSignal } from '../lifetime.js';
 import { createLogger } from '../logging.js';
 import type { LogLevel, OutputFormat } from '../options.js';
+import { notifySystemd } from '../systemd-notify.js';
 
 /** What every provider's command takes. */
 export interface ServeOptions {
-  readonly listen: string;
-  readonly healthPort?: number;
+  readonly listen: readonly string[];
+  readonly healthPort?: HealthAddress;
+  readonly socketGroup?: string;
   readonly statusVersion: 'v2' | 'v2beta1';
   readonly output: OutputFormat;
   readonly logLevel: LogLevel;
 }
 
-/** Serves one provider's key until SIGINT or SIGTERM; SIGHUP reads its files again. */
+/** What a plugin finds around it. */
+export interface Surroundings {
+  readonly logger: Logger;
+  readonly inheritedSockets: InheritedSockets;
+}
+
+/** Serves one provider's key. */
 export async function serveKey(provider: Provider, options: ServeOptions): Promise<void> {
+  const { listen, statusVersion } = options;
+  await serveKeySets([{ listen, statusVersion, provider }], options);
+}
+
+/** Serves key sets; closes their providers in the end, whatever happens. */
+export async function serveKeySets(
+  keySets: readonly KeySetOptions[],
+  options: Omit<ServeOptions, 'listen'>,
+): Promise<void> {
+  await runPlugin(options, async (surroundings) => {
+    try {
+      const socketGroupId =
+        options.socketGroup === undefined ? undefined : parseSocketGroup(options.socketGroup);
+      // Closing the plugin closes its providers; until there is one, they are on their own.
+      return await startKeySets({
+        ...surroundings,
+        health: options.healthPort,
+        keySets: keySets.map((keySet) => ({
+          ...keySet,
+          socketGroupId,
+          listen: withInherited(keySet.listen, surroundings.inheritedSockets),
+        })),
+      });
+    } catch (error) {
+      await Promise.all(keySets.map(({ provider }) => provider.close()));
+      throw error;
+    }
+  });
+}
+
+/** Runs a plugin until SIGINT or SIGTERM; SIGHUP makes it read its files again. */
+export async function runPlugin(
+  options: Pick<ServeOptions, 'output' | 'logLevel'>,
+  start: (surroundings: Surroundings) => Promise<Plugin>,
+): Promise<void> {
+  const logger = createLogger(options.logLevel);
   await runUntilSignal(
     async (started) => {
-      // Closing the plugin closes its provider; until there is one, the provider is on its own.
-      const plugin = await startPlugin({
-        listen: options.listen,
-        provider,
-        statusVersion: options.statusVersion,
-        logger: createLogger(options.logLevel),
-        ...(options.healthPort === undefined
-          ? {}
-          : { health: { host: '127.0.0.1', port: options.healthPort } }),
-      }).catch(async (error: unknown) => {
-        await provider.close();
-        throw error;
+      const plugin = await start({
+        logger,
+        inheritedSockets: inheritedSockets(process.env, process.pid),
       });
-      process.on(
-        'SIGHUP',
-        () =>
-          void plugin
-            .reload()
-            .catch((error: unknown) => console.error(`waxseal: not reloaded: ${String(error)}`)),
-      );
-      return started.add(plugin);
+      process.on('SIGHUP', () => void reload(plugin, logger));
+      started.add(plugin);
+      // Closed first: systemd hears of the stop before calls in flight are waited for.
+      started.add({ close: () => notifySystemd('stopping', logger) });
+      return plugin;
     },
     (plugin) => {
       const { sockets, healthEndpoint } = plugin;
@@ -46,17 +87,55 @@ export async function serveKey(provider: Provider, options: ServeOptions): Promi
           ? JSON.stringify({ sockets, healthEndpoint: healthEndpoint ?? null })
           : describe(plugin),
       );
+      void notifySystemd('ready', logger);
     },
   );
 }
 
-const describe = ({ sockets, healthEndpoint }: Plugin): string =>
-  `The KMS plugin listens at ${sockets.join(', ')}.${healthEndpoint === undefined ? '' : `\nHealth and metrics: ${healthEndpoint}`}
+async function reload(plugin: Plugin, logger: Logger): Promise<void> {
+  await notifySystemd('reloading', logger);
+  await plugin
+    .reload()
+    .catch((error: unknown) =>
+      console.error(`waxseal: not reloaded: ${error instanceof Error ? error.message : String(error)}`),
+    );
+  await notifySystemd('ready', logger);
+}
+
+/** `systemd` stands for every socket that was handed over. */
+function withInherited(listen: string | readonly string[], inherited: InheritedSockets): readonly string[] {
+  const sockets = typeof listen === 'string' ? [listen] : listen;
+  if (!sockets.includes('systemd')) return sockets;
+  const handed = everyInherited(inherited);
+  if (handed.length === 0) {
+    throw new CliError(
+      'no socket was handed over by systemd',
+      'Start the plugin by its socket unit, or give --listen a path.',
+      exitCodes.environment,
+    );
+  }
+  return sockets.flatMap((socket) => (socket === 'systemd' ? handed : [socket]));
+}
+
+function describe(plugin: Plugin): string {
+  const { healthEndpoint } = plugin;
+  const keySets = plugin.keySets();
+  const lines = keySets.map(
+    ({ name, sockets }) =>
+      `The KMS plugin${keySets.length > 1 ? `'s key set ${name}` : ''} listens at ${sockets.join(', ')}.`,
+  );
+  const health = healthEndpoint === undefined ? [] : [`Health and metrics: ${healthEndpoint}`];
+  const providers = keySets.map(
+    ({ name, sockets }) =>
+      `  - kms: {apiVersion: v2, name: ${keySets.length > 1 ? name : 'waxseal'}, endpoint: "${sockets[0] ?? ''}"}`,
+  );
+  return `${[...lines, ...health].join('\n')}
 
 Name it in the API server's EncryptionConfiguration:
 
-  - kms: {apiVersion: v2, name: waxseal, endpoint: "${sockets[0] ?? ''}"}
+${providers.join('\n')}
 `;
+}
 
 /** Drops what was not given, so that defaults apply. */
 export function definedOnly<T extends object>(options: T): { [K in keyof T]?: Exclude<T[K], undefined> } {

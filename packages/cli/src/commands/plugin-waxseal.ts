@@ -1,10 +1,19 @@
 /** `waxseal plugin waxseal`: DEKs wrapped with our key service. */
 import { createWaxsealProvider } from '@waxseal/kms-plugin';
 import { CliError, exitCodes } from '../errors.js';
-import type { AwsOptions } from './plugin-aws.js';
-import { definedOnly, serveKey } from './plugin-serve-key.js';
+import { definedOnly, serveKey, type ServeOptions } from './plugin-serve-key.js';
 
-export async function pluginWaxseal(options: AwsOptions): Promise<void> {
+interface WaxsealOptions extends ServeOptions {
+  readonly key: string;
+  readonly region?: string;
+  readonly kmsEndpoint?: string;
+  readonly caFile?: string;
+  readonly credentialsFile?: string;
+  readonly profile?: string;
+  readonly encryptionContext?: Readonly<Record<string, string>>;
+}
+
+export async function pluginWaxseal(options: WaxsealOptions): Promise<void> {
   const { kmsEndpoint, credentialsFile } = options;
   if (kmsEndpoint === undefined || credentialsFile === undefined) {
     throw new CliError(

@@ -109,6 +109,16 @@ export async function startConfiguredPlugin(options: ConfiguredPluginOptions): P
   };
 }
 
+/**
+ * Reads a configuration file without making anything of it.
+ *
+ * @returns the names of its key sets
+ * @throws KmsPluginError `config_unreadable` or `config_invalid`
+ */
+export async function checkPluginConfig(configFile: string): Promise<readonly string[]> {
+  return (await readConfig(configFile)).keySets.map(({ options }) => options.name);
+}
+
 async function readConfig(configFile: string): Promise<PluginConfig> {
   let text: string;
   try {

@@ -8,6 +8,7 @@ import { readFile } from 'node:fs/promises';
 import { KmsPluginError } from '../errors.js';
 import type { Provider } from '../provider.js';
 import type { AzureCredentialOptions } from '../providers/azure-credentials.js';
+import type { BaoKmsProviderNames } from '../providers/vault-bao-values.js';
 import type { VaultAuth } from '../providers/vault-logins.js';
 import { given, type Settings } from './settings.js';
 
@@ -25,6 +26,7 @@ function aws(settings: Settings): CreateProvider {
     region: settings.optionalText('region'),
     endpoint: settings.optionalText('endpoint'),
     profile: settings.optionalText('profile'),
+    sourceArn: settings.optionalText('sourceArn'),
     caFile: settings.optionalFile('caFile'),
     maxAttempts: settings.wholeNumber('maxAttempts', attempts),
   });
@@ -152,9 +154,21 @@ function vault(settings: Settings): CreateProvider {
     clientKeyFile: settings.optionalFile('clientKeyFile'),
     maxAttempts: settings.wholeNumber('maxAttempts', attempts),
     keyPollMs: settings.wholeNumber('keyPollMs', pollRange),
+    baoKmsProvider: baoKmsProvider(settings.section('baoKmsProvider')),
   });
   return async () =>
     (await import('../providers/vault.js')).createVaultProvider({ keyName, address, auth, ...options });
+}
+
+function baoKmsProvider(settings: Settings | undefined): BaoKmsProviderNames | undefined {
+  if (settings === undefined) return undefined;
+  const names = {
+    providerName: settings.text('providerName'),
+    clusterId: settings.text('clusterId'),
+    instanceId: settings.text('instanceId'),
+  };
+  settings.end();
+  return names;
 }
 
 /** What is wrong is told by the settings; the token login then stands for the one that cannot be read. */

@@ -1,12 +1,6 @@
 /** AWS KMS through the AWS SDK for JavaScript v3: every way of finding credentials it knows. */
 import type * as Sdk from '@aws-sdk/client-kms';
-import type {
-  DecryptCommandOutput,
-  DescribeKeyCommandOutput,
-  EncryptCommandOutput,
-  KMSClient,
-  KMSClientConfig,
-} from '@aws-sdk/client-kms';
+import type { KMSClient, KMSClientConfig } from '@aws-sdk/client-kms';
 import { readFile } from 'node:fs/promises';
 import { KmsPluginError, type ProviderError } from '../errors.js';
 import { classifyAws, garbledAnswer } from './aws-errors.js';
@@ -30,6 +24,11 @@ export interface AwsConnectionOptions {
   readonly profile?: string;
   /** PEM file of the CA of a private endpoint; the system's CAs otherwise. */
   readonly caFile?: string;
+  /**
+   * ARN of the resource the calls are made for, as `arn:aws:eks:REGION:ACCOUNT:cluster/NAME`: sent as `x-amz-source-arn`, and its account as
+   * `x-amz-source-account`, for key policies against confused deputies.
+   */
+  readonly sourceArn?: string;
   /** Attempts per call, the first included; 3 by default. All of them lie within the plugin's deadline. */
   readonly maxAttempts?: number;
 }
@@ -38,50 +37,74 @@ export interface AwsConnectionOptions {
 const connectionTimeoutMs = 1000;
 const socketsMax = 128;
 
+interface Loaded {
+  readonly sdk: typeof Sdk;
+  readonly client: KMSClient;
+  /** Under way. */
+  calls: number;
+  dropped: boolean;
+}
+
+interface Source {
+  readonly arn: string;
+  readonly account: string;
+}
+
 /**
  * The SDK is loaded with the first call: its 100 ms would hold up every command that only might need it.
  *
- * @throws KmsPluginError `invalid_options` when the endpoint is none
+ * @throws KmsPluginError `invalid_options` when the endpoint is none, or the source ARN
  */
 export function createAwsSdkCalls(options: AwsConnectionOptions): AwsKmsCalls {
   if (options.endpoint !== undefined) parseEndpoint(options.endpoint);
-  let loading: Promise<{ readonly sdk: typeof Sdk; readonly client: KMSClient }> | undefined;
+  const source = options.sourceArn === undefined ? undefined : parseSourceArn(options.sourceArn);
+  let loading: Promise<Loaded> | undefined;
 
-  const load = async (): Promise<{ readonly sdk: typeof Sdk; readonly client: KMSClient }> => {
+  const load = async (): Promise<Loaded> => {
     const [sdk, config] = await Promise.all([import('@aws-sdk/client-kms'), clientConfig(options)]);
-    return { sdk, client: new sdk.KMSClient(config) };
+    const client = new sdk.KMSClient(config);
+    if (source !== undefined) addSourceHeaders(client, source);
+    return { sdk, client, calls: 0, dropped: false };
   };
-  const loaded = (): ReturnType<typeof load> =>
+  const loaded = (): Promise<Loaded> =>
     (loading ??= load().catch((error: unknown) => {
       loading = undefined;
       throw error;
     }));
+  /** One call; a client that is replaced meanwhile stays until it has ended. */
+  const call = async <T>(send: (sdk: typeof Sdk, client: KMSClient) => Promise<T>): Promise<T> => {
+    try {
+      const held = await loaded();
+      held.calls += 1;
+      try {
+        return await send(held.sdk, held.client);
+      } finally {
+        held.calls -= 1;
+        if (held.dropped && held.calls === 0) held.client.destroy();
+      }
+    } catch (error) {
+      throw classify(error);
+    }
+  };
   const drop = async (old: typeof loading): Promise<void> => {
-    await old?.then(
-      ({ client }) => {
-        client.destroy();
-        return undefined;
-      },
-      () => undefined,
-    );
+    const held = await old?.catch(() => undefined);
+    if (held === undefined) return;
+    held.dropped = true;
+    if (held.calls === 0) held.client.destroy();
   };
 
   return {
     encrypt: async ({ keyId, plaintext, encryptionContext }, signal) => {
-      let answer: EncryptCommandOutput;
-      try {
-        const { sdk, client } = await loaded();
-        answer = await client.send(
+      const answer = await call((sdk, client) =>
+        client.send(
           new sdk.EncryptCommand({
             KeyId: keyId,
             Plaintext: plaintext,
             EncryptionContext: { ...encryptionContext },
           }),
           { abortSignal: signal },
-        );
-      } catch (error) {
-        throw classify(error);
-      }
+        ),
+      );
       if (
         answer.CiphertextBlob === undefined ||
         answer.CiphertextBlob.length === 0 ||
@@ -93,19 +116,15 @@ export function createAwsSdkCalls(options: AwsConnectionOptions): AwsKmsCalls {
     },
 
     decrypt: async ({ ciphertextBlob, encryptionContext }, signal) => {
-      let answer: DecryptCommandOutput;
-      try {
-        const { sdk, client } = await loaded();
-        answer = await client.send(
+      const answer = await call((sdk, client) =>
+        client.send(
           new sdk.DecryptCommand({
             CiphertextBlob: ciphertextBlob,
             EncryptionContext: { ...encryptionContext },
           }),
           { abortSignal: signal },
-        );
-      } catch (error) {
-        throw classify(error);
-      }
+        ),
+      );
       if (answer.Plaintext === undefined || answer.KeyId === undefined) {
         throw garbledAnswer('answer to Decrypt lacks Plaintext or KeyId');
       }
@@ -114,13 +133,9 @@ export function createAwsSdkCalls(options: AwsConnectionOptions): AwsKmsCalls {
     },
 
     describeKey: async (keyId, signal) => {
-      let answer: DescribeKeyCommandOutput;
-      try {
-        const { sdk, client } = await loaded();
-        answer = await client.send(new sdk.DescribeKeyCommand({ KeyId: keyId }), { abortSignal: signal });
-      } catch (error) {
-        throw classify(error);
-      }
+      const answer = await call((sdk, client) =>
+        client.send(new sdk.DescribeKeyCommand({ KeyId: keyId }), { abortSignal: signal }),
+      );
       const { KeyState, DeletionDate, ValidTo, MultiRegion, PendingDeletionWindowInDays } =
         answer.KeyMetadata ?? {};
       if (KeyState === undefined) throw garbledAnswer('answer to DescribeKey lacks KeyState');
@@ -151,6 +166,36 @@ export function createAwsSdkCalls(options: AwsConnectionOptions): AwsKmsCalls {
       loading = undefined;
     },
   };
+}
+
+/** @throws KmsPluginError `invalid_options` */
+function parseSourceArn(arn: string): Source {
+  // arn:partition:service:region:account:resource
+  const account = /^arn:[^:]+:[^:]+:[^:]*:([^:]*):.+$/s.exec(arn)?.[1];
+  if (account === undefined || /[^\x20-\x7e]/.test(arn)) {
+    throw new KmsPluginError(
+      'invalid_options',
+      `"${arn}" is not an ARN. Write it as arn:aws:eks:REGION:ACCOUNT:cluster/NAME.`,
+    );
+  }
+  return { arn, account };
+}
+
+/** In the step before signing, so that the signature covers them. */
+function addSourceHeaders(client: KMSClient, { arn, account }: Source): void {
+  client.middlewareStack.add(
+    (next) => (args) => {
+      const { request } = args;
+      if (typeof request === 'object' && request !== null && 'headers' in request) {
+        Object.assign(request.headers as object, {
+          'x-amz-source-arn': arn,
+          'x-amz-source-account': account,
+        });
+      }
+      return next(args);
+    },
+    { step: 'build', name: 'sourceHeaders' },
+  );
 }
 
 async function clientConfig(options: AwsConnectionOptions): Promise<KMSClientConfig> {
