@@ -198,6 +198,12 @@ export const vaultFindings = {
     'Vault redirects to a host that is not among the addresses; name all nodes, or let standbys forward.',
   ),
   gone: noKey,
+  unnamedBao: locked(
+    'The value was written by bao-kms-provider; configure the names it used (baoKmsProvider).',
+  ),
+  alteredBao: corrupt(
+    'The annotations of the value do not fit it; they were altered or are of a newer bao-kms-provider.',
+  ),
   noToken: unauthenticated(
     'The login gave no token; check the method, its mount and whether it asks for a second factor.',
   ),

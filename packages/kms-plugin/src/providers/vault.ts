@@ -10,6 +10,7 @@ import { withDeadline } from '../deadline.js';
 import { KmsPluginError, ProviderError, timedOut } from '../errors.js';
 import type { Provider } from '../provider.js';
 import { createSnapshot, type KeySnapshot } from '../snapshot.js';
+import { baoAssociatedData, isBaoValue, type BaoKmsProviderNames } from './vault-bao-values.js';
 import { isCanonicalBase64, openableCiphertext, parseTransitCiphertext } from './vault-ciphertext.js';
 import { garbledVaultAnswer, vaultFindings } from './vault-errors.js';
 import { createVaultHttp, type VaultAnswer, type VaultConnectionOptions } from './vault-http.js';
@@ -31,6 +32,8 @@ export interface VaultProviderOptions extends VaultConnectionOptions {
    */
   readonly associatedData?: string;
   readonly auth: VaultAuth;
+  /** Names that bao-kms-provider used, for reading its values; none by default. */
+  readonly baoKmsProvider?: BaoKmsProviderNames;
   readonly clock?: Clock;
   /** Time between two looks at the key; 60,000 by default. */
   readonly keyPollMs?: number;
@@ -186,10 +189,14 @@ export function createVaultProvider(options: VaultProviderOptions): Provider {
       return sealedFor(await encryptOnce(version, plaintext, signal));
     },
 
-    decrypt: async ({ ciphertext }, signal) => {
-      const { text } = openableCiphertext(ciphertext, keyName);
+    decrypt: async (wrapped, signal) => {
+      const { text, version } = openableCiphertext(wrapped.ciphertext, keyName);
+      const { baoKmsProvider, namespace } = options;
+      const boundOnce = isBaoValue(wrapped)
+        ? { ...bound, associated_data: baoAssociatedData(wrapped, baoKmsProvider, namespace, version) }
+        : bound;
       const answer = await session.call(
-        { method: 'POST', path: decryptPath, body: { ciphertext: text, ...bound } },
+        { method: 'POST', path: decryptPath, body: { ciphertext: text, ...boundOnce } },
         signal,
       );
       const plaintext = dataOf(answer)['plaintext'];
