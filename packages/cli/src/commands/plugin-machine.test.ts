@@ -90,8 +90,12 @@ test('an encrypted keyring is made, served, rotated and given another passphrase
   assert.equal((await stat(keyring)).mode & 0o777, 0o600);
   assert.match(await readFile(keyring, 'utf8'), /^-----BEGIN AGE ENCRYPTED FILE-----/);
   const changed = waxseal([
-    ...['plugin', 'local', 'set-passphrase', ...options],
-    ...['--new-passphrase-file', join(root, 'next')],
+    'plugin',
+    'local',
+    'set-passphrase',
+    ...options,
+    '--new-passphrase-file',
+    join(root, 'next'),
   ]);
   assert.equal(changed.stderr, '');
   const rotate = (env: Readonly<Record<string, string>>) =>
@@ -127,9 +131,14 @@ test('a key is made on a token, served, and followed by the next', async (t) => 
 });
 
 test('a plugin whose token is away starts, and says why it is not healthy', async (t) => {
+  const token = ['--module', hsm.modulePath, '--token-label', 'absent', '--key-label', 'etcd'];
   const { client } = await serve(t, 'away', [
-    ...['pkcs11', '--module', hsm.modulePath, '--token-label', 'absent', '--key-label', 'etcd'],
-    ...['--pin-file', join(root, 'pin'), '--log-level', 'silent'],
+    'pkcs11',
+    ...token,
+    '--pin-file',
+    join(root, 'pin'),
+    '--log-level',
+    'silent',
   ]);
   const { healthz, keyId } = await client.status();
   assert.match(healthz, /no such token/);
