@@ -2,6 +2,8 @@
  * The keys of a key set: its provider, and with it the recipients every DEK is wrapped for as well and the readers of older values, which make
  * it a group.
  */
+import { readFile } from 'node:fs/promises';
+import { KmsPluginError } from '../errors.js';
 import type { Provider } from '../provider.js';
 import { createEscrowKey } from '../recipients/escrow-key.js';
 import { createKeyGroup, type EscrowRecipient, type GroupKey } from '../recipients/key-group.js';
@@ -24,7 +26,7 @@ interface NamedKey {
   readonly create: CreateProvider;
 }
 
-type NamedRecipient = NamedKey | { readonly name: string; readonly publicKey: string };
+type NamedRecipient = NamedKey | { readonly name: string; readonly publicKey: () => Promise<string> };
 
 /** @returns undefined when something is wrong; the problems say what */
 export function readKeys(settings: Settings): CreateProvider | undefined {
@@ -38,7 +40,8 @@ export function readKeys(settings: Settings): CreateProvider | undefined {
   });
   if (primary === undefined || recipients.includes(undefined) || readers.includes(undefined))
     return undefined;
-  if (recipients.length === 0 && readers.length === 0) return primary;
+  // A name alone makes a group too: a recipient that became the primary is found by it.
+  if (recipients.length === 0 && readers.length === 0 && name === undefined) return primary;
   return async () => {
     const made: Provider[] = [];
     const make = async (create: CreateProvider): Promise<Provider> => {
@@ -52,7 +55,7 @@ export function readKeys(settings: Settings): CreateProvider | undefined {
         members.push(
           'create' in recipient
             ? { name: recipient.name, provider: await make(recipient.create) }
-            : { name: recipient.name, escrow: await createEscrowKey(recipient.publicKey) },
+            : { name: recipient.name, escrow: await createEscrowKey(await recipient.publicKey()) },
         );
       }
       const old: GroupKey[] = [];
@@ -79,12 +82,28 @@ function readNamedKey(settings: Settings): NamedKey | undefined {
   return create === undefined ? undefined : { name, create };
 }
 
+async function readPublicKey(file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (cause) {
+    throw new KmsPluginError(
+      'config_unreadable',
+      `The escrow key ${file} cannot be read. Check the path and its permissions.`,
+      cause,
+    );
+  }
+}
+
 /** A recipient has a provider, or is known by its public key alone. */
 function readRecipient(settings: Settings): NamedRecipient | undefined {
   const escrow = settings.section('escrow');
   if (escrow === undefined) return readNamedKey(settings);
-  const recipient = { name: settings.text('name'), publicKey: escrow.text('publicKey') };
+  const name = settings.text('name');
+  const [text, file] = [escrow.optionalText('publicKey'), escrow.optionalFile('publicKeyFile')];
+  if ((text === undefined) === (file === undefined)) {
+    settings.problem('escrow', 'give either publicKey or publicKeyFile.');
+  }
   escrow.end();
   settings.end();
-  return recipient;
+  return { name, publicKey: async () => text ?? (file === undefined ? '' : readPublicKey(file)) };
 }

@@ -100,6 +100,7 @@ function readKeySet(settings: Settings, folder: string): KeySetConfig | undefine
     probeRetryMs: settings.wholeNumber('probeRetryMs', intervalRange),
     limits: readLimits(settings.section('limits')),
     awsMetrics: settings.flag('awsMetrics'),
+    failOnPendingDeletion: settings.flag('failOnPendingDeletion'),
   };
   const createProvider = readKeys(settings);
   const providerText = settings.textOf(keyFields);

@@ -72,7 +72,6 @@ const creators: Readonly<Record<string, (t: TestContext, endpoint: string) => Pr
       endpoint,
       region: testRegion,
       credentials: testCredentials,
-      maxAttempts: 1,
     }),
   waxseal: async (t, endpoint) => {
     const credentialsFile = join(await tempFolder(t), 'credentials');
@@ -84,7 +83,6 @@ const creators: Readonly<Record<string, (t: TestContext, endpoint: string) => Pr
       endpoint,
       region: testRegion,
       credentialsFile,
-      maxAttempts: 1,
     });
   },
 };
