@@ -1,11 +1,13 @@
 /** Ways to be someone to Azure, through Microsoft's own library and a small token endpoint. */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { KmsPluginError } from '../errors.js';
 import type { Provider } from '../provider.js';
-import { testClient, testTenant, type TestVault } from '../testing/azure-key-vault-server.js';
+import { testClient, testTenant, testToken, type TestVault } from '../testing/azure-key-vault-server.js';
 import { createAzureTestMaterial, failing, open, seal, startAzureTest } from '../testing/azure-provider.js';
 import { tempFolder } from '../testing/temp-folder.js';
 import { createAzureCredential, type AzureCredentialOptions } from './azure-credentials.js';
@@ -44,6 +46,21 @@ test('a client secret from a file gets a token once, for many calls', async (t) 
   assert.equal(await open(provider, await seal(provider, 'dek')), 'dek');
   assert.equal(vault.tokensGiven, 1);
   assert.deepEqual(vault.problems, []);
+});
+
+test("the debug output of Azure's client holds no token, secret or plaintext", () => {
+  const { NODE_TEST_CONTEXT: _inner, ...env } = process.env;
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath,
+    ['--test', '--test-name-pattern=gets a token once', fileURLToPath(import.meta.url)],
+    { env: { ...env, AZURE_LOG_LEVEL: 'verbose' }, encoding: 'utf8', maxBuffer: 2 ** 26 },
+  );
+  assert.equal(status, 0, stderr);
+  const output = stdout + stderr;
+  assert.match(output, /azure:keyvault-keys:info/);
+  for (const marker of [testToken, testClient.secret, Buffer.from('dek').toString('base64url')]) {
+    assert.ok(!output.includes(marker), marker);
+  }
 });
 
 test('azure.json of the cloud provider is read as kubernetes-kms reads it', async (t) => {

@@ -70,7 +70,7 @@ export interface KeyVaultConnection {
   readonly credential: () => Promise<TokenCredential>;
   /** PEM file of the CA of a private endpoint or proxy. */
   readonly caFile?: string;
-  /** Attempts per call, the first included; 3 by default. */
+  /** The SDK's own attempts per call, the first included; 1 by default, because the plugin makes calls again itself. */
   readonly maxAttempts?: number;
   /** How host names are resolved, for tests. */
   readonly lookup?: LookupFunction;
@@ -210,13 +210,20 @@ export function createKeyVaultCalls(connection: KeyVaultConnection): KeyVaultCal
   };
 }
 
+/** Debug output of the client (`AZURE_LOG_LEVEL`) prints a request with its agent, whose sockets hold the bearer token. */
+class UnprintedAgent extends Agent {
+  toJSON(): string {
+    return 'agent';
+  }
+}
+
 async function load(connection: KeyVaultConnection): Promise<Loaded> {
   const [sdk, credential, ca] = await Promise.all([
     import('@azure/keyvault-keys'),
     connection.credential(),
     connection.caFile === undefined ? undefined : readCaFile(connection.caFile),
   ]);
-  const agent = new Agent({
+  const agent = new UnprintedAgent({
     keepAlive: true,
     maxSockets: socketsMax,
     ...(ca === undefined ? {} : { ca }),
@@ -225,7 +232,7 @@ async function load(connection: KeyVaultConnection): Promise<Loaded> {
   const clientOptions: CryptographyClientOptions = {
     agent,
     retryOptions: {
-      maxRetries: (connection.maxAttempts ?? 3) - 1,
+      maxRetries: (connection.maxAttempts ?? 1) - 1,
       retryDelayInMs: firstRetryMs,
       maxRetryDelayInMs: retryMaxMs,
     },
