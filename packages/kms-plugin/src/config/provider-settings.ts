@@ -45,7 +45,6 @@ function waxseal(settings: Settings): CreateProvider {
     profile: settings.optionalText('profile'),
     caFile: settings.optionalFile('caFile'),
     region: settings.optionalText('region'),
-    maxAttempts: settings.wholeNumber('maxAttempts', attempts),
   });
   return async () =>
     (await import('../providers/waxseal.js')).createWaxsealProvider({ ...needed, ...options });
@@ -152,7 +151,6 @@ function vault(settings: Settings): CreateProvider {
     caFile: settings.optionalFile('caFile'),
     clientCertFile: settings.optionalFile('clientCertFile'),
     clientKeyFile: settings.optionalFile('clientKeyFile'),
-    maxAttempts: settings.wholeNumber('maxAttempts', attempts),
     keyPollMs: settings.wholeNumber('keyPollMs', pollRange),
     baoKmsProvider: baoKmsProvider(settings.section('baoKmsProvider')),
   });

@@ -7,7 +7,6 @@
 import { readFile } from 'node:fs/promises';
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
-import { setTimeout as delay } from 'node:timers/promises';
 import { KmsPluginError, ProviderError } from '../errors.js';
 import { parseEndpoint } from './endpoint.js';
 import {
@@ -29,7 +28,7 @@ export interface VaultConnectionOptions {
   readonly clientKeyFile?: string;
   /** The name Vault's certificate is checked against; the host of the address by default. */
   readonly serverName?: string;
-  /** Attempts per call, the first included; 3 by default. */
+  /** Attempts per call here, the first included; 2 by default, or one for each node: the plugin makes calls again itself. */
   readonly maxAttempts?: number;
   /** 0 ≤ x < 1; spreads retries. */
   readonly random?: () => number;
@@ -63,7 +62,6 @@ const socketsMax = 128;
 /** A key of 10,000 versions takes 200 KiB; everything else is short. */
 const answerMaxBytes = 1024 * 1024;
 const redirectsMax = 2;
-const retryBaseMs = 25;
 
 /** @throws KmsPluginError `invalid_options` */
 export function createVaultHttp(options: VaultConnectionOptions): VaultHttp {
@@ -73,8 +71,7 @@ export function createVaultHttp(options: VaultConnectionOptions): VaultHttp {
       'invalid_options',
       'A client certificate needs its key file, and the key file it.',
     );
-  const random = options.random ?? Math.random;
-  const maxAttempts = options.maxAttempts ?? 3;
+  const maxAttempts = options.maxAttempts ?? 2;
   const headers = {
     accept: 'application/json',
     'x-vault-request': 'true',
@@ -112,25 +109,28 @@ export function createVaultHttp(options: VaultConnectionOptions): VaultHttp {
 
   return {
     call: async (request, signal) => {
-      for (let attempts = 1; ; attempts += 1) {
+      let nodesLeft = nodes.length - 1;
+      let mayBeStale = request.once !== true;
+      for (;;) {
         if (closed) throw new ProviderError('closed', vaultFindings.closed);
         const asked = current;
         try {
           return await send(request, signal);
         } catch (error) {
           const failed = classifyVaultFault(error);
+          if (signal.aborted) throw failed;
+          // A connection that was closed while idle says nothing of the node. Other retries on one node are the plugin's.
+          if (failed.reason === 'ECONNRESET' && mayBeStale) {
+            mayBeStale = false;
+            continue;
+          }
           if (failed.failure.class === 'unavailable' && current === asked)
             current = (asked + 1) % nodes.length;
           // Nothing was sent to a node that does not listen.
-          const again = request.once === true ? failed.reason === 'ECONNREFUSED' : mayRetry(failed);
-          if (attempts >= Math.max(maxAttempts, nodes.length) || !again || signal.aborted) throw failed;
-          // Full jitter; a connection that was closed while idle is worth another try at once, and so is the next node.
-          const atOnce = attempts < nodes.length || (attempts === 1 && failed.reason === 'ECONNRESET');
-          await delay(atOnce ? 0 : random() * retryBaseMs * 2 ** attempts, undefined, { signal }).catch(
-            (aborted: unknown) => {
-              throw classifyVaultFault(aborted);
-            },
-          );
+          const again =
+            request.once === true ? failed.reason === 'ECONNREFUSED' : failed.failure.class === 'unavailable';
+          if (!again || nodesLeft === 0) throw failed;
+          nodesLeft -= 1;
         }
       }
     },
@@ -277,10 +277,6 @@ function parseAnswer(text: string): VaultAnswer | undefined {
 function messagesOf(answer: VaultAnswer | undefined): readonly string[] {
   const errors = answer?.['errors'];
   return Array.isArray(errors) ? errors.filter((entry) => typeof entry === 'string') : [];
-}
-
-function mayRetry({ failure }: ProviderError): boolean {
-  return failure.class === 'unavailable' || failure.class === 'throttled';
 }
 
 /** The index of the node a redirection names. */

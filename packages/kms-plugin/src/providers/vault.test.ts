@@ -35,7 +35,6 @@ function create(t: TestContext, vault: TestVault, options: Partial<VaultProvider
     address: vault.address,
     keyName: testKeyName,
     auth: { kind: 'token', token },
-    random: () => 0,
     ...options,
   });
   t.after(() => provider.close());
@@ -332,7 +331,7 @@ test('a hanging Vault is left when the caller says so', async (t) => {
 test('a reset connection is tried again, one that always resets is unavailable', async (t) => {
   const vault = await startTestVault(t);
   const provider = await ready(t, vault);
-  let resets = 2;
+  let resets = 1;
   vault.interfere = (_call, _response, request) => {
     resets -= 1;
     if (resets < 0) return false;
