@@ -42,6 +42,8 @@ const creators: Readonly<Record<string, Create>> = {
       endpoint,
       region: testRegion,
       credentials: testCredentials,
+      // A connection that was reset is tried again.
+      maxAttempts: 2,
       ...(caFile === undefined ? {} : { caFile }),
       ...key,
     });
@@ -279,7 +281,6 @@ test('waxseal reads its credentials again when the service does not know them', 
     endpoint: kms.endpoint,
     region: testRegion,
     credentialsFile: path,
-    maxAttempts: 1,
   });
   t.after(() => provider.close());
   await assert.rejects(encrypt(provider, 'dek'), failing('denied'));

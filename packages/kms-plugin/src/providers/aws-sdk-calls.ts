@@ -29,7 +29,7 @@ export interface AwsConnectionOptions {
    * `x-amz-source-account`, for key policies against confused deputies.
    */
   readonly sourceArn?: string;
-  /** Attempts per call, the first included; 3 by default. All of them lie within the plugin's deadline. */
+  /** The SDK's own attempts per call, the first included; 1 by default, because the plugin makes calls again itself. */
   readonly maxAttempts?: number;
 }
 
@@ -201,7 +201,7 @@ function addSourceHeaders(client: KMSClient, { arn, account }: Source): void {
 async function clientConfig(options: AwsConnectionOptions): Promise<KMSClientConfig> {
   const ca = options.caFile === undefined ? undefined : await readCaFile(options.caFile);
   return {
-    maxAttempts: options.maxAttempts ?? 3,
+    maxAttempts: options.maxAttempts ?? 1,
     requestHandler: {
       connectionTimeout: connectionTimeoutMs,
       httpsAgent: { keepAlive: true, maxSockets: socketsMax, ...(ca === undefined ? {} : { ca }) },

@@ -70,7 +70,7 @@ export interface KeyVaultConnection {
   readonly credential: () => Promise<TokenCredential>;
   /** PEM file of the CA of a private endpoint or proxy. */
   readonly caFile?: string;
-  /** The SDK's own attempts per call, the first included; 1 by default, because the plugin makes calls again itself. */
+  /** The SDK's own attempts per call, the first included; 2 by default, for a connection that was closed while idle: the plugin makes calls again itself. */
   readonly maxAttempts?: number;
   /** How host names are resolved, for tests. */
   readonly lookup?: LookupFunction;
@@ -95,7 +95,7 @@ interface Loaded {
   readonly clientOptions: CryptographyClientOptions;
   /** One per version of the key. */
   readonly clients: Map<string, CryptographyClient>;
-  readonly agent: Agent;
+  readonly agent: Agent | undefined;
 }
 
 /** The client is loaded with the first call: its 150 ms would hold up every command that only might need it. */
@@ -121,7 +121,7 @@ export function createKeyVaultCalls(connection: KeyVaultConnection): KeyVaultCal
   const drop = async (old: Promise<Loaded> | undefined): Promise<void> => {
     await old?.then(
       ({ agent }) => {
-        agent.destroy();
+        agent?.destroy();
         return undefined;
       },
       () => undefined,
@@ -210,35 +210,32 @@ export function createKeyVaultCalls(connection: KeyVaultConnection): KeyVaultCal
   };
 }
 
-/** Debug output of the client (`AZURE_LOG_LEVEL`) prints a request with its agent, whose sockets hold the bearer token. */
-class UnprintedAgent extends Agent {
-  toJSON(): string {
-    return 'agent';
-  }
-}
-
 async function load(connection: KeyVaultConnection): Promise<Loaded> {
   const [sdk, credential, ca] = await Promise.all([
     import('@azure/keyvault-keys'),
     connection.credential(),
     connection.caFile === undefined ? undefined : readCaFile(connection.caFile),
   ]);
-  const agent = new UnprintedAgent({
-    keepAlive: true,
-    maxSockets: socketsMax,
-    ...(ca === undefined ? {} : { ca }),
-    ...(connection.lookup === undefined ? {} : { lookup: connection.lookup }),
-  });
+  // With an agent of ours the client leaves the proxy of the environment aside, and cannot give it a CA anyway.
+  const agent =
+    ca === undefined && connection.lookup === undefined
+      ? undefined
+      : new Agent({
+          keepAlive: true,
+          maxSockets: socketsMax,
+          ...(ca === undefined ? {} : { ca }),
+          ...(connection.lookup === undefined ? {} : { lookup: connection.lookup }),
+        });
   const clientOptions: CryptographyClientOptions = {
-    agent,
+    ...(agent === undefined ? {} : { agent }),
     retryOptions: {
-      maxRetries: (connection.maxAttempts ?? 1) - 1,
+      maxRetries: (connection.maxAttempts ?? 2) - 1,
       retryDelayInMs: firstRetryMs,
       maxRetryDelayInMs: retryMaxMs,
     },
     redirectOptions: { maxRetries: 0 },
     userAgentOptions: { userAgentPrefix: 'waxseal' },
-    additionalPolicies: [{ policy: checkAnswer, position: 'perRetry' }],
+    additionalPolicies: [{ policy: checkTraffic, position: 'perRetry' }],
   };
   const keys = new sdk.KeyClient(connection.key.vaultUrl, credential, { ...clientOptions });
   return { sdk, credential, keys, clientOptions, clients: new Map(), agent };
@@ -266,10 +263,12 @@ type Policy = NonNullable<CryptographyClientOptions['additionalPolicies']>[numbe
 
 const longestWaitMs = 1000;
 
-/** Sees every answer before the client makes something of it. */
-const checkAnswer: Policy = {
-  name: 'waxsealCheckAnswer',
+/** Sees every request and every answer before the client makes something of it. */
+const checkTraffic: Policy = {
+  name: 'waxsealCheckTraffic',
   sendRequest: async (request, next) => {
+    // Debug output (`AZURE_LOG_LEVEL`) prints the request with its agent, whose sockets hold the bearer token.
+    if (request.agent !== undefined) Object.assign(request.agent, { toJSON: () => 'agent' });
     const response = await next(request);
     const { pathname, origin } = new URL(request.url);
     const operation = /^(\/keys\/[^/]+\/[^/]+)\/(encrypt|decrypt)$/.exec(pathname);

@@ -36,7 +36,7 @@ export interface AzureProviderOptions extends AzureKeyPlace {
   readonly credential?: AzureCredentialOptions;
   /** PEM file of the CA of a private endpoint or proxy; the system's CAs otherwise. */
   readonly caFile?: string;
-  /** The SDK's own attempts per call, the first included; 1 by default, because the plugin makes calls again itself. */
+  /** The SDK's own attempts per call, the first included; 2 by default, for a connection that was closed while idle: the plugin makes calls again itself. */
   readonly maxAttempts?: number;
   /** Least time between two questions for a newer version of the key; 300,000 by default. */
   readonly pollIntervalMs?: number;

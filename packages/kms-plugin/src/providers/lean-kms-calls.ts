@@ -8,8 +8,6 @@ import { SignatureV4 } from '@smithy/signature-v4';
 import { createHash, createHmac, type Hash, type Hmac } from 'node:crypto';
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
-import { setTimeout as delay } from 'node:timers/promises';
-import type { ProviderError } from '../errors.js';
 import { classifyAws, garbledAnswer } from './aws-errors.js';
 import type { AwsKmsCalls } from './aws-kms-calls.js';
 import { readCaFile, type AwsCredentials } from './aws-sdk-calls.js';
@@ -23,10 +21,6 @@ export interface LeanKmsOptions {
   readonly credentials: () => Promise<AwsCredentials>;
   /** PEM file; the system's CAs otherwise. */
   readonly caFile?: string;
-  /** Attempts per call, the first included; 3 by default. */
-  readonly maxAttempts?: number;
-  /** 0 ≤ x < 1; spreads retries. */
-  readonly random?: () => number;
 }
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -34,13 +28,10 @@ type Fields = Readonly<Record<string, unknown>>;
 const socketsMax = 128;
 /** Longest lawful answer: 6 KiB of ciphertext as base64, and names. */
 const answerMaxBytes = 64 * 1024;
-const retryBaseMs = 25;
 
 /** @throws KmsPluginError `invalid_options` */
 export function createLeanKmsCalls(options: LeanKmsOptions): AwsKmsCalls {
   const endpoint = parseEndpoint(options.endpoint);
-  const random = options.random ?? Math.random;
-  const maxAttempts = options.maxAttempts ?? 3;
   let connecting: Promise<Connection> | undefined;
   let credentials: Promise<AwsCredentials> | undefined;
 
@@ -84,20 +75,18 @@ export function createLeanKmsCalls(options: LeanKmsOptions): AwsKmsCalls {
 
   const call = async (action: string, fields: Fields, signal: AbortSignal): Promise<Fields> => {
     const body = JSON.stringify(fields);
-    for (let attempts = 1; ; attempts += 1) {
-      try {
-        return await attempt(action, body, signal);
-      } catch (error) {
-        const failed = classifyAws(error);
-        if (failed.failure.code === 'unauthenticated') credentials = undefined;
-        if (attempts >= maxAttempts || !mayRetry(failed) || signal.aborted) throw failed;
-        // Full jitter; a connection that was closed while idle is worth another try at once.
-        const backoffMs =
-          attempts === 1 && failed.reason === 'ECONNRESET' ? 0 : random() * retryBaseMs * 2 ** attempts;
-        await delay(backoffMs, undefined, { signal }).catch((aborted: unknown) => {
-          throw classifyAws(aborted);
-        });
-      }
+    try {
+      return await attempt(action, body, signal);
+    } catch (error) {
+      const failed = classifyAws(error);
+      if (failed.failure.code === 'unauthenticated') credentials = undefined;
+      if (failed.reason !== 'ECONNRESET' || signal.aborted) throw failed;
+    }
+    // A connection that was closed while idle says nothing of the service. All other retries are the plugin's.
+    try {
+      return await attempt(action, body, signal);
+    } catch (error) {
+      throw classifyAws(error);
     }
   };
 
@@ -183,32 +172,40 @@ async function connect(endpoint: URL, caFile: string | undefined): Promise<Conne
             port: endpoint.port === '' ? undefined : endpoint.port,
             headers,
             agent,
-            signal,
           },
           (answer) => {
-            readAnswer(answer).then(resolve, reject);
+            readAnswer(answer, (error, text) => {
+              signal.removeEventListener('abort', onAbort);
+              if (error === undefined) resolve({ status: answer.statusCode ?? 0, text });
+              else reject(error);
+            });
           },
         );
-        sent.on('error', reject);
+        // Given to request(), the signal would cost several listeners a call.
+        const onAbort = (): void => {
+          sent.destroy(Object.assign(new Error('the caller gave up'), { name: 'AbortError' }));
+        };
+        sent.on('error', (error) => {
+          signal.removeEventListener('abort', onAbort);
+          reject(error);
+        });
+        if (signal.aborted) onAbort();
+        else signal.addEventListener('abort', onAbort);
         sent.end(body);
       }),
   };
 }
 
-async function readAnswer(
-  answer: IncomingMessage,
-): Promise<{ readonly status: number; readonly text: string }> {
+function readAnswer(answer: IncomingMessage, done: (error: Error | undefined, text: string) => void): void {
   const chunks: Buffer[] = [];
   let total = 0;
-  for await (const chunk of answer as AsyncIterable<Buffer>) {
+  answer.on('data', (chunk: Buffer) => {
     total += chunk.length;
-    if (total > answerMaxBytes) {
-      answer.destroy();
-      throw garbledAnswer(`answer over ${answerMaxBytes} bytes`);
-    }
     chunks.push(chunk);
-  }
-  return { status: answer.statusCode ?? 0, text: Buffer.concat(chunks).toString('utf8') };
+    if (total > answerMaxBytes) answer.destroy(garbledAnswer(`answer over ${answerMaxBytes} bytes`));
+  });
+  answer.on('error', (error) => done(error, ''));
+  answer.on('end', () => done(undefined, Buffer.concat(chunks).toString('utf8')));
 }
 
 function parseAnswer(text: string, status: number): Fields {
@@ -230,12 +227,6 @@ function serviceError(answer: Fields): Error {
   const error = new Error('the key service refused');
   if (typeof type === 'string') error.name = type.slice(type.lastIndexOf('#') + 1);
   return error;
-}
-
-function mayRetry({ failure }: ProviderError): boolean {
-  return (
-    failure.class === 'unavailable' || failure.class === 'throttled' || failure.code === 'unauthenticated'
-  );
 }
 
 function contextField(context: Readonly<Record<string, string>>): Fields {

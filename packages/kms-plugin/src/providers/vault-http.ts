@@ -71,7 +71,6 @@ export function createVaultHttp(options: VaultConnectionOptions): VaultHttp {
       'invalid_options',
       'A client certificate needs its key file, and the key file it.',
     );
-  const maxAttempts = options.maxAttempts ?? 2;
   const headers = {
     accept: 'application/json',
     'x-vault-request': 'true',

@@ -18,8 +18,6 @@ export interface WaxsealProviderOptions extends AwsKeyOptions {
   readonly caFile?: string;
   /** `us-east-1` by default, as the key service has. */
   readonly region?: string;
-  /** Attempts per call, the first included; 3 by default. */
-  readonly maxAttempts?: number;
 }
 
 /**
@@ -28,7 +26,7 @@ export interface WaxsealProviderOptions extends AwsKeyOptions {
  * @throws KmsPluginError `invalid_options`
  */
 export function createWaxsealProvider(options: WaxsealProviderOptions): Provider {
-  const { endpoint, caFile, maxAttempts } = options;
+  const { endpoint, caFile } = options;
   return createAwsKmsProvider(
     'waxseal',
     options,
@@ -37,7 +35,6 @@ export function createWaxsealProvider(options: WaxsealProviderOptions): Provider
       region: options.region ?? 'us-east-1',
       credentials: () => readSharedCredentials(options.credentialsFile, options.profile ?? 'default'),
       ...(caFile === undefined ? {} : { caFile }),
-      ...(maxAttempts === undefined ? {} : { maxAttempts }),
     }),
   );
 }
