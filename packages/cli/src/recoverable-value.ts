@@ -17,24 +17,25 @@ export interface Recoverable {
 /** etcd takes 1.5 MiB a request; base64 in JSON makes two of it. */
 export const recoverableMaxBytes = 8 * 1024 * 1024;
 
+const sealedPrefix = Buffer.from('k8s:enc:');
 const prefix = Buffer.from('k8s:enc:kms:v2:');
 const colon = 0x3a;
 
 /** @throws CliError */
 export function parseRecoverable(input: Buffer): Recoverable {
-  if (startsWith(input, prefix)) return parseStored(input, undefined);
+  if (startsWith(input, sealedPrefix)) return parseStored(input, undefined);
   const text = input.toString('utf8').trim();
   if (text.startsWith('{')) return parseJson(text);
   return parseStored(base64(text, 'the input'), undefined);
 }
 
 function parseStored(stored: Buffer, storageKey: string | undefined): Recoverable {
-  // `etcdctl get --print-value-only` ends its output with a line feed that is not stored; protobuf would choke on it.
   if (!startsWith(stored, prefix)) {
     throw unusable('it is no value that a KMS v2 provider sealed (those begin with k8s:enc:kms:v2:)');
   }
   const end = stored.indexOf(colon, prefix.length);
   if (end < 0) throw unusable('it ends within its prefix');
+  // `etcdctl get --print-value-only` ends its output with a line feed that is not stored; protobuf would choke on it.
   for (const body of [stored.subarray(end + 1), stored.subarray(end + 1, -1)]) {
     try {
       const { keyId, encryptedDekSource, annotations } = decodeEncryptedObject(body);
