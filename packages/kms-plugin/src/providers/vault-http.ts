@@ -28,8 +28,6 @@ export interface VaultConnectionOptions {
   readonly clientKeyFile?: string;
   /** The name Vault's certificate is checked against; the host of the address by default. */
   readonly serverName?: string;
-  /** Attempts per call here, the first included; 2 by default, or one for each node: the plugin makes calls again itself. */
-  readonly maxAttempts?: number;
   /** 0 ≤ x < 1; spreads retries. */
   readonly random?: () => number;
 }
