@@ -28,8 +28,6 @@ export interface VaultConnectionOptions {
   readonly clientKeyFile?: string;
   /** The name Vault's certificate is checked against; the host of the address by default. */
   readonly serverName?: string;
-  /** 0 ≤ x < 1; spreads retries. */
-  readonly random?: () => number;
 }
 
 export interface VaultRequest {
