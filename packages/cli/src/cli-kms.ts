@@ -280,7 +280,7 @@ function addExplainAccess(kms: Command): void {
   kms
     .command('explain-access')
     .description('Say which statement allows or denies an action; the exit code is 1 when it is denied.')
-    .option('--data-dir <dir>', 'data directory of a key service that is not running')
+    .option('--data-dir <dir>', 'data directory of a key service; one that runs is asked itself')
     .option(
       '--config <file>',
       'YAML: principals and fixed keys (default: principals.yaml in the data directory)',

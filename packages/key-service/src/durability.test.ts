@@ -268,3 +268,20 @@ function holdsNone(content: Buffer, secrets: readonly Buffer[], where: string): 
     }
   });
 }
+
+test('a store that was lost beside its audit log is not begun anew', async (t) => {
+  const { kms, store } = await startDurable(t);
+  const keyId = await createKey(kms.client());
+  const kept = await store.range({ key: Buffer.from([0]), rangeEnd: Buffer.from([0xff]) });
+  const remove = kept.kvs.map(({ key }) => ({ kind: 'delete', key }) as const);
+  await kms.service.close();
+  await store.txn({ compare: [], success: remove, failure: [] });
+  await assert.rejects(
+    kms.restart(),
+    /The key store is empty, but .*audit holds the records of one that was used/,
+  );
+  const restore = kept.kvs.map(({ key, value }) => ({ kind: 'put', key, value }) as const);
+  await store.txn({ compare: [], success: restore, failure: [] });
+  await kms.restart();
+  assert.equal((await kms.client().send(new DescribeKeyCommand({ KeyId: keyId }))).KeyMetadata?.KeyId, keyId);
+});

@@ -11,12 +11,14 @@ import { findAllowingGrant } from './access/grants.js';
 import { compileStoredKeyPolicy, defaultKeyPolicy } from './access/policy.js';
 import type { Principal, PrincipalDirectory } from './access/principals.js';
 import { KeyServiceError } from './errors.js';
+import { isJsonObject, type JsonObject } from './http/json-body.js';
 import { GrantIndex } from './keys/grant-index.js';
 import { parseKeyReference } from './keys/key-id.js';
 import { arnOf, type KeyRecord } from './keys/key-record.js';
 import { KeyStore } from './keys/key-store.js';
 import type { KeySeed } from './keys/seed-file.js';
 import { createConditionContext, encryptionContextOf } from './operations/condition-context.js';
+import { OPERATIONS } from './operations/table.js';
 
 export interface AccessQuestion {
   /** ARN of a user, a role, a session of a role, or an account's root. */
@@ -65,7 +67,11 @@ export interface AccessFacts {
 
 /** @throws KeyServiceError store-corrupt; StoreError */
 export async function openAccessFacts(store: Store, logger: Logger): Promise<AccessFacts> {
-  const keys = await KeyStore.open(store, logger, () => undefined);
+  return accessFactsOf(await KeyStore.open(store, logger, () => undefined));
+}
+
+/** Of a service that runs; close() ends the key store. */
+export function accessFactsOf(keys: KeyStore): AccessFacts {
   return {
     keys: {
       findKey: (...name) => keys.findKey(...name),
@@ -126,13 +132,14 @@ function recordOfSeed(seed: KeySeed): KeyRecord {
   };
 }
 
-/** @throws KeyServiceError invalid-option when the principal or key is not there */
+/** @throws KeyServiceError invalid-option when the principal or key is not there, or the action is none */
 export function explainAccess(
   facts: AccessFacts,
   principals: PrincipalDirectory,
   question: AccessQuestion,
 ): AccessExplanation {
   const { action } = question;
+  refuseUnknownAction(action);
   const principal = principals.findPrincipal(question.principal);
   if (principal === undefined) {
     throw new KeyServiceError(
@@ -190,6 +197,62 @@ export function explainAccess(
     resource,
     reason: REASONS[outcome],
     decidedBy: by.map(describe),
+  };
+}
+
+/** `kms:*` would allow what does not exist, and a misspelt action would look allowed. */
+function refuseUnknownAction(action: string): void {
+  const known = /^kms:/i.test(action)
+    ? KMS_ACTIONS.has(action.slice(4).toLowerCase())
+    : /^(?:sts|cloudtrail):\w+$/i.test(action);
+  if (known) return;
+  throw new KeyServiceError(
+    'invalid-option',
+    `${action} is no action of KMS, STS or CloudTrail. Write it like kms:Decrypt; ReEncrypt is decided as kms:ReEncryptFrom and kms:ReEncryptTo.`,
+  );
+}
+
+/** In lower case: actions are compared without regard to case. ReEncrypt has two of its own. */
+const KMS_ACTIONS: ReadonlySet<string> = new Set(
+  [...OPERATIONS.keys(), 'ReEncryptFrom', 'ReEncryptTo']
+    .filter((name) => name !== 'ReEncrypt')
+    .map((name) => name.toLowerCase()),
+);
+
+/** A question that came as JSON. @throws KeyServiceError invalid-option */
+export function parseAccessQuestion(request: JsonObject, nowMs: number): AccessQuestion {
+  const text = (name: string): string | undefined => {
+    const value = request[name];
+    if (value === undefined || typeof value === 'string') return value;
+    throw new KeyServiceError('invalid-option', `${name} is a string.`);
+  };
+  const texts = (name: string): Readonly<Record<string, string>> | undefined => {
+    const value = request[name];
+    if (value === undefined) return undefined;
+    const entries = isJsonObject(value) ? Object.entries(value) : undefined;
+    if (entries?.every((entry): entry is [string, string] => typeof entry[1] === 'string') === true) {
+      return Object.fromEntries(entries);
+    }
+    throw new KeyServiceError('invalid-option', `${name} is an object of strings.`);
+  };
+  const [principal, action, region, keyId] = [
+    text('principal'),
+    text('action'),
+    text('region'),
+    text('keyId'),
+  ];
+  if (principal === undefined || action === undefined || region === undefined) {
+    throw new KeyServiceError('invalid-option', 'A question names its principal, action and region.');
+  }
+  const [encryptionContext, conditionKeys] = [texts('encryptionContext'), texts('conditionKeys')];
+  return {
+    principal,
+    action,
+    region,
+    nowMs,
+    ...(keyId === undefined ? {} : { keyId }),
+    ...(encryptionContext === undefined ? {} : { encryptionContext }),
+    ...(conditionKeys === undefined ? {} : { conditionKeys }),
   };
 }
 

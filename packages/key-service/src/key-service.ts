@@ -8,8 +8,11 @@ import type { Store } from '@waxseal/storage';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import type { PrincipalDirectory } from './access/principals.js';
+import { readHeads } from './audit/heads.js';
+import { createHeadsMemory } from './audit/heads-memory.js';
 import { AuditJournal, type WriteBytes } from './audit/journal.js';
 import { lookUpRecords } from './audit/lookup.js';
+import { segmentNumbers } from './audit/segment.js';
 import { type GenerateSigningKey, openAuditSigner } from './audit/signing-key.js';
 import type { OpenToken } from './custom-key-stores/connections.js';
 import { CustomKeyStores } from './custom-key-stores/custom-key-stores.js';
@@ -35,6 +38,7 @@ import { EventOutbox } from './keys/event-outbox.js';
 import { KeyStore } from './keys/key-store.js';
 import type { KeySeed } from './keys/seed-file.js';
 import { seedKeys } from './seed-keys.js';
+import { RESTORE_UNDER_WAY } from './keys/store-keys.js';
 import { KeyLifecycle } from './keys/lifecycle.js';
 import { LifecycleLeader } from './keys/lifecycle-leader.js';
 import { MaterialVault } from './keys/material-vault.js';
@@ -42,7 +46,7 @@ import { UsageTracker } from './keys/usage-tracker.js';
 import { createMetrics } from './metrics.js';
 import type { KeyServices } from './operations/call.js';
 import { createFileProtector } from './root-key/file-protector.js';
-import { openRootKey, type RootKeyProtectors } from './root-key/root-key.js';
+import { openRootKey, rootKeyProtectorOf, type RootKeyProtectors } from './root-key/root-key.js';
 import { createSignatureVerifier, type CredentialSource } from './sigv4/verifier.js';
 import { createSessionIssuer } from './sts/session-token.js';
 
@@ -112,6 +116,7 @@ export async function startKeyService(options: KeyServiceOptions): Promise<KeySe
   const transport = chooseTransport(options, host);
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
 
+  await refuseLostStore(store, dataDir);
   const protectors = options.rootKeyProtectors ?? [createFileProtector(join(dataDir, 'root.key'))];
   const rootKey = await openRootKey(store, protectors, randomBytes);
   // The vault owns the root key: after it is closed nothing opens any more.
@@ -130,6 +135,7 @@ export async function startKeyService(options: KeyServiceOptions): Promise<KeySe
       logger,
       signer: () => openAuditSigner(store, rootKey, randomBytes, options.generateAuditKey),
       retentionDays: options.auditRetentionDays,
+      ...(options.replicas === true ? {} : { memory: createHeadsMemory(store) }),
       ...(options.writeAudit === undefined ? {} : { write: options.writeAudit }),
     });
     closers.push(() => journal.close());
@@ -235,6 +241,8 @@ export async function startKeyService(options: KeyServiceOptions): Promise<KeySe
         protectors,
         dataDir,
         endpoint,
+        keys,
+        principals,
         reloadConfig: options.reloadConfig,
         now,
         randomBytes,
@@ -263,6 +271,21 @@ function shownAs(host: string): string {
   if (host === '0.0.0.0') return '127.0.0.1';
   if (host === '::') return '[::1]';
   return host.includes(':') ? `[${host}]` : host;
+}
+
+/**
+ * A store that was never used beside an audit log that was: the store is lost, or another one. Beginning anew would look like a good
+ * start, and nothing could be decrypted any more.
+ */
+async function refuseLostStore(store: Store, dataDir: string): Promise<void> {
+  const folder = join(dataDir, 'audit');
+  const recorded = (readHeads(folder)?.heads.trails.size ?? 0) > 0 || segmentNumbers(folder).length > 0;
+  if (!recorded || (await rootKeyProtectorOf(store)) !== undefined) return;
+  if ((await store.get(RESTORE_UNDER_WAY)).kv !== undefined) return;
+  throw new KeyServiceError(
+    'store-corrupt',
+    `The key store is empty, but ${folder} holds the records of one that was used. Restore the store from a backup (waxseal kms restore); to begin anew, move that folder away.`,
+  );
 }
 
 function chooseTransport(options: KeyServiceOptions, host: string): Transport {

@@ -6,6 +6,7 @@ import {
   type AccessFacts,
   accessFactsOfSeeds,
   explainAccess,
+  findRunningKeyService,
   openAccessFacts,
   parseKeySeeds,
   parsePrincipals,
@@ -38,21 +39,37 @@ export async function explainAccessCommand(options: ExplainAccessOptions): Promi
       exitCodes.usage,
     );
   }
+  const explanation = await explain(file, options);
+  if (!explanation.allowed) process.exitCode = exitCodes.negative;
+  console.log(options.output === 'json' ? JSON.stringify(explanation) : describe(explanation));
+}
+
+/** By the service that runs on the data directory, with the principals it has; else from what lies there. */
+async function explain(file: string, options: ExplainAccessOptions): Promise<AccessExplanation> {
+  const { dataDir, config } = options;
+  const question = {
+    principal: options.principal,
+    action: options.action,
+    region: options.region,
+    ...(options.key === undefined ? {} : { keyId: options.key }),
+    ...(options.context === undefined ? {} : { encryptionContext: options.context }),
+    ...(options.condition === undefined ? {} : { conditionKeys: options.condition }),
+  };
+  const running =
+    dataDir === undefined ? undefined : await findRunningKeyService(join(dataDir, 'key-service'));
+  if (running !== undefined) {
+    if (config === undefined) return running.explainAccess(question);
+    throw new CliError(
+      `a key service runs on ${dataDir}, and answers with the configuration it was started with`,
+      'Leave --config out; to ask about another configuration, give it alone, without --data-dir.',
+      exitCodes.usage,
+    );
+  }
   const text = readFileSync(file, 'utf8');
   const principals = parsePrincipals(text);
   const { facts, close } = await openFacts(dataDir, text);
   try {
-    const explanation = explainAccess(facts, principals, {
-      principal: options.principal,
-      action: options.action,
-      region: options.region,
-      nowMs: Date.now(),
-      ...(options.key === undefined ? {} : { keyId: options.key }),
-      ...(options.context === undefined ? {} : { encryptionContext: options.context }),
-      ...(options.condition === undefined ? {} : { conditionKeys: options.condition }),
-    });
-    if (!explanation.allowed) process.exitCode = exitCodes.negative;
-    console.log(options.output === 'json' ? JSON.stringify(explanation) : describe(explanation));
+    return explainAccess(facts, principals, { ...question, nowMs: Date.now() });
   } finally {
     await close();
   }

@@ -7,6 +7,7 @@ import type { Logger } from 'pino';
 import { deliverSegment } from './delivery.js';
 import { writeDurably } from './durable-file.js';
 import { type AuditHeads, writeHeads } from './heads.js';
+import type { HeadsMemory } from './heads-memory.js';
 import { dayOfPath, filesUnder } from './log-files.js';
 import { segmentPath } from './segment.js';
 import type { AuditSigner } from './signing-key.js';
@@ -21,6 +22,8 @@ export interface AuditArchiveOptions {
   readonly signer: () => Promise<AuditSigner>;
   /** Log files and digests of days longer ago are removed; absent: kept for ever. */
   readonly retentionDays?: number | undefined;
+  /** Told the heads after they were written; default: nobody is. */
+  readonly memory?: HeadsMemory;
 }
 
 function publicKeyPath(folder: string, fingerprint: string): string {
@@ -102,6 +105,10 @@ export class AuditArchive {
   async #write(heads: AuditHeads): Promise<void> {
     await writeHeads(this.#options.folder, heads, await this.#openSigner());
     this.#heads = heads;
+    // What is delivered is delivered: the next heads are remembered again.
+    await this.#options.memory?.remember(heads).catch((error: unknown) => {
+      this.#options.logger.warn({ err: error }, 'where the audit log stands could not be kept in the store');
+    });
   }
 
   /** A new first day, when one has come of age. */

@@ -78,22 +78,26 @@ export function readHeads(folder: string): SignedHeads | undefined {
 }
 
 export async function writeHeads(folder: string, heads: AuditHeads, signer: AuditSigner): Promise<void> {
-  const { nextSegment, closed, retainedFrom } = heads;
-  const text = JSON.stringify({
+  const text = headsText(heads);
+  const signature = JSON.stringify({ keyFingerprint: signer.fingerprint, signature: signer.sign(text) });
+  await writeDurably(headsPath(folder), `${text}\n${signature}\n`);
+}
+
+/** The line that is signed. */
+export function headsText({ nextSegment, closed, retainedFrom, trails }: AuditHeads): string {
+  return JSON.stringify({
     version: 2,
     nextSegment,
     closed,
     ...(retainedFrom === undefined ? {} : { retainedFrom }),
-    heads: Object.fromEntries(heads.trails),
+    heads: Object.fromEntries(trails),
   });
-  const signature = JSON.stringify({ keyFingerprint: signer.fingerprint, signature: signer.sign(text) });
-  await writeDurably(headsPath(folder), `${text}\n${signature}\n`);
 }
 
 /** Undefined for anything writeHeads did not write. */
 function parseHeads(text: string): SignedHeads | undefined {
   const [body = '', signatureLine, ...rest] = text.split('\n');
-  const heads = readBody(body);
+  const heads = parseHeadsText(body);
   if (heads === undefined) return undefined;
   if (signatureLine === undefined)
     return parseObject(body)?.['version'] === undefined ? { heads } : undefined;
@@ -107,7 +111,8 @@ function parseHeads(text: string): SignedHeads | undefined {
     : undefined;
 }
 
-function readBody(body: string): AuditHeads | undefined {
+/** Undefined for anything headsText did not make. */
+export function parseHeadsText(body: string): AuditHeads | undefined {
   const parsed = parseObject(body);
   const nextSegment = parsed?.['nextSegment'];
   const stored = parsed?.['heads'];

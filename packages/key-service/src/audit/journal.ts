@@ -13,7 +13,8 @@ import type { Logger } from 'pino';
 import { KeyServiceError } from '../errors.js';
 import { AuditArchive } from './archive.js';
 import { type ChainHead, type ChainHeads, GENESIS, sha256Hex, trailName } from './chain.js';
-import { NO_HEADS, readHeads } from './heads.js';
+import { type AuditHeads, NO_HEADS, readHeads } from './heads.js';
+import type { HeadsMemory } from './heads-memory.js';
 import { DiskReserve } from './reserve.js';
 import { journalFolder, openSegment, recoverSegment, type Segment, segmentNumbers } from './segment.js';
 import type { AuditSigner } from './signing-key.js';
@@ -38,6 +39,8 @@ export interface AuditJournalOptions {
   readonly signer: () => Promise<AuditSigner>;
   /** Delivered files of days longer ago are removed; absent: kept for ever. */
   readonly retentionDays?: number | undefined;
+  /** Where the log stood, kept elsewhere; default: what the folder says is believed. */
+  readonly memory?: HeadsMemory;
   /** Default: the file system's. */
   readonly write?: WriteBytes;
 }
@@ -110,7 +113,7 @@ export class AuditJournal {
         { cause: error },
       );
     }
-    const stored = readHeads(folder)?.heads ?? NO_HEADS;
+    const stored = await currentHeads(options);
     const heads: ChainHeads = new Map();
     for (const [trail, { sequence, sha256 }] of stored.trails) heads.set(trail, { sequence, sha256 });
     const archive = new AuditArchive(options, stored);
@@ -276,4 +279,19 @@ export class AuditJournal {
 
 function isDiskFull(error: unknown): boolean {
   return error instanceof Error && 'code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT');
+}
+
+/**
+ * Those of the folder, or those remembered when the folder knows less: then the chain goes on behind what is gone, and verifying
+ * the log names it.
+ */
+async function currentHeads({ folder, memory, logger }: AuditJournalOptions): Promise<AuditHeads> {
+  const stored = readHeads(folder)?.heads ?? NO_HEADS;
+  const remembered = await memory?.recall();
+  if (remembered === undefined || remembered.nextSegment <= stored.nextSegment) return stored;
+  logger.error(
+    { folder },
+    'audit records that were delivered are gone from the audit folder: put them back; until then `waxseal audit verify` names what is missing',
+  );
+  return remembered;
 }

@@ -1,6 +1,7 @@
 /** The other end of `control.sock`: asks the key service that runs on a data directory, if one does. */
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { parseObject } from '../audit/chain.js';
+import type { AccessExplanation, AccessQuestion } from '../explain-access.js';
 import { KeyServiceError, type KeyServiceErrorCode } from '../errors.js';
 import type { JsonObject } from '../http/json-body.js';
 import { controlSocketPath } from './control-server.js';
@@ -11,6 +12,8 @@ export interface RunningKeyService {
   backup(): Promise<AsyncIterable<Buffer>>;
   /** @param to as the service's RootKeyProtectorChoice */
   reseal(to: JsonObject): Promise<JsonObject>;
+  /** @throws KeyServiceError invalid-option when the principal or key is not there */
+  explainAccess(question: Omit<AccessQuestion, 'nowMs'>): Promise<AccessExplanation>;
   /** Has the service read its configuration file again. @throws KeyServiceError invalid-principals: the old one stays in force */
   reload(): Promise<JsonObject>;
 }
@@ -23,6 +26,9 @@ export async function findRunningKeyService(dataDir: string): Promise<RunningKey
     status: async () => json(await ask(path, 'GET', '/status')),
     backup: () => request(path, 'POST', '/backup'),
     reseal: async (to) => json(await ask(path, 'POST', '/reseal', to)),
+    explainAccess: async (question) =>
+      // The service is of this package: what it sends is an AccessExplanation.
+      json(await ask(path, 'POST', '/explain-access', { ...question })) as unknown as AccessExplanation,
     reload: async () => json(await ask(path, 'POST', '/reload')),
   };
   try {

@@ -1,6 +1,6 @@
 /**
  * `control.sock` in the data directory: how commands on this machine reach a running service for what no AWS API has: a backup,
- * moving the root key to another protector, reading the configuration file again.
+ * moving the root key to another protector, asking who may, reading the configuration file again.
  *
  * HTTP over a unix socket. Who may write to the socket is its owner; there is no other authentication.
  */
@@ -26,6 +26,8 @@ export interface ControlActions {
   backup(): Promise<AsyncIterable<Buffer>>;
   /** POST /reseal. @throws KeyServiceError */
   reseal(request: JsonObject): Promise<JsonObject>;
+  /** POST /explain-access: an AccessQuestion, answered with an AccessExplanation. @throws KeyServiceError invalid-option */
+  explainAccess(request: JsonObject): Promise<JsonObject>;
   /** POST /reload: the configuration file. @throws KeyServiceError invalid-principals */
   reload(): Promise<JsonObject>;
 }
@@ -95,6 +97,8 @@ async function serve(
     }
     case 'POST /reseal':
       return sendJson(response, 200, await actions.reseal(parseObject(body) ?? {}));
+    case 'POST /explain-access':
+      return sendJson(response, 200, await actions.explainAccess(parseObject(body) ?? {}));
     case 'POST /reload':
       return sendJson(response, 200, await actions.reload());
     default:

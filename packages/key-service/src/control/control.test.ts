@@ -14,7 +14,7 @@ import { pino } from 'pino';
 import { restoreBackup } from '../backup/backup.js';
 import { createRootKeyProtector } from '../root-key/choice.js';
 import { openRootKey } from '../root-key/root-key.js';
-import { startTestService } from '../testing/harness.js';
+import { ACCOUNT, REGION, startTestService } from '../testing/harness.js';
 import { createMemoryStore } from '../testing/memory-store.js';
 import { findRunningKeyService } from './control-client.js';
 import { startControlServer } from './control-server.js';
@@ -60,6 +60,26 @@ test('a running service is backed up and resealed', async (t) => {
   await kms.client().send(new EncryptCommand({ KeyId, Plaintext: Buffer.from('x') }));
 });
 
+test('a running service says who may', async (t) => {
+  const kms = await startTestService();
+  t.after(() => kms.close());
+  const { KeyMetadata } = await kms.client().send(new CreateKeyCommand({}));
+  const running = await findRunningKeyService(kms.dataDir);
+  assert.ok(running);
+  const question = {
+    principal: `arn:aws:iam::${ACCOUNT}:user/admin`,
+    action: 'kms:Decrypt',
+    region: REGION,
+    keyId: KeyMetadata?.KeyId ?? '',
+  };
+  const explained = await running.explainAccess(question);
+  assert.deepEqual([explained.allowed, explained.resource], [true, KeyMetadata?.Arn]);
+  await assert.rejects(running.explainAccess({ ...question, action: 'kms:Foo' }), /kms:Foo is no action/);
+  await assert.rejects(running.explainAccess({ ...question, keyId: 'alias/none' }), {
+    code: 'invalid-option',
+  });
+});
+
 test('nobody there, a stale socket, somebody there', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'waxseal-control-'));
   t.after(() => rm(folder, { recursive: true, force: true }));
@@ -69,6 +89,7 @@ test('nobody there, a stale socket, somebody there', async (t) => {
     backup: async () => Readable.from([]),
     reseal: async () => ({}),
     reload: async () => ({}),
+    explainAccess: async () => ({}),
   };
   assert.equal(await findRunningKeyService(folder), undefined);
 

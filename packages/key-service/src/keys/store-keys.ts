@@ -15,6 +15,8 @@ export const CUSTOM_KEY_STORES = Buffer.from(`${ROOT}/records/custom-key-stores`
 export const UNCLAIMED_TOKEN_KEYS = Buffer.from('/waxseal/key-service/unclaimed-token-keys/');
 /** Written by every change of a record, when there are replicas. Among the records, so that their watch brings it. */
 export const LAST_CHANGE = Buffer.from(`${ROOT}/records/last-change`);
+/** Not in a backup: it is about the audit folder as it is now. */
+export const AUDIT_HEADS = Buffer.from('/waxseal/key-service/audit-heads');
 /** While a backup is being restored; no service starts on such a store. */
 export const RESTORE_UNDER_WAY = Buffer.from('/waxseal/key-service/restore-under-way');
 /** Not among what a backup takes: it belongs to a running process. */
