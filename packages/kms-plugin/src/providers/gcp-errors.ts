@@ -154,12 +154,22 @@ export const gcpFailures: ReadonlyMap<string, Failure> = new Map<string, Failure
 
 export type GcpOperation = 'authenticate' | 'encrypt' | 'decrypt' | 'describe';
 
+const mayNotImpersonate = denied(
+  'Grant roles/iam.serviceAccountTokenCreator on the impersonated service account to the identity of the credentials.',
+);
 const mayNotLook = denied(
   'Grant the service account roles/cloudkms.viewer on the key, so that the plugin can warn before it is destroyed.',
 );
 
 /** The same names where they mean something else in what one operation is answered. */
 export const gcpOperationFailures: Readonly<Partial<Record<GcpOperation, ReadonlyMap<string, Failure>>>> = {
+  authenticate: new Map<string, Failure>([
+    ['PERMISSION_DENIED', mayNotImpersonate],
+    ['IAM_PERMISSION_DENIED', mayNotImpersonate],
+    ['HTTP 403', mayNotImpersonate],
+    ['HTTP 400', wrongCredentials],
+    ['HTTP 404', wrongCredentials],
+  ]),
   decrypt: new Map<string, Failure>([
     [
       'INVALID_ARGUMENT',
@@ -240,11 +250,10 @@ function namesOf(error: Error): readonly string[] {
     if (typeof name === 'string' && name !== '' && name !== 'Error') names.push(name);
   };
   const status = httpStatusOf(error);
-  if (status !== undefined) {
-    const body = parseBody(error.message);
-    if (typeof body === 'string') add(body);
-    for (const detail of arrayOf(fieldOf(body, 'details'))) add(fieldOf(detail, 'reason'));
-    add(fieldOf(body, 'status'));
+  for (const said of saidBy(error)) {
+    add(said);
+    for (const detail of arrayOf(fieldOf(said, 'details'))) add(fieldOf(detail, 'reason'));
+    add(fieldOf(said, 'status'));
   }
   const ownCode = 'code' in error ? error.code : undefined;
   add(ownCode);
@@ -260,17 +269,25 @@ function namesOf(error: Error): readonly string[] {
   return names;
 }
 
-/** The `error` of an answer: Google's object, or the word of a token service. */
-function parseBody(text: string): unknown {
+/** What an answer calls its error, Google's object or the word of a token service, wherever the client has put it. */
+function* saidBy(error: Error): Iterable<unknown> {
+  if (httpStatusOf(error) === undefined) return;
+  yield fieldOf(parseJson(error.message), 'error');
+  const response = 'response' in error ? error.response : undefined;
+  yield fieldOf(fieldOf(response, 'data'), 'error');
+  yield /^Error code ([a-z_]{1,50})/.exec(error.message)?.[1];
+}
+
+function parseJson(text: string): unknown {
   try {
-    return fieldOf(JSON.parse(text), 'error');
+    return JSON.parse(text);
   } catch {
     return undefined;
   }
 }
 
 function fieldOf(value: unknown, name: string): unknown {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && Object.hasOwn(value, name)
+  return typeof value === 'object' && value !== null && name in value
     ? (value as Readonly<Record<string, unknown>>)[name]
     : undefined;
 }

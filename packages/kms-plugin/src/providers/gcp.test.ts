@@ -11,8 +11,11 @@ import type { Provider } from '../provider.js';
 import { createFakeClock } from '../testing/fake-clock.js';
 import {
   fail,
+  impersonationPath,
   startTestCloudKms,
+  stsPath,
   testGcpKey,
+  testSubjectToken,
   type TestCloudKms,
 } from '../testing/google-cloud-kms-server.js';
 import { tempFolder } from '../testing/temp-folder.js';
@@ -369,6 +372,57 @@ test('credentials that cannot be used are said so without quoting the file; a re
   await writeFile(path, await readFile(kms.credentialsFile));
   await provider.reload();
   await encrypt(provider, 'dek');
+});
+
+/** A workload identity federation, as `gcloud iam workload-identity-pools create-cred-config` writes it. */
+async function federation(
+  t: TestContext,
+  kms: TestCloudKms,
+  subjectToken: string,
+  more: object,
+): Promise<string> {
+  const folder = await tempFolder(t);
+  await writeFile(join(folder, 'token'), subjectToken);
+  const path = join(folder, 'federation.json');
+  const config = {
+    type: 'external_account',
+    audience:
+      '//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/pool/providers/provider',
+    subject_token_type: 'urn:ietf:params:oauth:token-type:jwt',
+    token_url: `${kms.endpoint}${stsPath}`,
+    credential_source: { file: join(folder, 'token') },
+    ...more,
+  };
+  await writeFile(path, JSON.stringify(config));
+  return path;
+}
+
+test('a federated workload is let in, as itself and as a service account', async (t) => {
+  const kms = await startTestCloudKms(t);
+  for (const more of [{}, { service_account_impersonation_url: `${kms.endpoint}${impersonationPath}` }]) {
+    const credentialsFile = await federation(t, kms, testSubjectToken, more);
+    const provider = create(t, kms, { credentialsFile });
+    const ciphertext = await encrypt(provider, 'dek');
+    assert.equal(await decrypt(provider, ciphertext, versionName(1)), 'dek');
+  }
+  assert.deepEqual(kms.problems, []);
+});
+
+test('a federated workload that Google does not know is told so', async (t) => {
+  const kms = await startTestCloudKms(t);
+  const credentialsFile = await federation(t, kms, 'never shown', {});
+  await assert.rejects(
+    encrypt(create(t, kms, { credentialsFile }), 'dek'),
+    failing('denied', /workload identity pool/),
+  );
+  kms.refuseImpersonation = true;
+  const impersonating = await federation(t, kms, testSubjectToken, {
+    service_account_impersonation_url: `${kms.endpoint}${impersonationPath}`,
+  });
+  await assert.rejects(
+    encrypt(create(t, kms, { credentialsFile: impersonating }), 'dek'),
+    failing('denied', /serviceAccountTokenCreator/),
+  );
 });
 
 test('a reload that fails leaves everything as it was', async (t) => {

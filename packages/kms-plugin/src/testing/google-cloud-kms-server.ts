@@ -20,6 +20,11 @@ import { tempFolder } from './temp-folder.js';
 
 export const testGcpKey = 'projects/test-project/locations/europe-west1/keyRings/ring/cryptoKeys/cluster';
 
+/** What a workload's identity provider would have signed. */
+export const testSubjectToken = 'a-subject-token-that-is-never-shown';
+export const stsPath = '/sts/v1/token';
+export const impersonationPath = '/v1/projects/-/serviceAccounts/plugin@test:generateAccessToken';
+
 const clientEmail = 'plugin@test-project.iam.gserviceaccount.com';
 // One pair for all tests of a process: making one costs a tenth of a second.
 let pair: { readonly publicKey: string; readonly privateKey: string } | undefined;
@@ -65,6 +70,9 @@ export interface TestCloudKms {
   interfere: (call: ReceivedCall, response: ServerResponse, request: IncomingMessage) => boolean;
   /** Changes an answer on its way. */
   alter: (call: ReceivedCall, answer: Record<string, unknown>) => void;
+  /** Access tokens that the token services below gave out. */
+  readonly issued: Set<string>;
+  refuseImpersonation: boolean;
   readonly server: Server;
 }
 
@@ -87,8 +95,12 @@ export async function startTestCloudKms(t: TestContext): Promise<TestCloudKms> {
     const name = match?.[1] ?? '';
     const action = match?.[3] ?? (match?.[2] === undefined ? 'get' : 'list');
     const body = Buffer.concat(chunks).toString();
+    if (url.pathname === stsPath || url.pathname === impersonationPath) {
+      issueToken(kms, request, url.pathname, body, response);
+      return;
+    }
     const call = { action, name, fields: body === '' ? {} : (JSON.parse(body) as Fields) };
-    const problem = requestProblem(request, url, call, keys.publicKey);
+    const problem = requestProblem(request, url, call, keys.publicKey, kms.issued);
     if (problem !== undefined) {
       problems.push(problem);
       fail(response, 401, 'UNAUTHENTICATED');
@@ -138,6 +150,8 @@ export async function startTestCloudKms(t: TestContext): Promise<TestCloudKms> {
     },
     interfere: () => false,
     alter: () => {},
+    issued: new Set(),
+    refuseImpersonation: false,
     server,
   };
   kms.addVersion();
@@ -158,9 +172,40 @@ export function fail(response: ServerResponse, httpStatus: number, status: strin
   });
 }
 
-export function send(response: ServerResponse, httpStatus: number, body: object): void {
+function send(response: ServerResponse, httpStatus: number, body: object): void {
   response.writeHead(httpStatus, { 'content-type': 'application/json; charset=UTF-8' });
   response.end(JSON.stringify(body));
+}
+
+/** RFC 8693 with a subject token, and IAM Credentials' generateAccessToken for who has such a token. */
+function issueToken(
+  kms: TestCloudKms,
+  request: IncomingMessage,
+  path: string,
+  body: string,
+  response: ServerResponse,
+): void {
+  const token = `issued-${randomBytes(8).toString('hex')}`;
+  if (path === stsPath) {
+    const asked = new URLSearchParams(body);
+    const exchange = 'urn:ietf:params:oauth:grant-type:token-exchange';
+    if (asked.get('grant_type') !== exchange || asked.get('subject_token') !== testSubjectToken) {
+      send(response, 400, { error: 'invalid_target', error_description: 'a message that is never shown' });
+      return;
+    }
+    kms.issued.add(token);
+    send(response, 200, {
+      access_token: token,
+      issued_token_type: 'urn:ietf:params:oauth:token-type:access_token',
+      token_type: 'Bearer',
+      expires_in: 3600,
+    });
+  } else if (!kms.refuseImpersonation && kms.issued.delete(bearerOf(request))) {
+    kms.issued.add(token);
+    send(response, 200, { accessToken: token, expireTime: new Date(Date.now() + 3_600_000).toISOString() });
+  } else {
+    fail(response, 403, 'PERMISSION_DENIED');
+  }
 }
 
 /** What a client may and must send; nothing when it is right. */
@@ -169,7 +214,31 @@ function requestProblem(
   url: URL,
   call: ReceivedCall,
   publicKey: string,
+  issued: ReadonlySet<string>,
 ): string | undefined {
+  const tokenProblem = issued.has(bearerOf(request)) ? undefined : signedTokenProblem(request, publicKey);
+  if (tokenProblem !== undefined) return tokenProblem;
+  const routed = new URLSearchParams(String(request.headers['x-goog-request-params']));
+  if (routed.get(call.action === 'list' ? 'parent' : 'name') !== call.name)
+    return 'the routing header names another key';
+  if (!(url.searchParams.get('$alt') ?? '').includes('enum-encoding=int'))
+    return 'enums are not asked for as numbers';
+  if ((call.action === 'encrypt' || call.action === 'decrypt') !== (request.method === 'POST'))
+    return 'another method';
+  for (const [field, sum] of Object.entries(call.fields).filter(([field]) => !field.endsWith('Crc32c'))) {
+    const checked = call.fields[`${field}Crc32c`];
+    if (checked === undefined) return `${field} has no checksum`;
+    if (checked !== String(crc32c(Buffer.from(String(sum), 'base64'))))
+      return `the checksum of ${field} is wrong`;
+  }
+  return undefined;
+}
+
+function bearerOf(request: IncomingMessage): string {
+  return request.headers.authorization?.replace(/^Bearer /, '') ?? '';
+}
+
+function signedTokenProblem(request: IncomingMessage, publicKey: string): string | undefined {
   const token = /^Bearer ([\w-]+)\.([\w-]+)\.([\w-]+)$/.exec(request.headers.authorization ?? '');
   if (token === null) return 'authorization header has another form';
   const [, header = '', claims = '', signature = ''] = token;
@@ -190,19 +259,6 @@ function requestProblem(
   }
   if (!String(said['scope']).split(' ').includes('https://www.googleapis.com/auth/cloud-platform')) {
     return 'the token lacks the scope';
-  }
-  const routed = new URLSearchParams(String(request.headers['x-goog-request-params']));
-  if (routed.get(call.action === 'list' ? 'parent' : 'name') !== call.name)
-    return 'the routing header names another key';
-  if (!(url.searchParams.get('$alt') ?? '').includes('enum-encoding=int'))
-    return 'enums are not asked for as numbers';
-  if ((call.action === 'encrypt' || call.action === 'decrypt') !== (request.method === 'POST'))
-    return 'another method';
-  for (const [field, sum] of Object.entries(call.fields).filter(([field]) => !field.endsWith('Crc32c'))) {
-    const checked = call.fields[`${field}Crc32c`];
-    if (checked === undefined) return `${field} has no checksum`;
-    if (checked !== String(crc32c(Buffer.from(String(sum), 'base64'))))
-      return `the checksum of ${field} is wrong`;
   }
   return undefined;
 }
@@ -315,7 +371,7 @@ function bytesOf(call: ReceivedCall, field: string): Buffer {
 }
 
 /** RFC 3720 appendix B.4, bit by bit. */
-export function crc32c(bytes: Buffer): number {
+function crc32c(bytes: Buffer): number {
   let crc = 0xffffffff;
   for (const byte of bytes) {
     crc ^= byte;
