@@ -249,6 +249,7 @@ export function startKeySet(options: KeySetOptions, context: KeySetContext): Key
     },
     probe: () => {
       void prober.probe();
+      void watch.ask();
     },
     drain: async () => {
       prober.stop();

@@ -104,6 +104,7 @@ export function createAzureProviderIn(
 
   return {
     name: 'azure',
+    forgeable: algorithm !== 'A256GCM',
     snapshot: () => versions.snapshot(),
 
     encrypt: async (snapshot, plaintext, signal) => {

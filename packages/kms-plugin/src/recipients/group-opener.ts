@@ -62,8 +62,10 @@ export function createGroupOpener(options: GroupOpenerOptions): GroupOpener {
   const { members, host, clock } = options;
 
   // Where a primary or a reader can be forged, whoever wants to forges the ciphertext itself, and no order of trying helps.
-  const guarded = !members.some(({ role, provider }) => role !== 'recipient' && provider.forgeable === true);
-  const doubtful = ({ provider }: ProviderMember): boolean => guarded && provider.forgeable === true;
+  // Asked each time: some providers know their key only once they have reached it.
+  const doubtful = ({ provider }: ProviderMember): boolean =>
+    provider.forgeable === true &&
+    !members.some((other) => other.role !== 'recipient' && other.provider.forgeable === true);
 
   const plan = (wrapped: Unwrap, keyId: string | undefined): readonly Way[] => {
     const fits = ({ provider }: ProviderMember): boolean =>

@@ -138,7 +138,9 @@ export function createKeyGroup(options: KeyGroupOptions): Provider {
 
   return {
     name: primary.provider.name,
-    forgeable: primary.provider.forgeable ?? false,
+    get forgeable() {
+      return primary.provider.forgeable ?? false;
+    },
     members,
     attach: (to) => {
       attached = to;
