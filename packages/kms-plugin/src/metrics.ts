@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import { createAwsMetrics, type AwsMetrics } from './aws-metrics.js';
 import { createGuardMetrics, type GuardMetrics } from './guard-metrics.js';
+import { pluginVersion } from './version.js';
 import { createRecipientMetrics, type RecipientMetrics } from './recipients/recipient-metrics.js';
 
 /** The first 16 hex digits of SHA-256: enough to tell keys apart, nothing to read. */
@@ -31,6 +32,13 @@ const secondsBuckets = [
 export function createMetrics(registry: Registry): PluginMetrics {
   const registers = [registry];
   let aws: AwsMetrics | undefined;
+  const buildInfo = new Gauge({
+    name: 'waxseal_kms_plugin_build_info',
+    help: 'Always 1; its labels say what runs.',
+    labelNames: ['version', 'node_version'],
+    registers,
+  });
+  buildInfo.set({ version: pluginVersion, node_version: process.versions.node }, 1);
   return {
     requests: new Counter({
       name: 'waxseal_kms_plugin_requests_total',

@@ -3,11 +3,11 @@ import { KmsApiError, kmsV1Version, type KmsV1Service, type KmsV2Service } from 
 import type { Backend } from './backend.js';
 import { ProviderError, toProviderError, type Failure } from './errors.js';
 import type { KeyHealth } from './key-health.js';
+import { pluginVersion } from './version.js';
 import { recipientsOf } from './recipients/annotation.js';
 
 /** How the plugin introduces itself to KMS v1. */
 const runtimeName = 'waxseal';
-const runtimeVersion = '0.1.0';
 
 const onlyWithV2: Failure = {
   class: 'user-induced',
@@ -69,7 +69,7 @@ export function createV2Service(options: V2Options): KmsV2Service {
 
 export function createV1Service(backend: Backend): KmsV1Service {
   return {
-    version: () => Promise.resolve({ version: kmsV1Version, runtimeName, runtimeVersion }),
+    version: () => Promise.resolve({ version: kmsV1Version, runtimeName, runtimeVersion: pluginVersion }),
     encrypt: async (plaintext, signal, timeoutMs) => {
       try {
         const wrapped = await backend.encrypt(backend.snapshot(), plaintext, { signal, timeoutMs });
