@@ -5,6 +5,7 @@
  * Sources: Azure Key Vault REST API error codes and throttling guidance, the reference of Encrypt, Decrypt and Get Key;
  * the errors of @azure/identity; node:net and node:tls error codes.
  */
+import { bareCause } from '../bare-cause.js';
 import { givenUp, KmsPluginError, ProviderError, unexpected, unopenable, type Failure } from '../errors.js';
 
 const userInduced = (advice: string): Failure => ({
@@ -139,9 +140,11 @@ const foreignChallenge = userInduced(
   'The endpoint asks for a token of another service; check the URL of the key and the cloud.',
 );
 
+const source = "Azure's client";
+
 /** An answer that a key vault never gives. */
 export function garbledAnswer(problem: string, cause?: unknown): ProviderError {
-  return new ProviderError(problem, garbled, cause);
+  return new ProviderError(problem, garbled, bareCause(cause, source));
 }
 
 /** What is being done: a ciphertext that the vault calls a bad parameter is damaged, a plaintext is not. */
@@ -153,28 +156,29 @@ export function classifyAzure(error: unknown, operation: AzureOperation): Provid
   if (error instanceof KmsPluginError) {
     return new ProviderError(error.code, userInduced(error.message), error);
   }
-  if (!(error instanceof Error)) return new ProviderError('internal error', unexpected, error);
+  if (!(error instanceof Error)) return new ProviderError('internal error', unexpected);
   const status = statusOf(error);
+  const cause = bareCause(error, source);
   for (const name of namesOf(error)) {
-    if (operation === 'decrypt' && name === 'BadParameter') return new ProviderError(name, unopenable, error);
+    if (operation === 'decrypt' && name === 'BadParameter') return new ProviderError(name, unopenable, cause);
     const failure = azureFailures.get(name);
     if (failure?.class === 'denied' && status !== undefined && status >= 500) {
-      return new ProviderError(name, directoryBusy, error);
+      return new ProviderError(name, directoryBusy, cause);
     }
-    if (failure !== undefined) return new ProviderError(name, failure, error);
+    if (failure !== undefined) return new ProviderError(name, failure, cause);
     if (name === 'PARSE_ERROR') return garbledAnswer('answer cannot be read', error);
   }
   // The SDK's own words; it gives these errors no name.
   if (error.message.startsWith('The challenge ')) {
-    return new ProviderError('foreign challenge', foreignChallenge, error);
+    return new ProviderError('foreign challenge', foreignChallenge, cause);
   }
   const failure = status === undefined ? undefined : failureOfStatus(status, operation);
-  if (failure !== undefined) return new ProviderError(`HTTP ${String(status)}`, failure, error);
+  if (failure !== undefined) return new ProviderError(`HTTP ${String(status)}`, failure, cause);
   if (error instanceof SyntaxError || error instanceof TypeError) {
     return garbledAnswer('answer has another form', error);
   }
   return status === undefined
-    ? new ProviderError('internal error', unexpected, error)
+    ? new ProviderError('internal error', unexpected, cause)
     : garbledAnswer(`HTTP ${status}`, error);
 }
 
