@@ -75,7 +75,7 @@ export async function openConfigFile({
       if ((await fingerprint(path)) !== before) await reload();
     } catch (error) {
       logger.error(
-        { err: error, path },
+        { reason: error instanceof Error ? error.message : String(error), path },
         'the configuration file cannot be used: the principals read before stay in force',
       );
     }

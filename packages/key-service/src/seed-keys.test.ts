@@ -184,11 +184,14 @@ test('the file is read strictly', () => {
   for (const [key, what] of [
     [{ keyId: 'fixed' }, /keys\[0\]\.keyId must be a UUID/],
     [{ keyId: KEY_ID, region: 'here' }, /keys\[0\]\.region must be a Region/],
-    [{ keyId: KEY_ID, spec: 'AES' }, /keys\[0\]\.spec is not a key spec/],
+    [{ keyId: KEY_ID, spec: 'AES' }, /keys\[0\]\.spec must be a key spec/],
     [{ keyId: KEY_ID, spec: 'RSA_2048' }, /usage must be ENCRYPT_DECRYPT or SIGN_VERIFY for RSA_2048/],
     [{ keyId: KEY_ID, usage: 'SIGN_VERIFY' }, /usage must be ENCRYPT_DECRYPT for SYMMETRIC_DEFAULT/],
     [{ keyId: KEY_ID, material: 'not base64' }, /material must be base64/],
-    [{ keyId: KEY_ID, material: 'AAAA' }, /material is not key material of SYMMETRIC_DEFAULT/],
+    [
+      { keyId: KEY_ID, material: 'AAAA' },
+      /material is not key material of SYMMETRIC_DEFAULT: 32 bytes, in base64/,
+    ],
     [{ keyId: KEY_ID, material: MATERIAL, origin: 'EXTERNAL' }, /import it/],
     [{ keyId: KEY_ID, alias: 'app' }, /alias must be alias\//],
     [{ keyId: KEY_ID, alias: 'alias/aws/x' }, /not alias\/aws\//],
@@ -199,6 +202,12 @@ test('the file is read strictly', () => {
     assert.throws(() => seedsOf(key), { code: 'invalid-seeds', message: what });
   }
   assert.throws(() => seedsOf({ keyId: KEY_ID }, { keyId: KEY_ID }), /is there twice/);
+  const alias = 'alias/app';
+  const other = KEY_ID.replace(/^./, (digit) => (digit === 'f' ? '0' : 'f'));
+  assert.throws(
+    () => seedsOf({ keyId: KEY_ID, alias }, { keyId: other, alias }),
+    /alias\/app is given to two keys/,
+  );
   assert.throws(
     () => parseKeySeeds(file({ keyId: KEY_ID, material: MATERIAL }), { allowPlaintext: false }),
     /keys\[0\]\.material is key material in plaintext\. Start with --allow-plaintext-seeds/,

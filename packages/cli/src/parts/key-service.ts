@@ -101,7 +101,7 @@ function reloadOnHangUp(started: Started, config: ConfigFile, logger: Logger): v
   const onHangUp = (): void => {
     config.reload().catch((error: unknown) => {
       logger.error(
-        { err: error },
+        { reason: error instanceof Error ? error.message : String(error) },
         'the configuration file cannot be used: the principals read before stay in force',
       );
     });

@@ -22,7 +22,15 @@ import { isJsonObject, type JsonObject } from '../http/json-body.js';
 import { isMaterialOf } from './import-material.js';
 import { isKeyId } from './key-id.js';
 import type { Tag } from './key-record.js';
-import { allowsUsage, isKeySpec, KEY_USAGES, type KeySpec, type KeyUsage } from './key-specs.js';
+import {
+  allowsUsage,
+  isAsymmetric,
+  isKeySpec,
+  KEY_USAGES,
+  type KeySpec,
+  type KeyUsage,
+  secretKeyBytes,
+} from './key-specs.js';
 
 export interface KeySeed {
   readonly accountId: string;
@@ -77,6 +85,14 @@ export function parseKeySeeds(
     if (seen.has(name)) throw invalid(name, 'is there twice');
     seen.add(name);
   }
+  const aliases = new Map<string, string>();
+  for (const { accountId, region, keyId, aliasName } of seeds) {
+    if (aliasName === undefined) continue;
+    const name = `${region} ${accountId} ${aliasName}`;
+    const other = aliases.get(name);
+    if (other !== undefined) throw invalid(name, `is given to two keys, ${other} and ${keyId}`);
+    aliases.set(name, keyId);
+  }
   return seeds;
 }
 
@@ -102,7 +118,8 @@ function readKey(accountId: string, value: unknown, at: string, allowPlaintext: 
   if (typeof keyId !== 'string' || !isKeyId(keyId)) {
     throw invalid(`${at}.keyId`, 'must be a UUID, or mrk- and 32 hexadecimal digits, in small letters');
   }
-  if (typeof spec !== 'string' || !isKeySpec(spec)) throw invalid(`${at}.spec`, 'is not a key spec');
+  if (typeof spec !== 'string' || !isKeySpec(spec))
+    throw invalid(`${at}.spec`, 'must be a key spec such as SYMMETRIC_DEFAULT, RSA_2048 or ECC_NIST_P256');
   if (origin !== 'AWS_KMS' && origin !== 'EXTERNAL') {
     throw invalid(`${at}.origin`, 'must be AWS_KMS or EXTERNAL');
   }
@@ -173,8 +190,13 @@ function readMaterial(
   }
   const material = typeof value === 'string' ? Buffer.from(value, 'base64') : Buffer.alloc(0);
   if (material.toString('base64') !== value) throw invalid(at, 'must be base64');
-  if (!isMaterialOf(spec, material)) throw invalid(at, `is not key material of ${spec}`);
+  if (!isMaterialOf(spec, material))
+    throw invalid(at, `is not key material of ${spec}: ${expected(spec)}, in base64`);
   return material;
+}
+
+function expected(spec: KeySpec): string {
+  return isAsymmetric(spec) ? 'a private key in PKCS#8 DER' : `${secretKeyBytes(spec)} bytes`;
 }
 
 function invalid(at: string, what: string): KeyServiceError {
