@@ -9,10 +9,10 @@ import { isKeyVersion } from './azure-key-url.js';
 /** `RSA1_5` is what kubernetes-kms writes over KMS v1, and for nothing else. */
 export type AzureAlgorithm = 'RSA-OAEP-256' | 'RSA1_5' | 'A256GCM';
 
-export const versionAnnotation = 'version.azure.akv.io';
-export const algorithmAnnotation = 'algorithm.azure.akv.io';
+const versionAnnotation = 'version.azure.akv.io';
+const algorithmAnnotation = 'algorithm.azure.akv.io';
 /** Ours; kubernetes-kms looks at the two above only. */
-export const keyVersionAnnotation = 'key-version.azure.akv.io';
+const keyVersionAnnotation = 'key-version.azure.akv.io';
 
 const formatVersion = '1';
 const rsaSizesBytes: ReadonlySet<number> = new Set([256, 384, 512]);

@@ -7,21 +7,18 @@
  */
 import { bareCause } from '../bare-cause.js';
 import { givenUp, KmsPluginError, ProviderError, unexpected, unopenable, type Failure } from '../errors.js';
+import {
+  denied,
+  networkRows,
+  throttling,
+  unauthenticated,
+  unavailable,
+  userInduced,
+} from './failure-rows.js';
 
-const userInduced = (advice: string): Failure => ({
-  class: 'user-induced',
-  code: 'failed_precondition',
-  advice,
-});
-const denied = (advice: string): Failure => ({ class: 'denied', code: 'permission_denied', advice });
-const unauthenticated = (advice: string): Failure => ({ class: 'denied', code: 'unauthenticated', advice });
-const unavailable = (advice: string): Failure => ({ class: 'unavailable', code: 'unavailable', advice });
-
-const throttled: Failure = {
-  class: 'throttled',
-  code: 'resource_exhausted',
-  advice: 'The vault limits the rate of calls; spread them over vaults, or use a managed HSM.',
-};
+const throttled = throttling(
+  'The vault limits the rate of calls; spread them over vaults, or use a managed HSM.',
+);
 const notPermitted = denied(
   'Allow the identity encrypt, decrypt and get on keys: an access policy, or the role Key Vault Crypto User.',
 );
@@ -94,15 +91,8 @@ export const azureFailures: ReadonlyMap<string, Failure> = new Map<string, Failu
     unauthenticated('The directory does not know the client id in this tenant; check both.'),
   ],
   ['invalid_request', wrongCredentials],
-  ['ECONNREFUSED', notReachable],
-  ['ECONNRESET', notReachable],
-  ['EPIPE', notReachable],
-  ['ETIMEDOUT', notReachable],
+  ...networkRows(notReachable, notTrusted),
   ['ESOCKETTIMEDOUT', notReachable],
-  ['EHOSTUNREACH', notReachable],
-  ['ENETUNREACH', notReachable],
-  ['ENOTFOUND', notReachable],
-  ['EAI_AGAIN', notReachable],
   ['ENOENT', notReachable],
   ['REQUEST_SEND_ERROR', notReachable],
   ['network_error', unavailable('The directory cannot be reached; check the network and the cloud.')],
@@ -111,14 +101,8 @@ export const azureFailures: ReadonlyMap<string, Failure> = new Map<string, Failu
     unavailable('The directory cannot be reached; check the network, the tenant and the cloud.'),
   ],
   ['EPROTO', unavailable('The endpoint does not speak TLS as expected; check the name of the vault.')],
-  ['DEPTH_ZERO_SELF_SIGNED_CERT', notTrusted],
-  ['SELF_SIGNED_CERT_IN_CHAIN', notTrusted],
-  ['UNABLE_TO_VERIFY_LEAF_SIGNATURE', notTrusted],
-  ['UNABLE_TO_GET_ISSUER_CERT', notTrusted],
   ['CERT_SIGNATURE_FAILURE', notTrusted],
   ['CERT_UNTRUSTED', notTrusted],
-  ['UNABLE_TO_GET_ISSUER_CERT_LOCALLY', notTrusted],
-  ['ERR_TLS_CERT_ALTNAME_INVALID', notTrusted],
   [
     'CERT_HAS_EXPIRED',
     unavailable('The certificate of the vault has expired; check the clock and the vault.'),

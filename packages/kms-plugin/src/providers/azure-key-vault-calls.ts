@@ -76,7 +76,7 @@ export interface KeyVaultConnection {
   readonly lookup?: LookupFunction;
 }
 
-export const versionsMax = 200;
+const versionsMax = 200;
 const socketsMax = 64;
 const clientsMax = 32;
 const firstRetryMs = 100;

@@ -22,7 +22,7 @@ import type { AddressInfo, LookupFunction } from 'node:net';
 import type { TestContext } from 'node:test';
 import type { TestCertificates } from './certificates.js';
 
-export const testVaultHost = 'wax-test.vault.azure.net';
+const testVaultHost = 'wax-test.vault.azure.net';
 export const testHsmHost = 'wax-test.managedhsm.azure.net';
 export const testVaultHosts: readonly string[] = [testVaultHost, testHsmHost];
 export const testToken = 'a-token-that-is-never-shown';
@@ -40,7 +40,7 @@ export interface TestKeyVersion {
   operations: readonly string[];
 }
 
-export interface VaultCall {
+interface VaultCall {
   readonly method: string;
   readonly path: string;
   readonly apiVersion: string | null;
