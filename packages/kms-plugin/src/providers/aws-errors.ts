@@ -5,21 +5,19 @@
  * node:tls error codes.
  */
 import { givenUp, KmsPluginError, ProviderError, unexpected, type Failure } from '../errors.js';
+import {
+  corrupt,
+  denied,
+  networkRows,
+  throttling,
+  unauthenticated,
+  unavailable,
+  userInduced,
+} from './failure-rows.js';
 
-const userInduced = (advice: string): Failure => ({
-  class: 'user-induced',
-  code: 'failed_precondition',
-  advice,
-});
-const denied = (advice: string): Failure => ({ class: 'denied', code: 'permission_denied', advice });
-const unauthenticated = (advice: string): Failure => ({ class: 'denied', code: 'unauthenticated', advice });
-const corrupt = (advice: string): Failure => ({ class: 'corrupt', code: 'invalid_argument', advice });
-const throttled: Failure = {
-  class: 'throttled',
-  code: 'resource_exhausted',
-  advice: 'The key service limits the rate of calls; ask for a higher quota or call less often.',
-};
-const unavailable = (advice: string): Failure => ({ class: 'unavailable', code: 'unavailable', advice });
+const throttled = throttling(
+  'The key service limits the rate of calls; ask for a higher quota or call less often.',
+);
 
 const notReachable = unavailable(
   'The key service cannot be reached; check the endpoint, the region and the network.',
@@ -122,22 +120,9 @@ export const awsFailures: ReadonlyMap<string, Failure> = new Map<string, Failure
     ),
   ],
   ['TokenProviderError', oldCredentials],
-  ['ECONNREFUSED', notReachable],
-  ['ECONNRESET', notReachable],
-  ['EPIPE', notReachable],
-  ['ETIMEDOUT', notReachable],
-  ['EHOSTUNREACH', notReachable],
-  ['ENETUNREACH', notReachable],
-  ['ENOTFOUND', notReachable],
-  ['EAI_AGAIN', notReachable],
+  ...networkRows(notReachable, notTrusted),
   ['TimeoutError', notReachable],
   ['EPROTO', unavailable('The endpoint does not speak TLS as expected; check its scheme and port.')],
-  ['DEPTH_ZERO_SELF_SIGNED_CERT', notTrusted],
-  ['SELF_SIGNED_CERT_IN_CHAIN', notTrusted],
-  ['UNABLE_TO_VERIFY_LEAF_SIGNATURE', notTrusted],
-  ['UNABLE_TO_GET_ISSUER_CERT', notTrusted],
-  ['UNABLE_TO_GET_ISSUER_CERT_LOCALLY', notTrusted],
-  ['ERR_TLS_CERT_ALTNAME_INVALID', notTrusted],
   ['CERT_HAS_EXPIRED', unavailable('The certificate of the key service has expired; renew it.')],
   ['AbortError', givenUp],
 ]);

@@ -5,22 +5,20 @@
  * §5.2, RFC 8693 §2.2.2), the canonical status (google.rpc.Code), a network or TLS code of Node, the HTTP status.
  * Sources: AIP-193, the Cloud KMS reference, googleapis `error_reason.proto`.
  */
+import { bareCause } from '../bare-cause.js';
 import { givenUp, KmsPluginError, ProviderError, timedOut, unexpected, type Failure } from '../errors.js';
+import {
+  denied,
+  networkRows,
+  throttling,
+  unauthenticated,
+  unavailable,
+  userInduced,
+} from './failure-rows.js';
 
-const userInduced = (advice: string): Failure => ({
-  class: 'user-induced',
-  code: 'failed_precondition',
-  advice,
-});
-const denied = (advice: string): Failure => ({ class: 'denied', code: 'permission_denied', advice });
-const unauthenticated = (advice: string): Failure => ({ class: 'denied', code: 'unauthenticated', advice });
-const unavailable = (advice: string): Failure => ({ class: 'unavailable', code: 'unavailable', advice });
-
-const throttled: Failure = {
-  class: 'throttled',
-  code: 'resource_exhausted',
-  advice: 'Cloud KMS limits the rate of calls; ask for a higher quota of the project, or call less often.',
-};
+const throttled = throttling(
+  'Cloud KMS limits the rate of calls; ask for a higher quota of the project, or call less often.',
+);
 const notReachable = unavailable(
   'Cloud KMS cannot be reached; check the network, the endpoint and Private Google Access.',
 );
@@ -122,23 +120,10 @@ export const gcpFailures: ReadonlyMap<string, Failure> = new Map<string, Failure
   ],
 
   // The network
-  ['ECONNREFUSED', notReachable],
-  ['ECONNRESET', notReachable],
-  ['EPIPE', notReachable],
-  ['ETIMEDOUT', notReachable],
-  ['EHOSTUNREACH', notReachable],
-  ['ENETUNREACH', notReachable],
-  ['ENOTFOUND', notReachable],
-  ['EAI_AGAIN', notReachable],
+  ...networkRows(notReachable, notTrusted),
   ['ERR_STREAM_PREMATURE_CLOSE', notReachable],
   ['TimeoutError', timedOut],
   ['EPROTO', unavailable('The endpoint does not speak TLS as expected; check its scheme and port.')],
-  ['DEPTH_ZERO_SELF_SIGNED_CERT', notTrusted],
-  ['SELF_SIGNED_CERT_IN_CHAIN', notTrusted],
-  ['UNABLE_TO_VERIFY_LEAF_SIGNATURE', notTrusted],
-  ['UNABLE_TO_GET_ISSUER_CERT', notTrusted],
-  ['UNABLE_TO_GET_ISSUER_CERT_LOCALLY', notTrusted],
-  ['ERR_TLS_CERT_ALTNAME_INVALID', notTrusted],
   ['CERT_HAS_EXPIRED', unavailable('The certificate of the endpoint has expired; renew it.')],
   ['AbortError', givenUp],
   ['no-redirect', garbled],
@@ -230,18 +215,7 @@ export function classifyGcp(error: unknown, operation: GcpOperation): ProviderEr
   return new ProviderError('internal error', unexpected, causeOf(error));
 }
 
-/** A stranger's name, code and place, without its message and fields, which hold requests and answers. */
-function causeOf(error: unknown): Error | undefined {
-  if (!(error instanceof Error)) return undefined;
-  const code: unknown = 'code' in error ? error.code : undefined;
-  const cause = new Error('of the Cloud KMS client');
-  cause.name = error.constructor.name;
-  const frames = (error.stack ?? '').split('\n').filter((line) => /^ {4}at .*:\d+:\d+\)?$/.test(line));
-  cause.stack = [`${cause.name}: ${cause.message}`, ...frames].join('\n');
-  return typeof code === 'string' || typeof code === 'number'
-    ? Object.assign(cause, { code: String(code) })
-    : cause;
-}
+const causeOf = (error: unknown): Error | undefined => bareCause(error, 'the Cloud KMS client');
 
 /** Every name an error goes by, the most exact first. */
 function namesOf(error: Error): readonly string[] {

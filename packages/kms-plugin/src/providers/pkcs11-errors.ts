@@ -5,14 +5,7 @@
  */
 import type { Pkcs11Error, Pkcs11ErrorCode } from '@waxseal/pkcs11';
 import { KmsPluginError, ProviderError, unexpected, unopenable, type Failure } from '../errors.js';
-
-const userInduced = (advice: string): Failure => ({
-  class: 'user-induced',
-  code: 'failed_precondition',
-  advice,
-});
-const unauthenticated = (advice: string): Failure => ({ class: 'denied', code: 'unauthenticated', advice });
-const unavailable = (advice: string): Failure => ({ class: 'unavailable', code: 'unavailable', advice });
+import { throttling, unauthenticated, unavailable, userInduced } from './failure-rows.js';
 
 const wrongPin = unauthenticated(
   'The token refuses the PIN, and it is not sent again; put the right one in place, and reload.',
@@ -22,11 +15,9 @@ const lockedPin = unauthenticated(
 );
 const tokenAway = unavailable('The token is away; check that it is plugged in, or its daemon runs.');
 const tokenTrouble = unavailable('The token failed; look into the log of the token or its module.');
-const tokenFull: Failure = {
-  class: 'throttled',
-  code: 'resource_exhausted',
-  advice: 'The token has no session or memory left; close other sessions, or lower --max-sessions.',
-};
+const tokenFull = throttling(
+  'The token has no session or memory left; close other sessions, or lower --max-sessions.',
+);
 const notReadable = userInduced('The PKCS#11 module cannot be loaded; check its path and its libraries.');
 
 /** By what the module answered; goes before `pkcs11Failures`. */

@@ -6,16 +6,16 @@
  * node:tls error codes.
  */
 import { givenUp, KmsPluginError, ProviderError, unexpected, type Failure } from '../errors.js';
+import {
+  corrupt,
+  denied,
+  networkRows,
+  throttling,
+  unauthenticated,
+  unavailable,
+  userInduced,
+} from './failure-rows.js';
 
-const userInduced = (advice: string): Failure => ({
-  class: 'user-induced',
-  code: 'failed_precondition',
-  advice,
-});
-const denied = (advice: string): Failure => ({ class: 'denied', code: 'permission_denied', advice });
-const unauthenticated = (advice: string): Failure => ({ class: 'denied', code: 'unauthenticated', advice });
-const unavailable = (advice: string): Failure => ({ class: 'unavailable', code: 'unavailable', advice });
-const corrupt = (advice: string): Failure => ({ class: 'corrupt', code: 'invalid_argument', advice });
 /** One value that cannot be opened for a reason an operator can mend; the key itself works. */
 const locked = (advice: string): Failure => ({ class: 'corrupt', code: 'failed_precondition', advice });
 
@@ -44,11 +44,7 @@ const standby = unavailable(
   'The Vault node is a standby that does not serve; name the active node or all nodes.',
 );
 const busy = unavailable('Vault has trouble; the call can be tried again.');
-const throttled: Failure = {
-  class: 'throttled',
-  code: 'resource_exhausted',
-  advice: 'A quota of Vault limits the rate of calls; raise it or call less often.',
-};
+const throttled = throttling('A quota of Vault limits the rate of calls; raise it or call less often.');
 const notReachable = unavailable('Vault cannot be reached; check the address and the network.');
 const notTrusted = unavailable('The certificate of Vault is not trusted; check the CA file and the address.');
 const notAccepted = unavailable('Vault ended the TLS handshake; check the client certificate and its key.');
@@ -152,23 +148,10 @@ export const vaultStatuses: ReadonlyMap<number, Failure> = new Map<number, Failu
 
 /** Error code of node:net, node:tls and friends → failure. */
 export const vaultFaults: ReadonlyMap<string, Failure> = new Map<string, Failure>([
-  ['ECONNREFUSED', notReachable],
-  ['ECONNRESET', notReachable],
-  ['EPIPE', notReachable],
-  ['ETIMEDOUT', notReachable],
-  ['EHOSTUNREACH', notReachable],
-  ['ENETUNREACH', notReachable],
-  ['ENOTFOUND', notReachable],
-  ['EAI_AGAIN', notReachable],
+  ...networkRows(notReachable, notTrusted),
   ['HPE_INVALID_CONSTANT', unavailable('The address does not speak HTTP; check its port.')],
   ['EPROTO', unavailable('The address does not speak TLS as expected; check its scheme and port.')],
   ['ERR_SSL_WRONG_VERSION_NUMBER', unavailable('The address does not speak TLS; check its scheme and port.')],
-  ['DEPTH_ZERO_SELF_SIGNED_CERT', notTrusted],
-  ['SELF_SIGNED_CERT_IN_CHAIN', notTrusted],
-  ['UNABLE_TO_VERIFY_LEAF_SIGNATURE', notTrusted],
-  ['UNABLE_TO_GET_ISSUER_CERT', notTrusted],
-  ['UNABLE_TO_GET_ISSUER_CERT_LOCALLY', notTrusted],
-  ['ERR_TLS_CERT_ALTNAME_INVALID', notTrusted],
   ['CERT_HAS_EXPIRED', unavailable('The certificate of Vault has expired; renew it.')],
   [
     'CERT_NOT_YET_VALID',
