@@ -52,6 +52,20 @@ export const rootKeyOptions = (command: Command): Command =>
     .option('--pkcs11-token <label>', 'the token (default: the one that sealed the root key)')
     .option('--pkcs11-pin-file <file>', 'its PIN (default: $WAXSEAL_PKCS11_PIN, or a prompt)');
 
+/** What a plugin does about the loss of its key: `KeyLossOptions` of `commands/plugin-serve-key.ts`. */
+export const keyLossOptions = (command: Command): Command =>
+  command
+    .option(
+      '--escrow-key <key>',
+      'also wrap every DEK for this age recipient (age1…) or RSA public key (a PEM file); see recover-dek',
+      parsePath,
+    )
+    .option(
+      '--fail-on-pending-deletion',
+      'let Status say so when the key is about to be deleted or to expire',
+      false,
+    );
+
 /** Of a key service that is served. */
 export const keyServiceOptions = (command: Command): Command =>
   rootKeyOptions(

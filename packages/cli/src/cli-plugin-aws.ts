@@ -1,12 +1,12 @@
 /** `waxseal plugin aws`: the options of aws-encryption-provider, with its defaults, and a few more. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { logLevelOption, outputOption, socketGroupOption } from './cli-options.js';
+import { keyLossOptions, logLevelOption, outputOption, socketGroupOption } from './cli-options.js';
 import { parseHealthAddress, parseSocket } from './options.js';
 
 export function addAws(plugin: Command): void {
-  plugin
-    .command('aws')
-    .description('Wrap DEKs with AWS KMS; takes the place of aws-encryption-provider.')
+  keyLossOptions(
+    plugin.command('aws').description('Wrap DEKs with AWS KMS; takes the place of aws-encryption-provider.'),
+  )
     .requiredOption(
       '--key <id>',
       'key ARN, id or alias, also the keyId the API server sees; repeated or parted by commas, with as many --listen',

@@ -3,7 +3,7 @@
  * loaded when it is asked for.
  */
 import { type Command, Option } from 'commander';
-import { logLevelOption, outputOption, socketGroupOption } from './cli-options.js';
+import { keyLossOptions, logLevelOption, outputOption, socketGroupOption } from './cli-options.js';
 import { collectSocket, parseBoolean, parseEncryptionContext, parseHealthAddress } from './options.js';
 
 /** What the plugin that this one replaces calls the same options. */
@@ -16,7 +16,7 @@ const listed = (flag: string | undefined): string => (flag === undefined ? '' : 
 
 /** What every provider's command takes: `ServeOptions` of `commands/plugin-serve-key.ts`. */
 export const serveOptions = (command: Command, former: FormerNames = {}): Command =>
-  command
+  keyLossOptions(command)
     .requiredOption(
       `${listed(former.listen)}--listen <socket>`,
       'unix socket: a path, unix:///path, @abstract, fd://name or systemd (those handed over); may be repeated',

@@ -13,6 +13,7 @@ import { createInterface } from 'node:readline';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { serveKms, waxseal } from '../testing/command.js';
+import { startPluginProcess } from '../testing/plugin-process.js';
 
 const launcher = fileURLToPath(new URL('../../bin/waxseal.js', import.meta.url));
 /** A pair made for this test. */
@@ -169,4 +170,43 @@ test('what does not fit is told apart', async () => {
     assert.equal(stdout, '');
     assert.doesNotMatch(stderr, /AGE-SECRET-KEY-1[0-9A-Z]/);
   }
+});
+
+test('one key from flags has an escrow recipient too', async (t) => {
+  const files = [
+    '--keyring',
+    at('keyring.json'),
+    '--listen',
+    at('local.sock'),
+    '--escrow-key',
+    at('escrow.pem'),
+  ];
+  const plugin = await startPluginProcess(t, ['local', ...files, '--fail-on-pending-deletion']);
+  const client = plugin.client(plugin.ready.sockets[0] ?? '');
+  const { ciphertext, keyId, annotations } = await client.encrypt('u', Buffer.from('a DEK source'));
+  assert.deepEqual(Object.keys(annotations), ['escrow.v1.recipients.waxseal.dev']);
+  const parts = {
+    keyId,
+    encryptedDEKSource: ciphertext.toString('base64'),
+    annotations: Object.fromEntries(
+      Object.entries(annotations).map(([name, value]) => [name, value.toString('base64')]),
+    ),
+  };
+  const { stdout, stderr } = recover(
+    ['--identity', at('rsa.pem'), '--stdout'],
+    Buffer.from(JSON.stringify(parts)),
+  );
+  assert.equal(Buffer.from(stdout, 'base64').toString(), 'a DEK source', stderr);
+  assert.equal(await plugin.stop(), 0);
+  const privateHalf = [
+    '--keyring',
+    at('keyring.json'),
+    '--listen',
+    at('x.sock'),
+    '--escrow-key',
+    at('rsa.pem'),
+  ];
+  const refused = waxseal(['plugin', 'local', ...privateHalf]);
+  assert.match(refused.stderr, /private half/);
+  assert.notEqual(refused.status, 0);
 });

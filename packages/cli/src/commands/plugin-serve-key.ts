@@ -1,7 +1,11 @@
 /** Runs a plugin until it is told to stop: what every `waxseal plugin PROVIDER` and `waxseal plugin serve` do in the end. */
+import { readFile } from 'node:fs/promises';
 import { everyInherited, inheritedSockets, parseSocketGroup, type InheritedSockets } from '@waxseal/kms-api';
 import {
+  createEscrowKey,
+  createKeyGroup,
   startKeySets,
+  type EscrowKey,
   type HealthAddress,
   type KeySetOptions,
   type Logger,
@@ -14,8 +18,14 @@ import { createLogger } from '../logging.js';
 import type { LogLevel, OutputFormat } from '../options.js';
 import { notifySystemd } from '../systemd-notify.js';
 
+interface KeyLossOptions {
+  /** `age1…`, or a file with an RSA public key. */
+  readonly escrowKey?: string;
+  readonly failOnPendingDeletion: boolean;
+}
+
 /** What every provider's command takes. */
-export interface ServeOptions {
+export interface ServeOptions extends KeyLossOptions {
   readonly listen: readonly string[];
   readonly healthPort?: HealthAddress;
   readonly socketGroup?: string;
@@ -45,12 +55,15 @@ export async function serveKeySets(
     try {
       const socketGroupId =
         options.socketGroup === undefined ? undefined : parseSocketGroup(options.socketGroup);
+      const escrow = options.escrowKey === undefined ? undefined : await readEscrowKey(options.escrowKey);
       // Closing the plugin closes its providers; until there is one, they are on their own.
       return await startKeySets({
         ...surroundings,
         health: options.healthPort,
         keySets: keySets.map((keySet) => ({
           ...keySet,
+          provider: escrow === undefined ? keySet.provider : withEscrow(keySet.provider, escrow),
+          failOnPendingDeletion: options.failOnPendingDeletion,
           socketGroupId,
           listen: withInherited(keySet.listen, surroundings.inheritedSockets),
         })),
@@ -60,6 +73,13 @@ export async function serveKeySets(
       throw error;
     }
   });
+}
+
+const withEscrow = (provider: Provider, escrow: EscrowKey): Provider =>
+  createKeyGroup({ primary: { provider }, recipients: [{ name: 'escrow', escrow }] });
+
+async function readEscrowKey(key: string): Promise<EscrowKey> {
+  return createEscrowKey(key.startsWith('age1') ? key : await readFile(key, 'utf8'));
 }
 
 /** Runs a plugin until SIGINT or SIGTERM; SIGHUP makes it read its files again. */
