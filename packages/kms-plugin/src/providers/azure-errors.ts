@@ -44,6 +44,7 @@ const deletedKey = userInduced('The key is deleted; recover it before its purge 
 const missingKey = userInduced(
   'The key or its version does not exist in this vault, or is deleted; check name and version, or recover it.',
 );
+export const keyDisabled = userInduced('The version of the key is disabled; enable it.');
 const badRequest = userInduced(
   'The vault refuses the request; check that the algorithm fits the type of the key.',
 );
@@ -56,7 +57,7 @@ export const azureFailures: ReadonlyMap<string, Failure> = new Map<string, Failu
   ['ForbiddenByRbac', notPermitted],
   ['ForbiddenByFirewall', firewalled],
   ['ForbiddenByConnection', firewalled],
-  ['KeyDisabled', userInduced('The version of the key is disabled; enable it.')],
+  ['KeyDisabled', keyDisabled],
   ['KeyExpired', userInduced('The version of the key has expired; make a new one, or move its expiry date.')],
   [
     'KeyNotYetValid',

@@ -130,15 +130,29 @@ test('a disabled version writes nothing more, though the vault itself would let 
     const wrapped = await seal(provider, 'dek');
     first.enabled = false;
     await poll();
-    const before = vault.calls.length;
+    const encrypts = (): number => vault.calls.filter(({ path }) => path.endsWith('/encrypt')).length;
+    const before = encrypts();
     await assert.rejects(seal(provider, 'dek'), failing('user-induced', /disabled; enable it/));
-    assert.equal(vault.calls.length, before);
+    assert.equal(encrypts(), before);
     await assert.rejects(open(provider, wrapped), failing('user-induced', /disabled; enable it/));
     first.enabled = true;
-    await poll();
     assert.equal(await open(provider, wrapped), 'dek');
-    await seal(provider, 'dek');
+    assert.equal(
+      (await seal(provider, 'dek')).keyId,
+      wrapped.keyId,
+      'at once, without waiting for the next poll',
+    );
   }
+});
+
+test('a disabled version makes room for a new one at once', async (t) => {
+  const { provider, first, rotate, poll, keyIdOf: idOf } = await startRotating(t);
+  await seal(provider, 'dek');
+  first.enabled = false;
+  await poll();
+  const second = rotate();
+  await assert.rejects(seal(provider, 'dek'), failing('user-induced', /disabled/));
+  assert.equal((await seal(provider, 'dek')).keyId, idOf(second));
 });
 
 test('a value of an old version without our annotation is found by its key id, and by trying', async (t) => {

@@ -6,7 +6,7 @@
 import type { KeyCondition } from '../key-condition.js';
 import { ProviderError, type Failure } from '../errors.js';
 import { createSnapshot, type KeySnapshot } from '../snapshot.js';
-import { azureFailures } from './azure-errors.js';
+import { keyDisabled } from './azure-errors.js';
 import type { DeletedKeyInfo, KeyVaultCalls, KeyVersionInfo } from './azure-key-vault-calls.js';
 import { keyIdOf, keyUrlOf, type AzureKeyUrl } from './azure-key-url.js';
 
@@ -112,15 +112,19 @@ export function createKeyVersions({ key, calls, nowMs, pollIntervalMs }: KeyVers
     snapshot: () => snapshot,
 
     toEncrypt: async ({ keyVersion }, signal) => {
-      if (keyVersion === undefined) await refresh(signal);
-      else refreshInBackground();
-      const version = keyVersion ?? snapshot.keyVersion;
-      const disabled = azureFailures.get('KeyDisabled');
-      if (version === snapshot.keyVersion && !currentEnabled && disabled !== undefined) {
-        throw new ProviderError('KeyDisabled', disabled);
+      if (keyVersion === undefined) {
+        const { version } = await refresh(signal);
+        if (!currentEnabled) throw new ProviderError('KeyDisabled', keyDisabled);
+        return version;
       }
-      if (version === undefined) throw new ProviderError('key version unknown', foreignKey);
-      return version;
+      if (currentEnabled || keyVersion !== snapshot.keyVersion) {
+        refreshInBackground();
+        return keyVersion;
+      }
+      // Asked each time, so that writes go on as soon as the version is enabled again, or another has taken its place.
+      const { version } = await refresh(signal);
+      if (!currentEnabled || version !== keyVersion) throw new ProviderError('KeyDisabled', keyDisabled);
+      return keyVersion;
     },
 
     toDecrypt: async (keyId, hint, signal) => {
