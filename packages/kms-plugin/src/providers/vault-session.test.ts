@@ -18,9 +18,8 @@ import {
   testWrappingToken,
   type TestVault,
 } from '../testing/vault-transit-server.js';
-import type { VaultConnectionOptions } from './vault-http.js';
 import type { VaultAuth } from './vault-logins.js';
-import { createVaultProvider } from './vault.js';
+import { createVaultProvider, type VaultProviderOptions } from './vault.js';
 
 const signal = (): AbortSignal => new AbortController().signal;
 const roleId = testRoleId;
@@ -29,12 +28,12 @@ interface Bench {
   readonly vault: TestVault;
   readonly clock: FakeClock;
   readonly folder: string;
-  readonly start: (auth: VaultAuth, options?: Partial<VaultConnectionOptions>) => Provider;
+  readonly start: (auth: VaultAuth, options?: Partial<VaultProviderOptions>) => Provider;
   readonly file: (name: string, content: string) => Promise<string>;
   /** Paths below auth/ and sys/ that were asked so far. */
   readonly asked: () => readonly string[];
-  /** Until the provider has planned its next look at the lease; what it planned before does not count. */
-  readonly planned: () => Promise<void>;
+  /** Until the provider has planned its next look at the lease, or so many looks at anything; what it planned before does not count. */
+  readonly planned: (looks?: number) => Promise<void>;
 }
 
 async function bench(t: TestContext, tls?: Parameters<typeof startTestVault>[1]): Promise<Bench> {
@@ -62,7 +61,7 @@ async function bench(t: TestContext, tls?: Parameters<typeof startTestVault>[1])
         keyName: testKeyName,
         auth,
         clock,
-        keyPollMs: 10_000_000,
+        keyPollMs: 1e13,
         ...options,
       });
       t.after(() => provider.close());
@@ -74,9 +73,13 @@ async function bench(t: TestContext, tls?: Parameters<typeof startTestVault>[1])
       return path;
     },
     asked: () => vault.calls.map((call) => call.path).filter((path) => /^(auth|sys)\//.test(path)),
-    planned: () =>
+    planned: (looks = 1) =>
       new Promise((resolve) => {
-        onPlan = resolve;
+        let left = looks;
+        onPlan = () => {
+          left -= 1;
+          if (left === 0) resolve();
+        };
       }),
   };
 }
@@ -196,10 +199,23 @@ test('a token that cannot be renewed for long is replaced by a login before it e
   await renewed;
   const again = planned();
   // Not by more: the deadline of the login moves with the same clock.
-  clock.advance(87_000);
+  clock.advance(31_000);
   await again;
   await seal(provider);
   assert.deepEqual(asked(), ['auth/approle/login', 'auth/token/renew-self', 'auth/approle/login']);
+});
+
+test('a lease of years is renewed after two thirds of it as well', async (t) => {
+  const { vault, clock, start, planned, asked } = await bench(t);
+  const dayMs = 86_400_000;
+  vault.addToken('hvs.years', (900 * dayMs) / 1000);
+  await seal(start({ kind: 'token', token: 'hvs.years' }));
+  for (let day = 1; day < 600; day++) clock.advance(dayMs);
+  assert.deepEqual(asked(), ['auth/token/lookup-self']);
+  const renewed = planned();
+  clock.advance(dayMs);
+  await renewed;
+  assert.equal(asked().at(-1), 'auth/token/renew-self');
 });
 
 test('a renewal that fails is followed by a login', async (t) => {
@@ -276,6 +292,22 @@ test('a token in a file is read again when it is refused, and on reload', async 
   await provider.reload();
   await seal(provider);
   assert.equal(vault.calls.at(-1)?.token, 'hvs.three');
+});
+
+test('a token in a file that somebody renews is followed without a refusal', async (t) => {
+  const { vault, clock, start, file, planned } = await bench(t);
+  vault.addToken('hvs.one', 3600);
+  vault.addToken('hvs.two', 3600);
+  const tokenFile = await file('token', 'hvs.one');
+  const provider = start({ kind: 'token', tokenFile }, { keyPollMs: 30_000 });
+  await seal(provider);
+  await file('token', 'hvs.two');
+  // At the key and at the file.
+  const looked = planned(2);
+  clock.advance(30_000);
+  await looked;
+  await seal(provider);
+  assert.equal(vault.calls.at(-1)?.token, 'hvs.two');
 });
 
 test('a reload that fails leaves the token as it was', async (t) => {

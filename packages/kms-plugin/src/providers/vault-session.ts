@@ -41,6 +41,8 @@ export interface VaultSessionOptions {
 const loginIntervalMs = 1000;
 const helplessMs = 60_000;
 const renewalMinMs = 1000;
+/** Timers reach no further than 24 days; a look a day costs nothing. */
+const renewalMaxMs = 86_400_000;
 /** The part of a lease after which it is renewed, as Vault's own clients do. */
 const renewalPart = 2 / 3;
 
@@ -74,10 +76,19 @@ export function createVaultSession(options: VaultSessionOptions): VaultSession {
     const firstLeaseMs = held?.token === grant.token ? held.firstLeaseMs : leaseMs;
     const spent = renewed && leaseMs < firstLeaseMs / 2;
     held = { ...grant, expiresAtMs: clock.nowMs() + leaseMs, firstLeaseMs, spent };
-    cancelTimer();
-    const nextMs = Math.min(leaseMs * renewalPart, options.rereadMs ?? Infinity);
-    if (!closed && Number.isFinite(nextMs)) cancelTimer = clock.after(Math.max(nextMs, renewalMinMs), tend);
+    arm(held);
     return held;
+  };
+  /** Time until the token should be renewed. */
+  const dueInMs = (of: Held): number =>
+    of.leaseMs === undefined
+      ? Infinity
+      : of.expiresAtMs - clock.nowMs() - of.firstLeaseMs * (1 - renewalPart);
+  const arm = (of: Held): void => {
+    cancelTimer();
+    const nextMs = Math.min(dueInMs(of), options.rereadMs ?? Infinity);
+    if (closed || nextMs === Infinity) return;
+    cancelTimer = clock.after(Math.min(Math.max(nextMs, renewalMinMs), renewalMaxMs), tend);
   };
 
   const logIn = async (): Promise<Held> => {
@@ -108,8 +119,11 @@ export function createVaultSession(options: VaultSessionOptions): VaultSession {
   const keepUp = async (): Promise<void> => {
     const old = held;
     if (old === undefined) return;
-    const leftMs = old.expiresAtMs - clock.nowMs();
-    const due = leftMs <= old.firstLeaseMs * (1 - renewalPart) + renewalMinMs;
+    const due = dueInMs(old) <= renewalMinMs;
+    if (!due && options.rereadMs === undefined) {
+      arm(old);
+      return;
+    }
     try {
       if (old.renewable && due && !old.spent) {
         const renewed = await bounded((signal) => renewVaultToken(http, old.token, signal));
