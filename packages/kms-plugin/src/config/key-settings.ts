@@ -19,7 +19,11 @@ export const keyFields = [
   'readers',
   'writePolicy',
   'recipientsInKeyId',
+  'recipientTimeoutMs',
+  'fallbackAfterMs',
 ] as const;
+
+const timeRange = { min: 1, max: 60_000 };
 
 interface NamedKey {
   readonly name: string;
@@ -37,6 +41,8 @@ export function readKeys(settings: Settings): CreateProvider | undefined {
   const more = given({
     writePolicy: settings.choice('writePolicy', writePolicies),
     recipientsInKeyId: settings.flag('recipientsInKeyId'),
+    recipientTimeoutMs: settings.wholeNumber('recipientTimeoutMs', timeRange),
+    fallbackAfterMs: settings.wholeNumber('fallbackAfterMs', timeRange),
   });
   if (primary === undefined || recipients.includes(undefined) || readers.includes(undefined))
     return undefined;

@@ -3,11 +3,13 @@ import assert from 'node:assert/strict';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import * as fc from 'fast-check';
 import { testProviderContract } from '../contract/provider-contract.js';
 import { KmsPluginError, ProviderError, type Failure, type FailureClass } from '../errors.js';
 import type { MemberHost, Provider, Unwrap } from '../provider.js';
 import { createLocalProvider } from '../providers/local.js';
 import { createKeyring, rotateKeyring } from '../providers/local-keyring.js';
+import { noKeyYet } from '../snapshot.js';
 import { createFakeClock } from '../testing/fake-clock.js';
 import { createFakeProvider } from '../testing/fake-provider.js';
 import { tempFolder } from '../testing/temp-folder.js';
@@ -342,6 +344,36 @@ test('the snapshot changes as a whole when any key does; the key id only on requ
   assert.notEqual(covering.snapshot().keyId, firstCovering.keyId);
   assert.equal(plain.snapshot(), plain.snapshot());
   for (const group of [plain, covering]) assert.equal((await group.decrypt(value, never())).length, 32);
+});
+
+test('a recipient that knows its key only once it was reached is part of the first value already', async (t) => {
+  const known = await local(t);
+  let reached = false;
+  const late: Provider = {
+    ...known,
+    snapshot: () => (reached ? known.snapshot() : noKeyYet),
+    encrypt: async (used, ...rest) => {
+      reached = true;
+      return used === noKeyYet ? fail(down) : known.encrypt(used, ...rest);
+    },
+  };
+  const group = createKeyGroup({
+    primary: { provider: await local(t) },
+    recipients: [{ name: 'late', provider: late }],
+  });
+  assert.deepEqual(recipientsOf((await seal(group)).annotations), ['late']);
+  const waiting = createKeyGroup({ primary: { provider: { ...known, snapshot: () => noKeyYet } } });
+  assert.equal(waiting.snapshot(), noKeyYet, 'without a primary there is nothing to name');
+});
+
+test('no bytes make the parser of annotations throw', () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 400 }), (bytes) => {
+      const parsed = parseAnnotation(Buffer.from([1, 1, ...bytes]));
+      assert.ok(parsed === undefined || parsed.tag.length === 32);
+    }),
+    { numRuns: 2000, verbose: 1 },
+  );
 });
 
 test('names are checked, RSA escrow keys wrap what fits, and a private half is refused', async (t) => {

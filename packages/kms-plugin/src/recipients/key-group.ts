@@ -212,9 +212,19 @@ function toRecipient(
     keyId: () => provider.snapshot().keyId,
     wrap: (dekSource, signal) =>
       host.run(member, 'encrypt', signal, async (limited): Promise<RecipientWrapping> => {
+        const wrap = async (used: KeySnapshot): Promise<RecipientWrapping> => {
+          const { ciphertext, annotations } = await provider.encrypt(used, dekSource, limited);
+          return { kind: 'provider', keyId: used.keyId, ciphertext, annotations };
+        };
         const used = provider.snapshot();
-        const { ciphertext, annotations } = await provider.encrypt(used, dekSource, limited);
-        return { kind: 'provider', keyId: used.keyId, ciphertext, annotations };
+        try {
+          return await wrap(used);
+        } catch (error) {
+          const shown = provider.snapshot();
+          // Where the backend has to be reached once to know the key, the try has shown it.
+          if (used.keyId !== '' || shown.keyId === '') throw error;
+          return wrap(shown);
+        }
       }),
   };
 }
