@@ -9,12 +9,13 @@ import { createBackend } from './backend.js';
 import { systemClock, type Clock } from './clock.js';
 import { KmsPluginError, placeOf } from './errors.js';
 import type { CallLimits } from './guard.js';
-import { createKeyHealth, operations, type KeyHealth } from './key-health.js';
+import { createKeyHealth, operations, type KeyHealth, type Operation } from './key-health.js';
 import { silentLogger, type Logger } from './logger.js';
 import { hashKeyId, type PluginMetrics } from './metrics.js';
 import { startProber } from './prober.js';
 import { daysUntilUnreadable, startKeyWatch } from './key-watch.js';
 import type { Provider, ProviderMember } from './provider.js';
+import { createDaysGauge } from './recipients/days-gauge.js';
 import { createV1Service, createV2Service } from './service.js';
 
 export interface KeySetOptions {
@@ -102,13 +103,20 @@ export function startKeySet(options: KeySetOptions, context: KeySetContext): Key
   if (versions.length === 0) throw new KmsPluginError('invalid_options', 'Serve at least one of v1 and v2.');
   const statusVersion = options.statusVersion ?? 'v2';
 
+  let hastenProbe = (): void => {};
+  const shownKeys = new Map<Operation, string>();
   const health = createKeyHealth((operation, known) => {
     const { keyId } = provider.snapshot();
-    metrics.healthy.set(
-      { key_set: name, key_id_hash: hashKeyId(keyId), operation },
-      known.kind === 'healthy' ? 1 : 0,
-    );
+    const labels = { key_set: name, key_id_hash: hashKeyId(keyId), operation };
+    const shown = shownKeys.get(operation);
+    // What is said of a key that is no longer used would stay for ever, as a failure too.
+    if (shown !== undefined && shown !== keyId)
+      metrics.healthy.remove({ ...labels, key_id_hash: hashKeyId(shown) });
+    shownKeys.set(operation, keyId);
+    metrics.healthy.set(labels, known.kind === 'healthy' ? 1 : 0);
     if (known.kind === 'failing') {
+      // A call may have found it out long before the next probe, and nothing but a probe may find the end of it.
+      hastenProbe();
       logger.warn(
         {
           keySet: name,
@@ -143,18 +151,13 @@ export function startKeySet(options: KeySetOptions, context: KeySetContext): Key
     intervalMs,
     retryMs,
   });
+  hastenProbe = prober.hasten;
 
   const members: readonly ProviderMember[] = provider.members ?? [
     { name: 'primary', role: 'primary', provider },
   ];
   const epochMs = context.epochMs ?? Date.now;
-  const { daysUntilUnreadable: daysGauge, conditionChecks } = metrics.recipients;
-  const days = ({ name: recipient, role, provider: own }: ProviderMember) => ({
-    key_set: name,
-    key_id_hash: hashKeyId(own.snapshot().keyId),
-    recipient,
-    role,
-  });
+  const days = createDaysGauge(metrics.recipients, name);
   const watch = startKeyWatch({
     members,
     clock,
@@ -162,10 +165,10 @@ export function startKeySet(options: KeySetOptions, context: KeySetContext): Key
     random: context.random ?? Math.random,
     logger,
     onCondition: (member, condition) => {
-      daysGauge.set(days(member), daysUntilUnreadable(condition, epochMs()));
+      days.set(member, daysUntilUnreadable(condition, epochMs()));
     },
     onAsked: (member, result) => {
-      conditionChecks.inc({ key_set: name, recipient: member.name, result });
+      metrics.recipients.conditionChecks.inc({ key_set: name, recipient: member.name, result });
     },
   });
 
@@ -258,7 +261,7 @@ export function startKeySet(options: KeySetOptions, context: KeySetContext): Key
     },
     forget: () => {
       backend.forget();
-      for (const member of members) daysGauge.remove(days(member));
+      days.forget();
       for (const operation of operations) {
         metrics.healthy.remove({
           key_set: name,

@@ -72,6 +72,32 @@ test('a healthy key is tried every interval, a failing one every retry', async (
   assert.equal(state.calls, 4);
 });
 
+test('a failure that a call finds brings the next probe near', async () => {
+  const { clock, prober, state } = probing();
+  await prober.firstProbe;
+  clock.advance(1000);
+  prober.hasten();
+  prober.hasten();
+  clock.advance(4999);
+  await settled();
+  assert.equal(state.calls, 1);
+  clock.advance(1);
+  await settled();
+  assert.equal(state.calls, 2);
+  state.failure = down;
+  await prober.probe();
+  clock.advance(4999);
+  prober.hasten();
+  clock.advance(1);
+  await settled();
+  assert.equal(state.calls, 4, 'one that is near is not put off');
+  prober.stop();
+  prober.hasten();
+  clock.advance(1_000_000);
+  await settled();
+  assert.equal(state.calls, 4);
+});
+
 test('probes asked for at once are one', async () => {
   const { prober, state } = probing();
   await Promise.all([prober.probe(), prober.probe(), prober.firstProbe]);

@@ -24,6 +24,8 @@ export interface Prober {
   readonly firstProbe: Promise<void>;
   /** Probes now unless one is under way; resolves when it has ended. */
   probe(): Promise<void>;
+  /** The key began to fail: the next probe comes after the retry time at the latest. */
+  hasten(): void;
   stop(): void;
 }
 
@@ -35,6 +37,7 @@ export function startProber(options: ProberOptions): Prober {
   let stopped = false;
   let underWay: Promise<void> | undefined;
   let cancelNext = (): void => {};
+  let nextIsFar = false;
 
   const tryKey = async (snapshot: KeySnapshot): Promise<void> => {
     const plaintext = options.randomBytes(probeBytes);
@@ -53,6 +56,7 @@ export function startProber(options: ProberOptions): Prober {
 
   const cycle = async (): Promise<void> => {
     cancelNext();
+    nextIsFar = false;
     const tried = backend.snapshot();
     await tryKey(tried);
     // Where the backend has to be reached once to know the key, the try has shown it.
@@ -60,7 +64,12 @@ export function startProber(options: ProberOptions): Prober {
     if (shown.keyId !== tried.keyId && !stopped) await tryKey(shown);
     underWay = undefined;
     if (stopped) return;
-    cancelNext = clock.after(health.summary() === 'ok' ? options.intervalMs : options.retryMs, () => {
+    plan(health.summary() === 'ok' ? options.intervalMs : options.retryMs);
+  };
+  const plan = (delayMs: number): void => {
+    cancelNext();
+    nextIsFar = delayMs > options.retryMs;
+    cancelNext = clock.after(delayMs, () => {
       void probe();
     });
   };
@@ -69,6 +78,9 @@ export function startProber(options: ProberOptions): Prober {
   return {
     firstProbe: probe(),
     probe,
+    hasten: () => {
+      if (nextIsFar && !stopped) plan(options.retryMs);
+    },
     stop: () => {
       stopped = true;
       cancelNext();
