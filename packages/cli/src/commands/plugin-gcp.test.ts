@@ -57,7 +57,16 @@ async function statusOf(
   args: readonly string[],
 ): Promise<{ readonly keyId: string; readonly healthz: string; readonly version: string }> {
   const socket = join(root, `${t.name.length}.sock`);
-  const own = ['--path-to-unix-socket', socket, '--key-uri', key, '--log-level', 'silent', '--output', 'json'];
+  const own = [
+    '--path-to-unix-socket',
+    socket,
+    '--key-uri',
+    key,
+    '--log-level',
+    'silent',
+    '--output',
+    'json',
+  ];
   const plugin = await spawnWaxseal(['plugin', 'gcp', ...own, ...args]);
   t.after(() => plugin.stop());
   assert.deepEqual(JSON.parse(plugin.line), { sockets: [`unix://${socket}`], healthEndpoint: null });
