@@ -125,11 +125,15 @@ export function addAzure(plugin: Command): void {
     .option('--client-certificate-file <file>', 'PEM certificate and key of the application')
     .option('--token-file <file>', 'service account token, for workload identity')
     .option('--config-file-path <file>', 'azure.json of the cloud provider, as kubernetes-kms reads it')
+    .option(
+      '--encrypted-cluster-seed-file <file>',
+      "read values under a cluster seed of kubernetes-kms's, too",
+    )
     .addHelpText(
       'after',
       `
 Takes the place of Azure's kubernetes-kms with its --listen-addr, --keyvault-name, --key-name, --key-version, --managed-hsm,
---config-file-path and --healthz-port; then give --status-version v2beta1 too. Reads what it wrote, and it reads what this
+--config-file-path, --encrypted-cluster-seed-file and --healthz-port; then give --status-version v2beta1 too. Reads what it wrote, and it reads what this
 writes over KMS v2 with the same key version. Without an option that names an identity, the default chain of Azure's SDK
 finds one.
 

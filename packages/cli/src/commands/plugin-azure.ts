@@ -24,6 +24,7 @@ export interface AzureOptions extends ServeOptions {
   readonly clientCertificateFile?: string;
   readonly tokenFile?: string;
   readonly configFilePath?: string;
+  readonly encryptedClusterSeedFile?: string;
 }
 
 export async function pluginAzure(options: AzureOptions): Promise<void> {
@@ -38,6 +39,7 @@ export async function pluginAzure(options: AzureOptions): Promise<void> {
       cloud: options.cloud,
       algorithm: options.algorithm,
       caFile: options.caFile,
+      encryptedClusterSeedFile: options.encryptedClusterSeedFile,
     }),
   });
   await serveKey(provider, options);

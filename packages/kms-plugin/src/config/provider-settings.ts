@@ -70,6 +70,7 @@ function azure(settings: Settings): CreateProvider {
     cloud: settings.choice('cloud', ['public', 'us-government', 'china']),
     algorithm: settings.choice('algorithm', ['RSA-OAEP-256', 'RSA1_5', 'A256GCM']),
     caFile: settings.optionalFile('caFile'),
+    encryptedClusterSeedFile: settings.optionalFile('encryptedClusterSeedFile'),
     maxAttempts: settings.wholeNumber('maxAttempts', attempts),
     pollIntervalMs: settings.wholeNumber('pollIntervalMs', pollRange),
     credential: azureCredential(settings.section('credential')),

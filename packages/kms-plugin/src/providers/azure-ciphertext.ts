@@ -9,7 +9,7 @@ import { isKeyVersion } from './azure-key-url.js';
 /** `RSA1_5` is what kubernetes-kms writes over KMS v1, and for nothing else. */
 export type AzureAlgorithm = 'RSA-OAEP-256' | 'RSA1_5' | 'A256GCM';
 
-const versionAnnotation = 'version.azure.akv.io';
+export const versionAnnotation = 'version.azure.akv.io';
 const algorithmAnnotation = 'algorithm.azure.akv.io';
 /** Ours; kubernetes-kms looks at the two above only. */
 const keyVersionAnnotation = 'key-version.azure.akv.io';

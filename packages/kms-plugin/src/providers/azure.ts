@@ -4,8 +4,8 @@
  */
 import type { TokenCredential } from '@azure/identity';
 import type { LookupFunction } from 'node:net';
-import { KmsPluginError, ProviderError, unopenable } from '../errors.js';
-import type { Provider } from '../provider.js';
+import { KmsPluginError, ProviderError, unopenable, type Failure } from '../errors.js';
+import type { Provider, Unwrap } from '../provider.js';
 import {
   aesContext,
   decodeTwiceEncoded,
@@ -22,6 +22,8 @@ import {
   type AzureAuthority,
   type AzureCredentialOptions,
 } from './azure-credentials.js';
+import { classifyAzure } from './azure-errors.js';
+import { isUnderClusterSeed, openUnderClusterSeed, readWrappedSeed } from './azure-cluster-seed.js';
 import { createKeyVaultCalls } from './azure-key-vault-calls.js';
 import { createKeyVersions } from './azure-key-versions.js';
 import { keyUrlOf, parseAzureKey, type AzureKeyPlace } from './azure-key-url.js';
@@ -38,9 +40,17 @@ export interface AzureProviderOptions extends AzureKeyPlace {
   readonly caFile?: string;
   /** The SDK's own attempts per call, the first included; 2 by default, for a connection that was closed while idle: the plugin makes calls again itself. */
   readonly maxAttempts?: number;
+  /** The file `--encrypted-cluster-seed-file` of kubernetes-kms: values under its seed are then read. */
+  readonly encryptedClusterSeedFile?: string;
   /** Least time between two questions for a newer version of the key; 300,000 by default. */
   readonly pollIntervalMs?: number;
 }
+
+const noSeed: Failure = {
+  class: 'corrupt',
+  code: 'failed_precondition',
+  advice: 'The value lies under a cluster seed of kubernetes-kms; name its file to read it.',
+};
 
 /** What the tests of this package replace. */
 export interface AzureEnvironment {
@@ -102,6 +112,59 @@ export function createAzureProviderIn(
     return encodedTwice ? decodeTwiceEncoded(plaintext) : plaintext;
   };
 
+  const openWrapped = async (wrapped: Unwrap, signal: AbortSignal): Promise<Buffer> => {
+    const parsed = parseCiphertext(wrapped.ciphertext);
+    if (parsed === undefined) throw new ProviderError('ciphertext of another form', unopenable);
+    const annotated = parseAnnotations(wrapped);
+    const hint = annotated.keyVersion ?? (parsed.kind === 'aes' ? parsed.keyVersion : undefined);
+    if (parsed.kind === 'aes') {
+      if ((annotated.algorithm ?? 'A256GCM') !== 'A256GCM' || hint !== parsed.keyVersion) {
+        throw new ProviderError('annotations of another ciphertext', unopenable);
+      }
+      const [version = hint] = await versions.toDecrypt(wrapped.keyId, hint, signal);
+      return calls.decryptAes(version, parsed, contextOf(version), signal);
+    }
+    if (annotated.algorithm === 'A256GCM') {
+      throw new ProviderError('annotations of another ciphertext', unopenable);
+    }
+    // Values of KMS v1 name neither version nor algorithm; kubernetes-kms wrote them with RSA1_5.
+    const algorithms =
+      annotated.algorithm !== undefined
+        ? [annotated.algorithm]
+        : wrapped.version === 'v1'
+          ? (['RSA-OAEP-256', 'RSA1_5'] as const)
+          : (['RSA-OAEP-256'] as const);
+    let failed: unknown;
+    for (const version of await versions.toDecrypt(wrapped.keyId, hint, signal)) {
+      for (const rsa of algorithms) {
+        try {
+          return await openRsa(parsed, version, rsa, signal);
+        } catch (error) {
+          if (!(error instanceof ProviderError) || error.failure.class !== 'corrupt') throw error;
+          failed = error;
+        }
+      }
+    }
+    throw failed;
+  };
+
+  const seedFile = options.encryptedClusterSeedFile;
+  let seed: Buffer | undefined;
+  const forgetSeed = (): void => {
+    seed?.fill(0);
+    seed = undefined;
+  };
+  const openSeeded = async (wrapped: Unwrap, signal: AbortSignal): Promise<Buffer> => {
+    if (seedFile === undefined) throw new ProviderError('no cluster seed', noSeed);
+    if (seed === undefined) {
+      const wrappedSeed = await readWrappedSeed(seedFile).catch((error: unknown) => {
+        throw classifyAzure(error, 'decrypt');
+      });
+      seed = await openWrapped(wrappedSeed, signal);
+    }
+    return openUnderClusterSeed(seed, wrapped);
+  };
+
   return {
     name: 'azure',
     forgeable: algorithm !== 'A256GCM',
@@ -116,46 +179,19 @@ export function createAzureProviderIn(
       return { ciphertext, annotations: formatAnnotations(algorithm, version) };
     },
 
-    decrypt: async (wrapped, signal) => {
-      const parsed = parseCiphertext(wrapped.ciphertext);
-      if (parsed === undefined) throw new ProviderError('ciphertext of another form', unopenable);
-      const annotated = parseAnnotations(wrapped);
-      const hint = annotated.keyVersion ?? (parsed.kind === 'aes' ? parsed.keyVersion : undefined);
-      if (parsed.kind === 'aes') {
-        if ((annotated.algorithm ?? 'A256GCM') !== 'A256GCM' || hint !== parsed.keyVersion) {
-          throw new ProviderError('annotations of another ciphertext', unopenable);
-        }
-        const [version = hint] = await versions.toDecrypt(wrapped.keyId, hint, signal);
-        return calls.decryptAes(version, parsed, contextOf(version), signal);
-      }
-      if (annotated.algorithm === 'A256GCM') {
-        throw new ProviderError('annotations of another ciphertext', unopenable);
-      }
-      // Values of KMS v1 name neither version nor algorithm; kubernetes-kms wrote them with RSA1_5.
-      const algorithms =
-        annotated.algorithm !== undefined
-          ? [annotated.algorithm]
-          : wrapped.version === 'v1'
-            ? (['RSA-OAEP-256', 'RSA1_5'] as const)
-            : (['RSA-OAEP-256'] as const);
-      let failed: unknown;
-      for (const version of await versions.toDecrypt(wrapped.keyId, hint, signal)) {
-        for (const rsa of algorithms) {
-          try {
-            return await openRsa(parsed, version, rsa, signal);
-          } catch (error) {
-            if (!(error instanceof ProviderError) || error.failure.class !== 'corrupt') throw error;
-            failed = error;
-          }
-        }
-      }
-      throw failed;
-    },
+    decrypt: (wrapped, signal) =>
+      isUnderClusterSeed(wrapped) && wrapped.version === 'v2'
+        ? openSeeded(wrapped, signal)
+        : openWrapped(wrapped, signal),
 
-    recognizes: ({ ciphertext }) => parseCiphertext(ciphertext) !== undefined,
+    recognizes: (wrapped) => isUnderClusterSeed(wrapped) || parseCiphertext(wrapped.ciphertext) !== undefined,
     describe: (signal) => versions.describe(signal),
-    reload: () => calls.reload(),
+    reload: async () => {
+      await calls.reload();
+      forgetSeed();
+    },
     close: async () => {
+      forgetSeed();
       versions.close();
       calls.close();
     },
