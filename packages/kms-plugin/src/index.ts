@@ -37,13 +37,7 @@ export { createGcpProvider, type GcpProviderOptions } from './providers/gcp.js';
 export { createAzureProvider, type AzureProviderOptions } from './providers/azure.js';
 export type { AzureCredentialOptions } from './providers/azure-credentials.js';
 export type { AzureCloud } from './providers/azure-key-url.js';
-export {
-  createKeyGroup,
-  type EscrowRecipient,
-  type GroupKey,
-  type KeyGroupOptions,
-} from './recipients/key-group.js';
-export type { WritePolicy } from './recipients/wrap-for-recipients.js';
+export { createKeyGroup, type KeyGroupOptions } from './recipients/key-group.js';
 export { createEscrowKey, type EscrowKey } from './recipients/escrow-key.js';
-export { parseEscrowIdentity, type EscrowIdentity } from './recipients/escrow-identity.js';
-export { recoverDekSource, type RecoveredDekSource } from './recipients/recover.js';
+export { parseEscrowIdentity } from './recipients/escrow-identity.js';
+export { recoverDekSource } from './recipients/recover.js';

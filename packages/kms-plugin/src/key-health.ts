@@ -26,9 +26,13 @@ export interface KeyHealth {
   summary(): string;
 }
 
-/** @param onChange told when an operation begins to fail or to work, for logs and metrics */
+/**
+ * @param onChange told when an operation begins to fail or to work, for logs and metrics
+ * @param onTrouble told when recipients begin to stop new DEK sources, and when they no longer do
+ */
 export function createKeyHealth(
   onChange: (operation: Operation, health: OperationHealth) => void,
+  onTrouble: (error: ProviderError | undefined) => void = () => {},
 ): KeyHealth {
   const known: Record<Operation, OperationHealth> = {
     encrypt: { kind: 'unknown' },
@@ -49,7 +53,10 @@ export function createKeyHealth(
       if (concernsKey(error.failure)) set(operation, { kind: 'failing', atMs, error });
     },
     recipients: (error) => {
-      if (error === undefined || concernsKey(error.failure)) trouble = error;
+      if (error !== undefined && !concernsKey(error.failure)) return;
+      const changed = (trouble === undefined) !== (error === undefined);
+      trouble = error;
+      if (changed) onTrouble(error);
     },
     recipientTrouble: () => trouble,
     summary: () => {

@@ -105,33 +105,46 @@ export function startKeySet(options: KeySetOptions, context: KeySetContext): Key
 
   let hastenProbe = (): void => {};
   const shownKeys = new Map<Operation, string>();
-  const health = createKeyHealth((operation, known) => {
-    const { keyId } = provider.snapshot();
-    const labels = { key_set: name, key_id_hash: hashKeyId(keyId), operation };
-    const shown = shownKeys.get(operation);
-    // What is said of a key that is no longer used would stay for ever, as a failure too.
-    if (shown !== undefined && shown !== keyId)
-      metrics.healthy.remove({ ...labels, key_id_hash: hashKeyId(shown) });
-    shownKeys.set(operation, keyId);
-    metrics.healthy.set(labels, known.kind === 'healthy' ? 1 : 0);
-    if (known.kind === 'failing') {
-      // A call may have found it out long before the next probe, and nothing but a probe may find the end of it.
+  const health = createKeyHealth(
+    (operation, known) => {
+      const { keyId } = provider.snapshot();
+      const labels = { key_set: name, key_id_hash: hashKeyId(keyId), operation };
+      const shown = shownKeys.get(operation);
+      // What is said of a key that is no longer used would stay for ever, as a failure too.
+      if (shown !== undefined && shown !== keyId)
+        metrics.healthy.remove({ ...labels, key_id_hash: hashKeyId(shown) });
+      shownKeys.set(operation, keyId);
+      metrics.healthy.set(labels, known.kind === 'healthy' ? 1 : 0);
+      if (known.kind === 'failing') {
+        // A call may have found it out long before the next probe, and nothing but a probe may find the end of it.
+        hastenProbe();
+        logger.warn(
+          {
+            keySet: name,
+            keyId,
+            operation,
+            class: known.error.failure.class,
+            reason: known.error.message,
+            ...(known.error.failure.class === 'internal' ? { at: placeOf(known.error.cause) } : {}),
+          },
+          'the key fails',
+        );
+      } else {
+        logger.info({ keySet: name, keyId, operation }, 'the key works');
+      }
+    },
+    (error) => {
+      if (error === undefined) {
+        logger.info({ keySet: name }, 'the recipients that new DEK sources need work');
+        return;
+      }
       hastenProbe();
       logger.warn(
-        {
-          keySet: name,
-          keyId,
-          operation,
-          class: known.error.failure.class,
-          reason: known.error.message,
-          ...(known.error.failure.class === 'internal' ? { at: placeOf(known.error.cause) } : {}),
-        },
-        'the key fails',
+        { keySet: name, class: error.failure.class, reason: error.message },
+        'new DEK sources cannot be wrapped for all who must be able to open them',
       );
-    } else {
-      logger.info({ keySet: name, keyId, operation }, 'the key works');
-    }
-  });
+    },
+  );
   const backend = createBackend({
     keySet: name,
     provider,
@@ -151,7 +164,9 @@ export function startKeySet(options: KeySetOptions, context: KeySetContext): Key
     intervalMs,
     retryMs,
   });
-  hastenProbe = prober.hasten;
+  hastenProbe = () => {
+    prober.hasten();
+  };
 
   const members: readonly ProviderMember[] = provider.members ?? [
     { name: 'primary', role: 'primary', provider },

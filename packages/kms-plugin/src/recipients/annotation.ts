@@ -46,7 +46,7 @@ export function annotationName(recipient: string): string {
 }
 
 /** @returns the recipient an annotation is for, or undefined for one of another kind */
-export function recipientOf(annotation: string): string | undefined {
+function recipientOf(annotation: string): string | undefined {
   if (!annotation.endsWith(suffix)) return undefined;
   const name = annotation.slice(0, -suffix.length);
   return isMemberName(name) ? name : undefined;

@@ -144,10 +144,15 @@ test('the primary away: a recipient opens, Status says so, and no key id is name
 
 test('a recipient away under the policy all: told in Status, and API servers write on with the DEK they have', async (t) => {
   const second = fakeKey('two');
-  const { v2, plugin } = await running(t, {
-    primary: { provider: fakeKey('one') },
-    recipients: [{ name: 'second', provider: second }],
-  });
+  const lines: string[] = [];
+  const log = (_fields: object, message: string): void => {
+    if (message.includes('DEK source')) lines.push(message);
+  };
+  const { v2, plugin } = await running(
+    t,
+    { primary: { provider: fakeKey('one') }, recipients: [{ name: 'second', provider: second }] },
+    { logger: { debug: log, info: log, warn: log } },
+  );
   second.up = false;
   await assert.rejects(
     v2.encrypt('u', Buffer.from('dek')),
@@ -159,9 +164,11 @@ test('a recipient away under the policy all: told in Status, and API servers wri
   const ready = await fetch(`${plugin.healthEndpoint ?? ''}/readyz`);
   assert.equal(ready.status, 503);
   assert.match(await ready.text(), /\[-\]set recipients failed: recipient second: ECONNREFUSED/);
+  assert.deepEqual(lines, ['new DEK sources cannot be wrapped for all who must be able to open them']);
   second.up = true;
   await plugin.reload();
   assert.equal((await v2.status()).healthz, 'ok');
+  assert.equal(lines.at(-1), 'the recipients that new DEK sources need work');
 });
 
 test('what a write lacks under the policy primary is counted, when it goes out and when it is met again; probes are not', async (t) => {
