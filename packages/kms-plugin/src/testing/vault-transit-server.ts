@@ -20,7 +20,7 @@ import {
 
 type Fields = Readonly<Record<string, unknown>>;
 
-export interface VaultCall {
+interface VaultCall {
   readonly method: string;
   /** Behind `/v1/`. */
   readonly path: string;
