@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { lstat } from 'node:fs/promises';
+import { lstat, rename } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -49,13 +49,17 @@ test('a process serves on a socket it inherits, tells its path, and leaves it in
   const path = join(await socketFolder(t), 'kms.sock');
   const owner = createServer().listen(path);
   await once(owner, 'listening');
-  t.after(() => owner.close());
   const child = spawn(
     process.execPath,
     [fileURLToPath(new URL('./testing/serve-inherited.js', import.meta.url))],
     { stdio: ['pipe', 'pipe', 'inherit', handleOf(owner)] },
   );
   const exited = once(child, 'exit');
+  // It must not accept connections itself; closing takes the file away, were it still at its place.
+  await rename(path, `${path}.kept`);
+  owner.close();
+  await once(owner, 'close');
+  await rename(`${path}.kept`, path);
   assert.ok(child.stdout !== null && child.stdin !== null);
   const [line] = (await once(child.stdout, 'data')) as [Buffer];
   assert.equal(line.toString().trim(), `unix://${path}`);

@@ -1,7 +1,6 @@
 /** `waxseal plugin aws`: DEKs wrapped with AWS KMS, by the flags of aws-encryption-provider. */
 import { createAwsProvider, type KeySetOptions } from '@waxseal/kms-plugin';
 import { CliError, exitCodes } from '../errors.js';
-import { parseEncryptionContext } from '../options.js';
 import { definedOnly, serveKeySets, type ServeOptions } from './plugin-serve-key.js';
 
 export interface AwsOptions extends Omit<ServeOptions, 'listen'> {
@@ -88,7 +87,6 @@ function keySetsOf(options: AwsOptions): readonly KeySetOptions[] {
 function parseContext(text: string): Readonly<Record<string, string>> {
   const inner = text.replace(/^\[(.*)\]$/s, '$1');
   if (inner === '') return {};
-  if (!inner.includes('"')) return parseEncryptionContext(inner);
   const context: Record<string, string> = {};
   for (const [, quoted, bare] of inner.matchAll(/(?:"((?:[^"]|"")*)"|([^,]+))(?:,|$)/g)) {
     Object.assign(context, parsePair(quoted?.replaceAll('""', '"') ?? bare ?? ''));
