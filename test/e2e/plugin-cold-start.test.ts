@@ -32,7 +32,7 @@ async function startPlugin(t: TestContext, folder: string, kms: KmsReady): Promi
   const socket = join(folder, 'kms.sock');
   const startMs = performance.now();
   const options = ['--listen', socket, '--key', 'alias/cluster', '--log-level', 'silent'];
-  const plugin = startWaxseal<{ readonly sockets: readonly string[] }>(
+  const plugin = await startWaxseal<{ readonly sockets: readonly string[] }>(
     'plugin',
     'waxseal',
     ...options,
@@ -43,11 +43,10 @@ async function startPlugin(t: TestContext, folder: string, kms: KmsReady): Promi
     '--credentials-file',
     kms.credentialsFile,
   );
-  const { ready, stop } = await plugin;
-  const client = connectKmsV2({ endpoint: ready.sockets[0] ?? '' });
+  const client = connectKmsV2({ endpoint: plugin.ready.sockets[0] ?? '' });
   t.after(async () => {
     client.close();
-    await stop();
+    await plugin.stop();
   });
   const first = await client.status();
   t.diagnostic(
