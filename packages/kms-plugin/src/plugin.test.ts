@@ -160,7 +160,7 @@ test('started while the backend is down: Status says why, and heals by itself', 
 
 test('a backend that hangs does not hold up Status or the calls beyond the deadline', async (t) => {
   const { v2, plugin } = await running(t, {
-    operationTimeoutMs: 100,
+    operationTimeoutMs: 1000,
     health: { host: '127.0.0.1', port: 0 },
     provider: createFakeProvider({ encrypt: () => new Promise(() => {}) }),
   });
