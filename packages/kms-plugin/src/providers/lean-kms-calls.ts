@@ -4,7 +4,7 @@
  * The SDK costs 100 ms to load and 0.6 ms of CPU a call; a cold start of an API server waits for both. Here the
  * signature comes from the SDK's own signer and the connections from node:https.
  */
-import { SignatureV4 } from '@smithy/signature-v4';
+import type { SignatureV4 } from '@smithy/signature-v4';
 import { createHash, createHmac, type Hash, type Hmac } from 'node:crypto';
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
@@ -35,12 +35,17 @@ export function createLeanKmsCalls(options: LeanKmsOptions): AwsKmsCalls {
   let connecting: Promise<Connection> | undefined;
   let credentials: Promise<AwsCredentials> | undefined;
 
-  const signer = new SignatureV4({
-    service: 'kms',
-    region: options.region,
-    sha256: NodeSha256,
-    credentials: () => remembered(),
-  });
+  // Loaded with the first call: who only might need it does not wait for it.
+  const loadSigner = async (): Promise<SignatureV4> => {
+    const { SignatureV4 } = await import('@smithy/signature-v4');
+    return new SignatureV4({
+      service: 'kms',
+      region: options.region,
+      sha256: NodeSha256,
+      credentials: () => remembered(),
+    });
+  };
+  let signing: Promise<SignatureV4> | undefined;
   const remembered = (): Promise<AwsCredentials> =>
     (credentials ??= options.credentials().catch((error: unknown) => {
       credentials = undefined;
@@ -54,6 +59,7 @@ export function createLeanKmsCalls(options: LeanKmsOptions): AwsKmsCalls {
 
   const attempt = async (action: string, body: string, signal: AbortSignal): Promise<Fields> => {
     const connection = await connected();
+    const signer = await (signing ??= loadSigner());
     const signed = await signer.sign({
       method: 'POST',
       protocol: endpoint.protocol,
