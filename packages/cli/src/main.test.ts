@@ -25,6 +25,7 @@ const commands = [
   ['audit', 'verify'],
   ['plugin'],
   ['plugin', 'aws'],
+  ['plugin', 'serve'],
   ['plugin', 'waxseal'],
   ['plugin', 'local'],
   ['plugin', 'local', 'serve'],
