@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { addLocal, addPkcs11 } from './cli-plugin-machine.js';
 import { addAws } from './cli-plugin-aws.js';
 import { addRecoverDek } from './cli-plugin-recover.js';
+import { addConformance } from './cli-plugin-conformance.js';
 import { addServe } from './cli-plugin-serve.js';
 import { addAzure, addGcp, addVault, addWaxseal } from './cli-plugin-providers.js';
 
@@ -17,6 +18,7 @@ const commands: readonly ((plugin: Command) => void)[] = [
   addVault,
   addPkcs11,
   addRecoverDek,
+  addConformance,
 ];
 
 export function addPlugin(program: Command): void {

@@ -10,3 +10,6 @@ export { serveKms, type KmsServer, type ServeKmsOptions } from './server.js';
 export type { CallReport, ReportCall } from './server-call.js';
 export { annotationsProblem, isFullyQualifiedDomainName, keyIdProblem } from './validate.js';
 export * from './limits.js';
+/** The messages as they travel, for tools that must send what the clients above refuse to. */
+export * as kmsV1Messages from './gen/kms/v1beta1/api.js';
+export * as kmsV2Messages from './gen/kms/v2/api.js';

@@ -11,6 +11,8 @@ import type { KmsApiErrorCode } from '@waxseal/kms-api';
  * - `recovery_failed`: a stored value cannot be opened with the identity given
  * - `config_unreadable`, `config_invalid`: the configuration file
  * - `health_listen_failed`: the health port cannot be listened on
+ * - `no_plugin`: nothing that speaks the KMS contract answers on a socket
+ * - `contract_broken`: a plugin under test did what the KMS contract forbids
  * - `provider_failed`: the key backend did not do what it was asked; `ProviderError` says why
  */
 export type KmsPluginErrorCode =
@@ -26,6 +28,8 @@ export type KmsPluginErrorCode =
   | 'config_unreadable'
   | 'config_invalid'
   | 'health_listen_failed'
+  | 'no_plugin'
+  | 'contract_broken'
   | 'provider_failed';
 
 /** Messages say what to do and are safe to show: no plaintext, no key material, no credentials. */

@@ -41,3 +41,11 @@ export { createKeyGroup, type KeyGroupOptions } from './recipients/key-group.js'
 export { createEscrowKey, type EscrowKey } from './recipients/escrow-key.js';
 export { parseEscrowIdentity } from './recipients/escrow-identity.js';
 export { recoverDekSource } from './recipients/recover.js';
+export { conformanceChecks } from './conformance/checks.js';
+export {
+  conformanceJson,
+  conformanceJunit,
+  formatCheckResult,
+  formatConformanceSummary,
+} from './conformance/report.js';
+export { runConformance, type ConformanceOptions } from './conformance/run.js';
