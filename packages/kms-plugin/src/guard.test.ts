@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { BreakerState } from './circuit-breaker.js';
 import { deadlineOf } from './deadline.js';
-import { ProviderError, timedOut, tooImpatient, unopenable, type Failure } from './errors.js';
+import { KmsPluginError, ProviderError, timedOut, tooImpatient, unopenable, type Failure } from './errors.js';
 import { createGuard, type CallLimits, type Guard } from './guard.js';
 import type { Operation } from './key-health.js';
 import { createFakeClock, type FakeClock } from './testing/fake-clock.js';
@@ -160,6 +160,26 @@ test('the rate limit counts every attempt', async () => {
   await Promise.all(calls);
   assert.deepEqual(startsMs, [0, 0, 100, 200, 300]);
   assert.equal(seen.limited, 1, 'the others found somebody in line before them');
+});
+
+test('limits under which no call would ever go are refused', () => {
+  const refused: readonly CallLimits[] = [
+    { inFlightMax: 0 },
+    { queueMax: -1 },
+    { attemptsMax: 0 },
+    { attemptsMax: 1.5 },
+    { retryTokenCapacity: -1 },
+    { breakerFailuresMax: NaN },
+    { qpsLimit: 0 },
+    { qpsLimit: 5, burstLimit: 0 },
+  ];
+  for (const limits of refused) {
+    assert.throws(
+      () => guarding(limits),
+      (error) => error instanceof KmsPluginError && error.code === 'invalid_options',
+      JSON.stringify(limits),
+    );
+  }
 });
 
 test('deadlines lie inside what the caller waits', () => {

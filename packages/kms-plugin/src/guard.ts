@@ -6,7 +6,7 @@ import { createCallGate, type Priority } from './call-gate.js';
 import { createCircuitBreaker, type BreakerState } from './circuit-breaker.js';
 import type { Clock } from './clock.js';
 import { withDeadline, type Deadline } from './deadline.js';
-import { overloaded, ProviderError, toProviderError } from './errors.js';
+import { KmsPluginError, overloaded, ProviderError, toProviderError } from './errors.js';
 import type { Operation } from './key-health.js';
 import { withRetries } from './retry.js';
 import { createRetryBudget } from './retry-budget.js';
@@ -73,12 +73,30 @@ interface CallState {
   over: boolean;
 }
 
+/** With less, no call would ever go. */
+const least = {
+  inFlightMax: 1,
+  queueMax: 0,
+  attemptsMax: 1,
+  retryTokenCapacity: 0,
+  breakerFailuresMax: 1,
+} as const;
+
 const breakerOpenMs = 500;
 // No longer than the plugin promises to need until it has noticed that the backend is back.
 const breakerOpenLongestMs = 5000;
 
 /** @throws KmsPluginError `invalid_options` */
 export function createGuard({ clock, random, limits, observer }: GuardOptions): Guard {
+  for (const [name, leastValue] of Object.entries(least)) {
+    const value = limits[name as keyof typeof least];
+    if (value !== undefined && !(Number.isInteger(value) && value >= leastValue)) {
+      throw new KmsPluginError(
+        'invalid_options',
+        `${name} must be a whole number of at least ${leastValue}.`,
+      );
+    }
+  }
   const { qpsLimit } = limits;
   const gate = createCallGate({
     clock,
