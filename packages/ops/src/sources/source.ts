@@ -1,0 +1,40 @@
+/**
+ * Where stored values come from: a live etcd, a snapshot file, the database file of a stopped member, or the embedded store.
+ */
+
+/** One stored value at one revision. Its Buffers may be views: copy what is kept. */
+export interface StoredKeyValue {
+  /** The whole key, prefix included: `/registry/secrets/ns/name`. */
+  readonly key: Buffer;
+  readonly value: Buffer;
+  readonly createRevision: number;
+  readonly modRevision: number;
+  readonly version: number;
+  /** 0n: none. */
+  readonly lease: bigint;
+}
+
+/** A revision that is not the newest of its key. */
+export interface PastKeyValue extends StoredKeyValue {
+  /** Undefined: still the newest when the source was opened, and superseded by a deletion. */
+  readonly supersededBy: number | undefined;
+}
+
+export interface Source {
+  /** For messages: `etcd https://…`, `snapshot FILE`, `data directory DIR`. */
+  readonly name: string;
+  /** Revision everything is read at. */
+  readonly revision: number;
+  /** First revision whose history can still be read; equal to `revision` when there is no history. */
+  readonly compactRevision: number;
+  /**
+   * Every live key under the prefix, in ascending key order for stores and etcd, in order of revision for files. Memory does not grow
+   * with values.
+   *
+   * @throws OpsError source-unreadable, source-damaged
+   */
+  live(prefix: Buffer): AsyncIterable<StoredKeyValue>;
+  /** Values that are still there but no longer live: older revisions not yet compacted. Empty where a source has none. */
+  past(prefix: Buffer): AsyncIterable<PastKeyValue>;
+  close(): Promise<void>;
+}
