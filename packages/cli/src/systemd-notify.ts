@@ -7,7 +7,7 @@
 import { execFile } from 'node:child_process';
 import type { Logger } from '@waxseal/kms-plugin';
 
-export type SystemdState = 'ready' | 'reloading' | 'stopping';
+type SystemdState = 'ready' | 'reloading' | 'stopping';
 
 const timeoutMs = 2000;
 

@@ -37,7 +37,7 @@ export interface KeySetsOptions extends ProcessOptions {
 export interface PluginOptions extends ProcessOptions, KeySetOptions {}
 
 /** What one key set of a running plugin is. */
-export interface RunningKeySet {
+interface RunningKeySet {
   readonly name: string;
   /** `unix://` URLs. */
   readonly sockets: readonly string[];

@@ -13,7 +13,7 @@ import { KmsPluginError } from './errors.js';
 import type { KeySet } from './key-set.js';
 
 /** A key set and where it listens. */
-export interface Listening {
+interface Listening {
   readonly keySet: KeySet;
   readonly listen: string | readonly string[];
 }

@@ -35,7 +35,7 @@ export interface ServeOptions extends KeyLossOptions {
 }
 
 /** What a plugin finds around it. */
-export interface Surroundings {
+interface Surroundings {
   readonly logger: Logger;
   readonly inheritedSockets: InheritedSockets;
 }

@@ -6,9 +6,9 @@ import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { connectKmsV2, type KmsV2Client } from '@waxseal/kms-api';
 
-export const launcher = fileURLToPath(new URL('../../bin/waxseal.js', import.meta.url));
+const launcher = fileURLToPath(new URL('../../bin/waxseal.js', import.meta.url));
 
-export interface PluginProcess {
+interface PluginProcess {
   readonly child: ChildProcess;
   /** The JSON line it printed. */
   readonly ready: { readonly sockets: readonly string[]; readonly healthEndpoint: string | null };
@@ -20,7 +20,7 @@ export interface PluginProcess {
   stop(): Promise<number | null>;
 }
 
-export interface PluginProcessOptions {
+interface PluginProcessOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Started by a shell that knows the pid as `$$`, with these variables before the command. */
   readonly shellVariables?: string;
