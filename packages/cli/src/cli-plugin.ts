@@ -4,6 +4,7 @@ import { addLocal, addPkcs11 } from './cli-plugin-machine.js';
 import { addAws } from './cli-plugin-aws.js';
 import { addRecoverDek } from './cli-plugin-recover.js';
 import { addConformance } from './cli-plugin-conformance.js';
+import { addExplain } from './cli-plugin-explain.js';
 import { addServe } from './cli-plugin-serve.js';
 import { addAzure, addGcp, addVault, addWaxseal } from './cli-plugin-providers.js';
 
@@ -19,6 +20,7 @@ const commands: readonly ((plugin: Command) => void)[] = [
   addPkcs11,
   addRecoverDek,
   addConformance,
+  addExplain,
 ];
 
 export function addPlugin(program: Command): void {

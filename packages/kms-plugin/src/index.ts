@@ -1,5 +1,9 @@
 export { startKeySets, startPlugin, type Plugin, type PluginOptions } from './plugin.js';
-export { checkPluginConfig, startConfiguredPlugin } from './config/configured-plugin.js';
+export {
+  checkPluginConfig,
+  createConfiguredKeySets,
+  startConfiguredPlugin,
+} from './config/configured-plugin.js';
 export type { KeySetOptions } from './key-set.js';
 export type { HealthAddress } from './health.js';
 export type { Provider, Unwrap, Wrapped } from './provider.js';
@@ -49,3 +53,6 @@ export {
   formatConformanceSummary,
 } from './conformance/report.js';
 export { runConformance, type ConformanceOptions } from './conformance/run.js';
+export { explainKeys, type Explanation } from './explain/explain.js';
+export { formatExplanation } from './explain/report.js';
+export { systemClock } from './clock.js';

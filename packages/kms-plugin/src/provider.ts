@@ -48,6 +48,15 @@ export interface MemberHost {
   altered(recipient: string): void;
 }
 
+export interface ProviderConnection {
+  /** `https://host:port`; the first where there are several. */
+  readonly url?: string | undefined;
+  /** PEM file of its authority. */
+  readonly caFile?: string | undefined;
+  /** Of a backend that has regions. */
+  readonly region?: string | undefined;
+}
+
 export interface Provider {
   /** `local`, `aws`, …; a metric label. */
   readonly name: string;
@@ -57,6 +66,9 @@ export interface Provider {
    * the value. Absent: only a holder of the key, or of the permission to use it, can.
    */
   readonly forgeable?: boolean;
+
+  /** Where its calls go, as far as the settings tell; for `waxseal plugin explain`. */
+  readonly connection?: ProviderConnection;
 
   /** Of a provider that is made of several: its keys, the primary first. Absent: it is one key. */
   readonly members?: readonly ProviderMember[];

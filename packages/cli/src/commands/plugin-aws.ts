@@ -41,7 +41,9 @@ export async function pluginAws(options: AwsOptions): Promise<void> {
 /** Key, socket, context and versions belong together by their place in the lists, as in aws-encryption-provider. */
 function keySetsOf(options: AwsOptions): readonly KeySetOptions[] {
   const { key: keys } = options;
-  const sockets = options.listen ?? [defaultSocket];
+  // Nothing listens when keys are only tried.
+  const sockets =
+    options.listen ?? (options.explain === true ? keys.map(() => defaultSocket) : [defaultSocket]);
   if (keys.length !== sockets.length) {
     throw usage(`${keys.length} --key and ${sockets.length} --listen`, 'Give every key a socket of its own.');
   }

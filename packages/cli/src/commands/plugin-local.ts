@@ -30,7 +30,8 @@ const ofKeyring: SecretSource = {
 export async function pluginLocal(options: LocalOptions): Promise<void> {
   const { keyring } = options;
   const passphrase = await passphraseOf(options);
-  if (!existsSync(keyring)) await createKeyring(keyring, undefined, undefined, passphrase);
+  if (options.explain !== true && !existsSync(keyring))
+    await createKeyring(keyring, undefined, undefined, passphrase);
   const provider = await createLocalProvider({ keyringFile: keyring, ...definedOnly({ passphrase }) });
   await serveKey(provider, options);
 }

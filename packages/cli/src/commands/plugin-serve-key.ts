@@ -32,6 +32,10 @@ export interface ServeOptions extends KeyLossOptions {
   readonly statusVersion: 'v2' | 'v2beta1';
   readonly output: OutputFormat;
   readonly logLevel: LogLevel;
+  /** Set by `waxseal plugin explain`: the keys are tried and not served. */
+  readonly explain?: true;
+  /** Of `waxseal plugin explain`: what some key must open. */
+  readonly sealed?: Buffer;
 }
 
 /** What a plugin finds around it. */
@@ -51,6 +55,12 @@ export async function serveKeySets(
   keySets: readonly KeySetOptions[],
   options: Omit<ServeOptions, 'listen'>,
 ): Promise<void> {
+  if (options.explain === true) {
+    const { explainKeySets } = await import('./plugin-explain.js');
+    const named = keySets.map(({ name, provider }) => ({ name: name ?? provider.name, provider }));
+    await explainKeySets(named, options);
+    return;
+  }
   await runPlugin(options, async (surroundings) => {
     try {
       const socketGroupId =

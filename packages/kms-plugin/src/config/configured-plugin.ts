@@ -119,6 +119,18 @@ export async function checkPluginConfig(configFile: string): Promise<readonly st
   return (await readConfig(configFile)).keySets.map(({ options }) => options.name);
 }
 
+/**
+ * The key sets of a configuration file, made and not served; closing their providers is the caller's.
+ *
+ * @throws KmsPluginError `config_unreadable`, `config_invalid` and what making a provider throws; then nothing is left open
+ */
+export async function createConfiguredKeySets(
+  configFile: string,
+): Promise<readonly (KeySetOptions & { readonly name: string })[]> {
+  const made = await makeAll((await readConfig(configFile)).keySets, []);
+  return made.map(({ config, provider }) => ({ ...config.options, provider }));
+}
+
 async function readConfig(configFile: string): Promise<PluginConfig> {
   let text: string;
   try {

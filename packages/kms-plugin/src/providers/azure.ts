@@ -167,6 +167,7 @@ export function createAzureProviderIn(
 
   return {
     name: 'azure',
+    connection: { url: key.vaultUrl, caFile: options.caFile },
     forgeable: algorithm !== 'A256GCM',
     snapshot: () => versions.snapshot(),
 

@@ -124,6 +124,9 @@ export function createGcpProvider(options: GcpProviderOptions): Provider {
 
   return {
     name: 'gcp',
+    connection: {
+      url: options.endpoint ?? `https://cloudkms.${options.universeDomain ?? 'googleapis.com'}`,
+    },
     snapshot: () => snapshot,
 
     encrypt: async (given, plaintext, signal) => {

@@ -162,6 +162,10 @@ export function createVaultProvider(options: VaultProviderOptions): Provider {
 
   return {
     name: 'vault',
+    connection: {
+      url: typeof options.address === 'string' ? options.address : options.address[0],
+      caFile: options.caFile,
+    },
     // The public half of an RSA key can be read with the key, and encrypts as well as Vault does.
     get forgeable() {
       return known.kind === 'read' && known.key.asymmetric;

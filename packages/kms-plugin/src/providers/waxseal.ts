@@ -26,15 +26,15 @@ export interface WaxsealProviderOptions extends AwsKeyOptions {
  * @throws KmsPluginError `invalid_options`
  */
 export function createWaxsealProvider(options: WaxsealProviderOptions): Provider {
-  const { endpoint, caFile } = options;
-  return createAwsKmsProvider(
-    'waxseal',
-    options,
-    createLeanKmsCalls({
-      endpoint,
-      region: options.region ?? 'us-east-1',
-      credentials: () => readSharedCredentials(options.credentialsFile, options.profile ?? 'default'),
-      ...(caFile === undefined ? {} : { caFile }),
-    }),
-  );
+  const { endpoint, caFile, region = 'us-east-1' } = options;
+  const calls = createLeanKmsCalls({
+    endpoint,
+    region,
+    credentials: () => readSharedCredentials(options.credentialsFile, options.profile ?? 'default'),
+    ...(caFile === undefined ? {} : { caFile }),
+  });
+  return {
+    ...createAwsKmsProvider('waxseal', options, calls),
+    connection: { url: endpoint, region, caFile },
+  };
 }
