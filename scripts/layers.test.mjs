@@ -10,6 +10,7 @@ import { root } from './steps.mjs';
 
 /** package → packages of ours it may import. */
 const mayImport = {
+  'api-types': [],
   envelope: [],
   'kms-api': [],
   'encryption-config': ['envelope', 'kms-api'],
@@ -17,9 +18,10 @@ const mayImport = {
   pkcs11: [],
   'key-service': ['storage', 'pkcs11'],
   'kms-plugin': ['kms-api', 'pkcs11'],
-  apiserver: ['storage', 'envelope', 'encryption-config'],
-  ops: ['storage', 'envelope', 'encryption-config'],
+  apiserver: ['api-types', 'storage', 'envelope', 'encryption-config'],
+  ops: ['api-types', 'storage', 'envelope', 'encryption-config'],
   cli: [
+    'api-types',
     'envelope',
     'kms-api',
     'encryption-config',

@@ -1,7 +1,7 @@
 /**
  * Goal: what lies in deploy/ fits together: every file can be read by what it is for, and the API server looks for the socket where the plugin
  * makes it. Method: our own checks of configurations, and the paths followed through the mounts. Whether the pod's fields exist is tested beside the
- * API server's types (schema/deploy-manifest.test.ts).
+ * API server's types (api-types, deploy-manifest.test.ts).
  */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';

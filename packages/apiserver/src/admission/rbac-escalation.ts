@@ -4,9 +4,9 @@
  * Source of the rule: kube-apiserver's `rbac/…/policybased` storages. Changing nothing about the grant needs no right.
  */
 import { isDeepStrictEqual } from 'node:util';
+import type { KubeObject } from '@waxseal/api-types';
 import type { AuthHooks } from '../auth/hooks.js';
 import { parseAggregationRule, parsePolicyRules, parseRoleRef } from '../auth/rbac-source.js';
-import type { KubeObject } from '../object.js';
 import { RBAC_GROUP } from '../registry/rbac.js';
 import type { ResourceDefinition } from '../registry/resource.js';
 import type { UserInfo } from '../rest/contract.js';

@@ -5,7 +5,7 @@
  * Source of the rule: the default RBAC policy that Kubernetes documents (user-facing roles, discovery roles). The
  * roles of components that do not run here (scheduler, controllers, kubelets) are left out.
  */
-import type { JsonObject, KubeObject } from '../object.js';
+import type { JsonObject, KubeObject } from '@waxseal/api-types';
 import { aggregatedRules } from './rbac.js';
 import type { ClusterRole } from './rbac-source.js';
 import { RBAC_GROUP, parseClusterRole } from './rbac-source.js';

@@ -4,7 +4,7 @@
  * Source of the rule: rbac.authorization.k8s.io/v1. Parsing is total: a stored object with a field of the wrong type
  * yields an object that grants less, never an exception, because one odd object must not lock everyone out.
  */
-import type { KubeObject } from '../object.js';
+import type { KubeObject } from '@waxseal/api-types';
 
 export const RBAC_GROUP = 'rbac.authorization.k8s.io';
 

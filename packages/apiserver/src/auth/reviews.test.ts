@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { KubeObject } from '../object.js';
+import type { KubeObject } from '@waxseal/api-types';
 import type { UserInfo } from '../rest/contract.js';
 import type { Authorizer } from './rbac.js';
 import { createReviews } from './reviews.js';

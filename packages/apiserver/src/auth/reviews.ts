@@ -3,8 +3,8 @@
  *
  * Source of the rule: authorization.k8s.io/v1 and authentication.k8s.io/v1; kube-apiserver's validation messages.
  */
+import type { JsonObject, KubeObject } from '@waxseal/api-types';
 import { ApiError } from '../errors.js';
-import type { JsonObject, KubeObject } from '../object.js';
 import type { UserInfo } from '../rest/contract.js';
 import type { Attributes } from './attributes.js';
 import type { Authorizer } from './rbac.js';

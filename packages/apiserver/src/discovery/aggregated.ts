@@ -5,9 +5,9 @@
  * `endpoints/discovery/aggregated`.
  */
 import { createHash } from 'node:crypto';
+import type { JsonObject } from '@waxseal/api-types';
 import { parseAccept } from '../http/negotiation.js';
 import type { PathAnswer } from '../http/path-endpoint.js';
-import type { JsonObject } from '../object.js';
 import type { ResourceDefinition, SubresourceDefinition } from '../registry/resource.js';
 import type { ResourceGroup } from './resource-groups.js';
 

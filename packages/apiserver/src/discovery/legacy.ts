@@ -4,7 +4,7 @@
  * Source of the rule: meta/v1 and k8s.io/apiserver `endpoints/discovery`.
  */
 import { createHash } from 'node:crypto';
-import type { JsonObject } from '../object.js';
+import type { JsonObject } from '@waxseal/api-types';
 import type { ResourceDefinition } from '../registry/resource.js';
 import type { ResourceGroup, VersionResources } from './resource-groups.js';
 

@@ -5,9 +5,9 @@
  * Source of the rule: k8s.io/kube-openapi `handler3` and `handler`.
  */
 import { createHash } from 'node:crypto';
+import type { JsonObject } from '@waxseal/api-types';
 import { parseAccept } from '../http/negotiation.js';
 import type { PathAnswer, PathEndpoint } from '../http/path-endpoint.js';
-import type { JsonObject } from '../object.js';
 import { openApiV2 } from '../openapi/v2.js';
 import { openApiV3 } from '../openapi/v3.js';
 import type { ResourceDefinition } from '../registry/resource.js';

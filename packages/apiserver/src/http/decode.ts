@@ -5,16 +5,21 @@
  * Source of the rule: kube-apiserver's create, update and patch handlers and their messages. None of them ever quotes
  * the body: it may be a Secret.
  */
+import {
+  decodeJsonObject,
+  decodeKubeProtobuf,
+  findType,
+  parseJson,
+  parseYaml,
+  type JsonObject,
+  type JsonValue,
+  type KubeObject,
+} from '@waxseal/api-types';
 import { ApiError } from '../errors.js';
-import type { JsonObject, JsonValue, KubeObject } from '../object.js';
 import type { ResourceDefinition, SubresourceDefinition } from '../registry/resource.js';
 import type { FieldValidation, PatchKind } from '../rest/contract.js';
 import { badRequest } from '../rest/status-errors.js';
-import { decodeJsonObject } from '../schema/json-decode.js';
-import { parseJson } from '../schema/json.js';
-import { decodeKubeProtobuf } from '../schema/protobuf.js';
-import { findType } from '../schema/types.js';
-import { parseYaml } from '../schema/yaml.js';
+import { orBadRequest } from './bad-request.js';
 import { MEDIA_TYPES, mediaTypeOf, unsupportedMediaType } from './negotiation.js';
 
 export interface Decoded<T> {
@@ -55,7 +60,12 @@ interface Parsed {
   readonly duplicates: readonly string[];
 }
 
+/** @throws ApiError 400, 415 */
 function parse(body: Buffer, mediaType: string, findDuplicates: boolean): Parsed {
+  return orBadRequest(() => parseAs(body, mediaType, findDuplicates));
+}
+
+function parseAs(body: Buffer, mediaType: string, findDuplicates: boolean): Parsed {
   switch (mediaType) {
     case '':
     case MEDIA_TYPES.json:
@@ -178,7 +188,7 @@ export function patchKindOf(contentType: string | undefined): PatchKind {
 /** @throws ApiError 400 */
 export function decodePatch(body: Buffer, patchKind: PatchKind): JsonValue {
   if (body.length === 0) throw badRequest('the patch is empty');
-  const { value } = parseJson(body, { findDuplicates: false });
+  const { value } = parse(body, MEDIA_TYPES.json, false);
   if (patchKind === 'json' ? !Array.isArray(value) : !isJsonObject(value)) {
     throw badRequest(
       patchKind === 'json'

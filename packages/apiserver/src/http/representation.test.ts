@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
-import type { KubeObject } from '../object.js';
-import { decodeKubeProtobuf } from '../schema/protobuf.js';
+import { decodeKubeProtobuf, type KubeObject } from '@waxseal/api-types';
 import { startTestServer } from './testing/test-server.js';
 import type { TestServer } from './testing/test-server.js';
 

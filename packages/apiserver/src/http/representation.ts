@@ -5,12 +5,12 @@
  * commonest answer, JSON as stored, never comes here.
  */
 import { stringify } from 'yaml';
+import { encodeKubeProtobuf, type JsonObject, type JsonValue, type KubeObject } from '@waxseal/api-types';
 import { ApiError } from '../errors.js';
-import type { JsonObject, JsonValue, KubeObject } from '../object.js';
 import type { ResourceDefinition } from '../registry/resource.js';
 import { badRequest } from '../rest/status-errors.js';
-import { encodeKubeProtobuf } from '../schema/protobuf.js';
 import { tableColumns, tableRow } from '../table/table.js';
+import { orBadRequest } from './bad-request.js';
 import type { Conversion, Representation } from './negotiation.js';
 import { MEDIA_TYPES } from './negotiation.js';
 
@@ -191,7 +191,7 @@ export function encode(value: JsonObject, format: Representation['format']): Enc
     case 'yaml':
       return { contentType, body: Buffer.from(stringify(value, { aliasDuplicateObjects: false })) };
     case 'protobuf':
-      return { contentType, body: encodeKubeProtobuf(value as unknown as KubeObject) };
+      return { contentType, body: orBadRequest(() => encodeKubeProtobuf(value as unknown as KubeObject)) };
     default:
       return format satisfies never;
   }

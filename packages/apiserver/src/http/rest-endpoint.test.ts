@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
-import type { KubeObject } from '../object.js';
+import { encodeKubeProtobuf, type KubeObject } from '@waxseal/api-types';
 import type { RestRequest } from '../rest/contract.js';
-import { encodeKubeProtobuf } from '../schema/protobuf.js';
 import { READER_TOKEN, startTestServer } from './testing/test-server.js';
 import type { TestRequest, TestServer } from './testing/test-server.js';
 

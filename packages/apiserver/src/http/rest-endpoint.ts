@@ -4,8 +4,8 @@
  * Source of the rule: kube-apiserver's installer (which verb is served where) and its handlers for create, get, list,
  * update, patch and delete, with their order of checks and their messages.
  */
+import type { KubeObject } from '@waxseal/api-types';
 import { ApiError } from '../errors.js';
-import type { KubeObject } from '../object.js';
 import type { ResourceDefinition, SubresourceDefinition, Verb } from '../registry/resource.js';
 import type {
   DeleteOptions,

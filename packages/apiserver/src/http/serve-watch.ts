@@ -1,9 +1,8 @@
 /**
  * A watch from the REST layer to the wire, in the representation the client asked for, until either side ends it.
  */
-import type { JsonObject, KubeObject } from '../object.js';
+import { encodeKubeProtobuf, encodeWatchFrame, type JsonObject, type KubeObject } from '@waxseal/api-types';
 import type { RestResponse, RestWatchEvent } from '../rest/contract.js';
-import { encodeKubeProtobuf, encodeWatchFrame } from '../schema/protobuf.js';
 import type { Exchange } from './exchange.js';
 import type { Representation } from './negotiation.js';
 import { MEDIA_TYPES } from './negotiation.js';

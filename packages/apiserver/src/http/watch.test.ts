@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import https from 'node:https';
 import { after, before, describe, test } from 'node:test';
+import { decodeKubeProtobuf } from '@waxseal/api-types';
 import type { RestWatchSink } from '../rest/contract.js';
-import { decodeKubeProtobuf } from '../schema/protobuf.js';
 import type { TestServer } from './testing/test-server.js';
 import { ADMIN_TOKEN, startTestServer } from './testing/test-server.js';
 

@@ -1,7 +1,7 @@
 /** One change of one object, as watches see it. */
+import type { KubeObject } from '@waxseal/api-types';
 import type { MaybePromise } from '@waxseal/envelope';
 import type { KeyValue, WatchEvent } from '@waxseal/storage';
-import type { KubeObject } from '../object.js';
 import type { ObjectStore, StoredObject } from './object-store.js';
 import { parseObjectKey, type StoredResource } from './storage-key.js';
 import { decodeStored, serveStored } from './stored-object.js';

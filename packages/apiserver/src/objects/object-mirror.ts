@@ -5,9 +5,9 @@
  * that doubles; until then the last known state answers. A value that cannot be opened (the KMS may be down) is left
  * out and tried again the same way until it opens, changes or goes.
  */
+import type { KubeObject } from '@waxseal/api-types';
 import { prefixRangeEnd, type KeyValue, type Watch, type WatchEvent } from '@waxseal/storage';
 import type { Logger } from 'pino';
-import type { KubeObject } from '../object.js';
 import type { ObjectStore } from './object-store.js';
 import type { Schedule } from './schedule.js';
 import { objectKeyPrefix, parseObjectKey, type StoredResource } from './storage-key.js';

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import * as fc from 'fast-check';
-import type { KubeObject } from '../object.js';
+import type { KubeObject } from '@waxseal/api-types';
 import { configMaps } from '../registry/config-maps.js';
 import { registry } from '../registry/registry.js';
 import { secrets } from '../registry/secrets.js';

@@ -6,9 +6,8 @@
  * kube-apiserver wrote as Kubernetes protobuf (`k8s\0` ‖ runtime.Unknown) are read as well.
  * Source of the rule: k8s.io/apiserver `storage/api_object_versioner` (PrepareObjectForStorage), docs/formats/registry-layout.md.
  */
-import type { KubeObject } from '../object.js';
+import { decodeKubeProtobuf, isKubeProtobuf, type KubeObject } from '@waxseal/api-types';
 import type { ResourceDefinition } from '../registry/resource.js';
-import { decodeKubeProtobuf, isKubeProtobuf } from '../schema/protobuf.js';
 
 /** `v1` or `group/version`. */
 export function apiVersionOf(resource: { readonly group: string; readonly version: string }): string {

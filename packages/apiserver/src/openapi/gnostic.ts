@@ -5,9 +5,7 @@
  * Only what this server's documents hold is written. Values of any shape (defaults, extensions) travel as YAML, and
  * JSON is YAML.
  */
-import type { JsonObject, JsonValue } from '../object.js';
-import { isJsonObject } from '../schema/complete.js';
-import { WireWriter, wireVarint } from '../schema/wire.js';
+import { WireWriter, isJsonObject, wireVarint, type JsonObject, type JsonValue } from '@waxseal/api-types';
 
 /** Writes one value, backwards, without its tag. */
 type Write = (writer: WireWriter, value: JsonValue) => void;

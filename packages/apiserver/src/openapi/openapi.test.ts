@@ -4,9 +4,8 @@
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { JsonValue } from '../object.js';
+import { WireReader, wireBytes, type JsonValue } from '@waxseal/api-types';
 import type { ResourceDefinition } from '../registry/resource.js';
-import { WireReader, wireBytes } from '../schema/wire.js';
 import { openApiV2 } from './v2.js';
 import { openApiV3 } from './v3.js';
 

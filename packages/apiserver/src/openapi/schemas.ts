@@ -5,9 +5,7 @@
  * `x-kubernetes-group-version-kind` and merges lists by the patch extensions. There are no descriptions: the tables hold
  * facts, not prose.
  */
-import type { JsonObject, JsonValue } from '../object.js';
-import type { BuiltinType } from '../schema/type-table.js';
-import type { FieldType, ObjectType } from '../schema/types.js';
+import type { BuiltinType, FieldType, JsonObject, JsonValue, ObjectType } from '@waxseal/api-types';
 
 /** What OpenAPI 2 and 3 say differently. */
 export interface Dialect {

@@ -1,6 +1,5 @@
 /** The schemas an operation takes and answers with. */
-import type { JsonObject } from '../object.js';
-import { findType } from '../schema/types.js';
+import { findType, type JsonObject } from '@waxseal/api-types';
 import type { Kind, Operation } from './operations.js';
 import type { SchemaCollector } from './schemas.js';
 

@@ -3,7 +3,7 @@
  *
  * Source of the rule: OpenAPI 2.0; k8s.io/kube-openapi `handler`; gnostic's `openapi.v2.Document`.
  */
-import type { JsonObject } from '../object.js';
+import type { JsonObject } from '@waxseal/api-types';
 import type { ResourceDefinition } from '../registry/resource.js';
 import { encodeGnosticDocument } from './gnostic.js';
 import { operationsOf, type Operation } from './operations.js';

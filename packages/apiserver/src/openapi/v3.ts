@@ -4,7 +4,7 @@
  * Source of the rule: OpenAPI 3.0, k8s.io/kube-openapi `handler3`. Documents are made when first asked for and kept.
  */
 import { createHash } from 'node:crypto';
-import type { JsonObject } from '../object.js';
+import type { JsonObject } from '@waxseal/api-types';
 import type { ResourceDefinition } from '../registry/resource.js';
 import { groupVersionPath, operationsOf, type Operation } from './operations.js';
 import { openApi3, SchemaCollector } from './schemas.js';

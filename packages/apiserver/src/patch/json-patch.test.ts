@@ -1,7 +1,7 @@
 /** Goal: RFC 6902 with the reference's limits. Method: the RFC's appendix A and hostile patches. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { JsonValue } from '../object.js';
+import type { JsonValue } from '@waxseal/api-types';
 import { applyJsonPatch, maxOperations } from './json-patch.js';
 
 const cases: readonly (readonly [string, JsonValue, JsonValue, JsonValue])[] = [

@@ -5,8 +5,7 @@
  * own properties. Limits are kube-apiserver's.
  */
 import { isDeepStrictEqual } from 'node:util';
-import type { JsonObject, JsonValue } from '../object.js';
-import { isJsonObject, setOwn } from '../schema/complete.js';
+import { isJsonObject, setOwn, type JsonObject, type JsonValue } from '@waxseal/api-types';
 import { PatchError } from './errors.js';
 
 /** kube-apiserver's `maxJSONPatchOperations`. */

@@ -4,8 +4,7 @@
  * Source of the rule: k8s.io/apimachinery `strategicpatch`, normalizeElementOrder; precedence is order list, then
  * patch, then live list.
  */
-import type { JsonValue } from '../object.js';
-import { isJsonObject } from '../schema/complete.js';
+import { isJsonObject, type JsonValue } from '@waxseal/api-types';
 
 /** What identifies an item: itself, or the value of its merge key. */
 export function itemKey(item: JsonValue, key: string | undefined): JsonValue | undefined {

@@ -1,7 +1,7 @@
 /** Goal: RFC 7386. Method: its appendix A. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { JsonValue } from '../object.js';
+import type { JsonValue } from '@waxseal/api-types';
 import { applyMergePatch } from './merge.js';
 
 const cases: readonly (readonly [JsonValue, JsonValue, JsonValue])[] = [

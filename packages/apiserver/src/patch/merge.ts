@@ -1,6 +1,5 @@
 /** JSON merge patches: RFC 7386. */
-import type { JsonObject, JsonValue } from '../object.js';
-import { isJsonObject, setOwn } from '../schema/complete.js';
+import { isJsonObject, setOwn, type JsonObject, type JsonValue } from '@waxseal/api-types';
 
 /**
  * @param target not changed; parts of it and of the patch are shared with the result

@@ -4,8 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { JsonObject, JsonValue } from '../object.js';
-import { findType, type ObjectType } from '../schema/types.js';
+import { findType, type JsonObject, type JsonValue, type ObjectType } from '@waxseal/api-types';
 import { applyStrategicMergePatch } from './strategic.js';
 
 function kind(name: string): ObjectType {

@@ -5,9 +5,14 @@
  * nulls that match nothing are ignored). Directives: `$patch`, `$retainKeys`, `$deleteFromPrimitiveList/<field>`,
  * `$setElementOrder/<field>`.
  */
-import type { JsonObject, JsonValue } from '../object.js';
-import { isJsonObject, setOwn } from '../schema/complete.js';
-import type { FieldType, ObjectType } from '../schema/types.js';
+import {
+  isJsonObject,
+  setOwn,
+  type FieldType,
+  type JsonObject,
+  type JsonValue,
+  type ObjectType,
+} from '@waxseal/api-types';
 import { PatchError } from './errors.js';
 import { enforceOrder, itemKey } from './list-order.js';
 

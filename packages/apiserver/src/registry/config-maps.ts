@@ -1,6 +1,6 @@
 /** ConfigMaps. Source of the rule: kube-apiserver's ConfigMap strategy and validation. */
 import { isDeepStrictEqual } from 'node:util';
-import type { KubeObject } from '../object.js';
+import type { KubeObject } from '@waxseal/api-types';
 import { badRequest } from '../rest/status-errors.js';
 import { storedResource } from './definition.js';
 import { MAX_SECRET_BYTES } from './secrets.js';

@@ -3,7 +3,7 @@
  *
  * Source of the rule: kube-apiserver's Event strategy and legacy validation; `--event-ttl` defaults to 1h.
  */
-import type { KubeObject } from '../object.js';
+import type { KubeObject } from '@waxseal/api-types';
 import { storedResource } from './definition.js';
 import { strategy, type RegistryEntry } from './strategy.js';
 import { invalidValue, type FieldError } from './validation/field-error.js';

@@ -4,7 +4,7 @@
  * A namespace is Active until it is deleted, then Terminating until everything in it is gone and no finalizer is left
  * in `spec.finalizers`. Source of the rule: kube-apiserver's Namespace strategies and validation.
  */
-import type { KubeObject } from '../object.js';
+import type { KubeObject } from '@waxseal/api-types';
 import { ALL_VERBS, storedResource } from './definition.js';
 import { strategy, type RegistryEntry, type UpdateStrategy } from './strategy.js';
 import { invalidValue, type FieldError } from './validation/field-error.js';

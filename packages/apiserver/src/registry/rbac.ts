@@ -5,7 +5,7 @@
  * admission step `admission/rbac-escalation.ts`.
  */
 import { isDeepStrictEqual } from 'node:util';
-import type { KubeObject } from '../object.js';
+import type { KubeObject } from '@waxseal/api-types';
 import { storedResource } from './definition.js';
 import { strategy, type RegistryEntry, type Strategy } from './strategy.js';
 import { invalidValue, notSupported, required, type FieldError } from './validation/field-error.js';

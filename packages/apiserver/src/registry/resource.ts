@@ -1,7 +1,7 @@
 /**
  * What a resource is: data, not a class. The router, discovery, OpenAPI, RBAC, tables and storage all read this.
  */
-import type { KubeObject } from '../object.js';
+import type { KubeObject } from '@waxseal/api-types';
 
 export type Verb = 'create' | 'get' | 'list' | 'watch' | 'update' | 'patch' | 'delete' | 'deletecollection';
 

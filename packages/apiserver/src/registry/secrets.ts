@@ -5,9 +5,8 @@
  * `stringData` folded into `data`, immutability. Messages never quote a value of `data`.
  */
 import { isDeepStrictEqual } from 'node:util';
-import type { KubeObject } from '../object.js';
+import { setOwn, type KubeObject } from '@waxseal/api-types';
 import { badRequest } from '../rest/status-errors.js';
-import { setOwn } from '../schema/complete.js';
 import { storedResource } from './definition.js';
 import { strategy, type RegistryEntry } from './strategy.js';
 import {

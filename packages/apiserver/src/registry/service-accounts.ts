@@ -1,5 +1,5 @@
 /** ServiceAccounts. Source of the rule: kube-apiserver's ServiceAccount strategy. */
-import type { KubeObject } from '../object.js';
+import type { KubeObject } from '@waxseal/api-types';
 import { storedResource } from './definition.js';
 import { strategy, type RegistryEntry } from './strategy.js';
 import { nameIsDnsSubdomain } from './validation/names.js';

@@ -4,7 +4,7 @@
  * Strategies are data and pure functions; verbs, storage and encryption are the same for all.
  * Source of the rule: k8s.io/apiserver `registry/rest` (RESTCreateStrategy, RESTUpdateStrategy).
  */
-import type { KubeObject } from '../object.js';
+import type { KubeObject } from '@waxseal/api-types';
 import type { ResourceDefinition } from './resource.js';
 import type { FieldError } from './validation/field-error.js';
 import type { NameRule } from './validation/names.js';

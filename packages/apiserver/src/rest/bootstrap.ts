@@ -6,11 +6,11 @@
  * look. What fails is tried again until it is done, and until then `/readyz` says so, under the names kube-apiserver's
  * post-start hooks have there.
  */
+import type { KubeObject } from '@waxseal/api-types';
 import type { HealthCheck } from '@waxseal/encryption-config';
 import { bootstrapPolicy } from '../auth/bootstrap-policy.js';
 import { apiServerUser } from '../auth/users.js';
 import { ApiError } from '../errors.js';
-import type { KubeObject } from '../object.js';
 import type { RestContext, StoredEntry } from './context.js';
 import { createObject } from './create.js';
 

@@ -3,7 +3,7 @@
  * layer knows verbs, storage and encryption. Bodies of answers are JSON bytes, so a stored object can be served
  * without parsing it.
  */
-import type { JsonValue, KubeObject } from '../object.js';
+import type { JsonValue, KubeObject } from '@waxseal/api-types';
 import type { Status } from '../errors.js';
 import type { ResourceDefinition, SubresourceDefinition } from '../registry/resource.js';
 

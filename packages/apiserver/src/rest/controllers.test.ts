@@ -7,8 +7,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import type { KubeObject, OwnerReference } from '@waxseal/api-types';
 import { ApiError } from '../errors.js';
-import type { KubeObject, OwnerReference } from '../object.js';
 import { SYSTEM_NAMESPACES } from './bootstrap.js';
 import { createHarness, type Harness } from './testing/harness.js';
 

@@ -3,8 +3,8 @@
  *
  * Source of the rule: k8s.io/apiserver `registry/generic/registry/store.go` (Create) and `registry/rest/create.go`.
  */
+import type { KubeObject, ObjectMeta } from '@waxseal/api-types';
 import { admitGrant } from '../admission/rbac-escalation.js';
-import type { KubeObject, ObjectMeta } from '../object.js';
 import type { ObjectRef } from '../objects/storage-key.js';
 import { decodeStored, encodeServed, encodeStored, serveStored } from '../objects/stored-object.js';
 import { ApiError } from '../errors.js';

@@ -4,9 +4,9 @@
  * Source of the rule: k8s.io/apiserver `registry/generic/registry/store.go` (Delete,
  * deletionFinalizersForGarbageCollection), `registry/rest/delete.go` (BeforeDelete).
  */
+import type { KubeObject } from '@waxseal/api-types';
 import { IMMORTAL_NAMESPACES } from '../admission/namespace-lifecycle.js';
 import type { Status } from '../errors.js';
-import type { KubeObject } from '../object.js';
 import type { ObjectRef } from '../objects/storage-key.js';
 import { encodeServed, encodeStored, serveStored } from '../objects/stored-object.js';
 import type { StoredObject } from '../objects/object-store.js';

@@ -1,7 +1,7 @@
 /**
  * In a Kubernetes object null means absent: Go decodes it to the zero value and leaves it out when it encodes.
  */
-import type { KubeObject } from '../object.js';
+import type { KubeObject } from '@waxseal/api-types';
 
 /** Maps from names to text, where a null value is an empty one; their strategies see to it. */
 const TEXT_MAPS: ReadonlySet<string> = new Set(['data', 'binaryData', 'stringData']);

@@ -3,7 +3,7 @@
  *
  * Source of the rule: k8s.io/apimachinery `fields` (grammar, escapes) and `runtime` (which keys exist).
  */
-import type { KubeObject } from '../object.js';
+import type { KubeObject } from '@waxseal/api-types';
 import type { Strategy } from '../registry/strategy.js';
 import { badRequest } from './status-errors.js';
 

@@ -10,12 +10,11 @@
  * objects costs little. A scan at start picks up what a crash left undone.
  * Source of the rule: Kubernetes' garbage collector (kube-controller-manager `garbagecollector`).
  */
+import { isKubeProtobuf, type KubeObject } from '@waxseal/api-types';
 import { ApiError } from '../errors.js';
 import { apiServerUser } from '../auth/users.js';
-import type { KubeObject } from '../object.js';
 import type { StoredObject } from '../objects/object-store.js';
 import { parseObjectKey } from '../objects/storage-key.js';
-import { isKubeProtobuf } from '../schema/protobuf.js';
 import { FOREGROUND_FINALIZER, ORPHAN_FINALIZER } from '../registry/validation/object-meta.js';
 import type { RemovalListener, RestContext, StoredEntry } from './context.js';
 import { deleteObject } from './delete.js';

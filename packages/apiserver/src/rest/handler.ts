@@ -4,6 +4,7 @@
  * At start it mirrors namespaces and RBAC objects, writes what a cluster starts with (or goes on trying), and starts the
  * controllers that keep namespaces and dependents in order.
  */
+import type { KubeObject } from '@waxseal/api-types';
 import type { EncryptionAtRest, HealthCheck } from '@waxseal/encryption-config';
 import type { Store } from '@waxseal/storage';
 import type { Logger } from 'pino';
@@ -17,7 +18,6 @@ import {
   parseRoleBinding,
   type RbacSource,
 } from '../auth/rbac-source.js';
-import type { KubeObject } from '../object.js';
 import { createLeasePool } from '../objects/lease-pool.js';
 import { createObjectMirror, type ObjectMirror } from '../objects/object-mirror.js';
 import { createObjectStore } from '../objects/object-store.js';

@@ -1,5 +1,5 @@
 /** What has become of the owners an object names: what the collector decides by. */
-import type { OwnerReference } from '../object.js';
+import type { OwnerReference } from '@waxseal/api-types';
 import { apiVersionOf } from '../objects/stored-object.js';
 import { FOREGROUND_FINALIZER, ORPHAN_FINALIZER } from '../registry/validation/object-meta.js';
 import type { RestContext } from './context.js';

@@ -4,13 +4,18 @@
  * A patch that names a resourceVersion fails when the object has another; one that names none is applied again to what
  * the others wrote. Source of the rule: k8s.io/apiserver `endpoints/handlers/patch.go`.
  */
-import type { JsonObject, JsonValue, KubeObject } from '../object.js';
+import {
+  decodeJsonObject,
+  findType,
+  type JsonObject,
+  type JsonValue,
+  type KubeObject,
+  type ObjectType,
+} from '@waxseal/api-types';
 import { applyJsonPatch } from '../patch/json-patch.js';
 import { applyMergePatch } from '../patch/merge.js';
 import { applyStrategicMergePatch } from '../patch/strategic.js';
 import type { UpdateStrategy } from '../registry/strategy.js';
-import { decodeJsonObject } from '../schema/json-decode.js';
-import { findType, type ObjectType } from '../schema/types.js';
 import { ApiError } from '../errors.js';
 import { apiVersionOf } from '../objects/stored-object.js';
 import type { RestContext, StoredEntry } from './context.js';

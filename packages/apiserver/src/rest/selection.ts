@@ -1,5 +1,5 @@
 /** Which objects of a resource a list, watch or deletecollection is about. */
-import type { KubeObject } from '../object.js';
+import type { KubeObject } from '@waxseal/api-types';
 import type { Strategy } from '../registry/strategy.js';
 import { dnsLabelErrors, pathSegmentErrors } from '../registry/validation/names.js';
 import type { Selection as SelectionQuery } from './contract.js';

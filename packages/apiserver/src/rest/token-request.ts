@@ -3,7 +3,7 @@
  *
  * Source of the rule: kube-apiserver's TokenREST and the validation of authentication.k8s.io/v1 TokenRequest.
  */
-import type { KubeObject } from '../object.js';
+import type { KubeObject } from '@waxseal/api-types';
 import type { StoredResource } from '../objects/storage-key.js';
 import { invalidValue, notSupported, tooLong, type FieldError } from '../registry/validation/field-error.js';
 import { badRequest, conflict, invalid, methodNotSupported, notFound } from './status-errors.js';

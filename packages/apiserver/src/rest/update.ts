@@ -7,8 +7,8 @@
  * `registry/rest/update.go` (BeforeUpdate).
  */
 import { isDeepStrictEqual } from 'node:util';
+import type { KubeObject } from '@waxseal/api-types';
 import { admitGrant } from '../admission/rbac-escalation.js';
-import type { KubeObject } from '../object.js';
 import type { StoredObject } from '../objects/object-store.js';
 import { objectKey, type ObjectRef } from '../objects/storage-key.js';
 import { encodeServed, encodeStored, serveStored } from '../objects/stored-object.js';

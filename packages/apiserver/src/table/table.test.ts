@@ -1,7 +1,7 @@
 /** Goal: rows as kubectl shows them from kube-apiserver. Method: one object a printer, ages at the borders of units. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { JsonValue, KubeObject } from '../object.js';
+import type { JsonValue, KubeObject } from '@waxseal/api-types';
 import type { ResourceDefinition } from '../registry/resource.js';
 import { humanDuration } from './human-duration.js';
 import { tableColumns, tableRow } from './table.js';

@@ -4,9 +4,8 @@
  * The server makes the cells, so that every client shows the same; names and order are those of kube-apiserver's
  * printers. Wide columns have priority 1.
  */
-import type { JsonObject, JsonValue, KubeObject } from '../object.js';
+import { isJsonObject, type JsonObject, type JsonValue, type KubeObject } from '@waxseal/api-types';
 import type { ResourceDefinition, TableColumn } from '../registry/resource.js';
-import { isJsonObject } from '../schema/complete.js';
 import { humanDuration } from './human-duration.js';
 
 interface Printer {

@@ -2,8 +2,8 @@
  * A RestHandler over a Map, for tests of everything above it: enough verbs to see what HTTP asked, no rules of its
  * own.
  */
+import type { KubeObject } from '@waxseal/api-types';
 import { ApiError } from '../../errors.js';
-import type { KubeObject } from '../../object.js';
 import type { ResourceDefinition } from '../../registry/resource.js';
 import type {
   RestHandler,

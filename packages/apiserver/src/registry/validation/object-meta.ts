@@ -5,7 +5,7 @@
  * ValidateObjectMetaAccessorUpdate) and `apis/meta/v1/validation` (labels).
  */
 import { isDeepStrictEqual } from 'node:util';
-import type { ObjectMeta, OwnerReference } from '../../object.js';
+import type { ObjectMeta, OwnerReference } from '@waxseal/api-types';
 import { forbiddenField, invalidValue, required, tooLong, type FieldError } from './field-error.js';
 import { labelValueErrors, nameIsDnsLabel, qualifiedNameErrors, type NameRule } from './names.js';
 

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { KubeObject } from '@waxseal/api-types';
 import type { Transformer } from '@waxseal/envelope';
 import { openLmdbStore, type Store } from '@waxseal/storage';
 import { pino } from 'pino';
@@ -10,7 +11,6 @@ import { Registry } from 'prom-client';
 import { createAuthHooks } from '../../auth/hooks.js';
 import type { ServiceAccountTokens } from '../../auth/service-account-tokens.js';
 import { apiServerUser } from '../../auth/users.js';
-import type { KubeObject } from '../../object.js';
 import type { ResourceDefinition } from '../../registry/resource.js';
 import type {
   DeleteOptions,

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import type { JsonObject } from '../object.js';
+import type { JsonObject } from './object.js';
 import { decodeJsonObject } from './json-decode.js';
 import { findType, splitApiVersion, type ObjectType } from './types.js';
 
@@ -127,7 +127,7 @@ describe('canonical form', () => {
   });
 
   it('leaves every vector as it is', () => {
-    const path = new URL('../../../../test/vectors/protobuf-objects.json', import.meta.url);
+    const path = new URL('../../../test/vectors/protobuf-objects.json', import.meta.url);
     const vectors: { apiVersion: string; kind: string; json: JsonObject }[] = JSON.parse(
       readFileSync(path, 'utf8'),
     );

@@ -1,5 +1,5 @@
 /** Writes the JSON of an object as the protobuf of its type. Rules: gogo's generated `MarshalToSizedBuffer`. */
-import type { JsonObject, JsonValue } from '../object.js';
+import type { JsonObject, JsonValue } from './object.js';
 import { isJsonObject } from './complete.js';
 import { DecodeError } from './errors.js';
 import { canonicalQuantity } from './quantity.js';

@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import type { JsonObject, KubeObject } from '../object.js';
+import type { JsonObject, KubeObject } from './object.js';
 import { DecodeError } from './errors.js';
 import { decodeKubeProtobuf, encodeKubeProtobuf, encodeWatchFrame, isKubeProtobuf } from './protobuf.js';
 import { WireWriter, wireStartGroup, wireEndGroup, wireVarint } from './wire.js';
@@ -18,7 +18,7 @@ interface Vector {
   readonly json: KubeObject;
 }
 
-const vectorsFolder = new URL('../../../../test/vectors/', import.meta.url);
+const vectorsFolder = new URL('../../../test/vectors/', import.meta.url);
 const vectors: readonly Vector[] = JSON.parse(
   readFileSync(new URL('protobuf-objects.json', vectorsFolder), 'utf8'),
 );
@@ -172,7 +172,7 @@ describe('Kubernetes protobuf', () => {
       writer.close(2, 0);
       bytes = wrapped('v1', 'List', writer.finish());
     }
-    assert.throws(() => decodeKubeProtobuf(bytes), { problem: 'too-deep', code: 400 });
+    assert.throws(() => decodeKubeProtobuf(bytes), { problem: 'too-deep' });
   });
 
   it('names the kind it does not know', () => {

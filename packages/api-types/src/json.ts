@@ -4,7 +4,7 @@
  * Source of the rules: RFC 8259; duplicate fields are legal JSON, and a strict API server names them (k8s.io/apimachinery
  * `json` strict decoding).
  */
-import type { JsonValue } from '../object.js';
+import type { JsonValue } from './object.js';
 import { DecodeError } from './errors.js';
 import { scanJson } from './json-scan.js';
 

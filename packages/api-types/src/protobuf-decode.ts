@@ -1,5 +1,5 @@
 /** Reads one protobuf message into the JSON fields of its type. Rules: gogo's generated `Unmarshal`. */
-import type { JsonObject, JsonValue } from '../object.js';
+import type { JsonObject, JsonValue } from './object.js';
 import { isJsonObject, setOwn } from './complete.js';
 import { DecodeError } from './errors.js';
 import { canonicalQuantity } from './quantity.js';

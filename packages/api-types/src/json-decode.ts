@@ -5,7 +5,7 @@
  * Source of the rules: sigs.k8s.io/json (case-sensitive, strict field paths) and the `UnmarshalJSON` methods of
  * Time, MicroTime, Duration, Quantity, IntOrString, RawExtension and FieldsV1.
  */
-import type { JsonObject, JsonValue } from '../object.js';
+import type { JsonObject, JsonValue } from './object.js';
 import { completeInto, isJsonObject, setOwn } from './complete.js';
 import { canonicalQuantity, type QuantityProblem } from './quantity.js';
 import {

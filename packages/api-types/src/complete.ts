@@ -4,7 +4,7 @@
  *
  * Source of the rules: Go encoding/json (`omitempty`, `omitzero`, nil pointers, slices and maps) over the API types.
  */
-import type { JsonObject, JsonValue } from '../object.js';
+import type { JsonObject, JsonValue } from './object.js';
 import type { BuiltinType } from './type-table.js';
 import type { FieldType, ObjectType } from './types.js';
 

@@ -1,20 +1,18 @@
 /**
- * What goes wrong while bytes become an object: one class, told apart by `problem`.
+ * What goes wrong while bytes become an object, or an object bytes: one class, told apart by `problem`.
  *
- * It is an ApiError (400 BadRequest), so a bad request body answers itself; whoever reads stored bytes catches it and
- * says which key is corrupt.
+ * It is the fault of the bytes, never of the caller's program: an API server answers 400, whoever reads stored bytes says which key is corrupt.
  */
-import { ApiError } from '../errors.js';
-
 export type DecodeProblem =
   'malformed-protobuf' | 'malformed-json' | 'malformed-yaml' | 'unknown-kind' | 'wrong-type' | 'too-deep';
 
 /** Messages name positions, fields and types, never values: the bytes may be a Secret. */
-export class DecodeError extends ApiError {
+export class DecodeError extends Error {
+  override readonly name = 'DecodeError';
   readonly problem: DecodeProblem;
 
   constructor(problem: DecodeProblem, message: string, options?: ErrorOptions) {
-    super(400, 'BadRequest', message, undefined, options);
+    super(message, options);
     this.problem = problem;
   }
 }

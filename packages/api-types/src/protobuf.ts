@@ -3,7 +3,7 @@
  *
  * kubectl since 1.32 sends it, and kube-apiserver stores it. Every byte is in docs/formats/kubernetes-protobuf.md.
  */
-import type { JsonObject, JsonValue, KubeObject } from '../object.js';
+import type { JsonObject, JsonValue, KubeObject } from './object.js';
 import { completeInto, isJsonObject } from './complete.js';
 import { DecodeError } from './errors.js';
 import { decodeFields } from './protobuf-decode.js';

@@ -20,7 +20,7 @@ import {
   type ScalarTag,
   type Tags,
 } from 'yaml';
-import type { JsonObject, JsonValue } from '../object.js';
+import type { JsonObject, JsonValue } from './object.js';
 import { setOwn } from './complete.js';
 import { DecodeError } from './errors.js';
 import type { ParsedBody, ParseOptions } from './json.js';

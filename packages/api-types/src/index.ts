@@ -1,0 +1,10 @@
+export { isJsonObject, setOwn } from './complete.js';
+export { DecodeError } from './errors.js';
+export { decodeJsonObject } from './json-decode.js';
+export { parseJson } from './json.js';
+export type { JsonObject, JsonValue, KubeObject, ObjectMeta, OwnerReference } from './object.js';
+export { decodeKubeProtobuf, encodeKubeProtobuf, encodeWatchFrame, isKubeProtobuf } from './protobuf.js';
+export type { BuiltinType } from './type-table.js';
+export { findType, type FieldType, type ObjectType } from './types.js';
+export { WireReader, wireBytes, wireVarint, WireWriter } from './wire.js';
+export { parseYaml } from './yaml.js';
