@@ -1,0 +1,55 @@
+/**
+ * Replaces a file in one step: who reads sees the old content or the new one, and a crash at any point leaves one of them.
+ */
+import { randomBytes } from 'node:crypto';
+import { type FileHandle, open, rename, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+
+export interface ReplaceFileOptions {
+  /** Default 0600. */
+  readonly mode?: number;
+  /** Default: who runs this. */
+  readonly owner?: { readonly uid: number; readonly gid: number };
+}
+
+/** On disk, name included, when it resolves. */
+export async function replaceFile(
+  path: string,
+  content: string | Buffer,
+  options: ReplaceFileOptions = {},
+): Promise<void> {
+  const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`;
+  const file = await open(temporary, 'wx', 0o600);
+  try {
+    try {
+      await file.writeFile(content);
+      await setAttributes(file, options);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+  await syncFolder(dirname(path));
+}
+
+async function setAttributes(file: FileHandle, { mode = 0o600, owner }: ReplaceFileOptions): Promise<void> {
+  if (owner !== undefined) {
+    const now = await file.stat();
+    if (now.uid !== owner.uid || now.gid !== owner.gid) await file.chown(owner.uid, owner.gid);
+  }
+  // Last: chown takes set-id bits away, and the umask does not bind chmod. Until here only the writer could read it.
+  if (mode !== 0o600) await file.chmod(mode);
+}
+
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}

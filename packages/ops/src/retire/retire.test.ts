@@ -1,0 +1,233 @@
+// Goal: yes is said only when no live value, no older revision and no backup needs the key. Method: given values sealed with several keys
+// in each place in turn; backups are files of any content that a function opens, so that what is opened can be counted.
+import assert from 'node:assert/strict';
+import { appendFile, mkdtemp, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { encodeEncryptedObject } from '@waxseal/envelope';
+import { OpsError } from '../errors.js';
+import type { Source } from '../sources/source.js';
+import { memorySource, type MemoryValue } from '../testing/memory-source.js';
+import { parseKeyReference } from './key-reference.js';
+import { mayRetire, type RetireOptions, type RetireReport } from './retire.js';
+
+const arn = 'arn:aws:kms:eu-west-1:111122223333:key/a';
+const kmsV2 = Buffer.concat([
+  Buffer.from('k8s:enc:kms:v2:cloud:'),
+  encodeEncryptedObject({
+    encryptedData: Buffer.from('data'),
+    keyId: arn,
+    encryptedDekSource: Buffer.from('dek'),
+    annotations: {},
+    encryptedDekSourceType: 1,
+  }),
+]);
+const sealed = {
+  cbc1: Buffer.from('k8s:enc:aescbc:v1:key1:…'),
+  gcm1: Buffer.from('k8s:enc:aesgcm:v1:key1:…'),
+  box2: Buffer.from('k8s:enc:secretbox:v1:key2:…'),
+  kmsV1: Buffer.from('k8s:enc:kms:v1:old:\0\x03dek…'),
+  kmsV2,
+  plain: Buffer.from('k8s\0…'),
+  strange: Buffer.from('k8s:enc:kms:v3:cloud:…'),
+} as const;
+
+const value = (name: keyof typeof sealed, revision = 5): MemoryValue => ({
+  key: `/registry/secrets/default/${name}`,
+  value: sealed[name],
+  modRevision: revision,
+});
+
+const ask = (key: string, source: Source, more: Partial<RetireOptions> = {}): Promise<RetireReport> =>
+  mayRetire({ key: parseKeyReference(key), prefix: '/registry/', source, ...more });
+
+async function temporary(t: TestContext): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), 'retire-'));
+  t.after(() => rm(directory, { recursive: true }));
+  return directory;
+}
+
+test('a key that nothing needs may go', async () => {
+  const source = memorySource('here', [value('cbc1'), value('plain'), value('kmsV2')]);
+  for (const key of ['aescbc:key2', 'aesgcm:key1', 'kms:old', 'key2', 'nobody', 'identity']) {
+    assert.deepEqual(await ask(key, source), {
+      key,
+      mayDelete: true,
+      needed: [],
+      elsewhere: [],
+      backups: { checked: 0, fromLedger: 0 },
+    });
+  }
+});
+
+test('every way to name a key finds what needs it', async () => {
+  const names: Readonly<Record<string, keyof typeof sealed>> = {
+    'aescbc:key1': 'cbc1',
+    'aesgcm:key1': 'gcm1',
+    'secretbox:key2': 'box2',
+    key2: 'box2',
+    'kms:old': 'kmsV1',
+    'kms-v1:old': 'kmsV1',
+    old: 'kmsV1',
+    'kms-v2:cloud': 'kmsV2',
+    cloud: 'kmsV2',
+    [arn]: 'kmsV2',
+    [`kms-v2:${arn}`]: 'kmsV2',
+  };
+  const source = memorySource(
+    'here',
+    (['cbc1', 'gcm1', 'box2', 'kmsV1', 'kmsV2'] as const).map((each) => value(each)),
+  );
+  for (const [name, needs] of Object.entries(names)) {
+    const { needed } = await ask(name, source);
+    assert.deepEqual(
+      needed.map(({ place, count, keys }) => ({ place, count, keys })),
+      [{ place: 'live', count: 1, keys: [`/registry/secrets/default/${needs}`] }],
+      name,
+    );
+  }
+  assert.equal((await ask('key1', source)).needed.length, 2, 'a bare name is of any provider');
+  for (const text of ['', 'aescbc:', 'kms:']) assert.throws(() => parseKeyReference(text), OpsError);
+});
+
+test('an older revision needs its key until it is compacted', async () => {
+  const source = memorySource('here', [value('box2')], [value('cbc1', 3), value('cbc1', 2)]);
+  const { mayDelete, needed } = await ask('aescbc:key1', source);
+  assert.equal(mayDelete, false);
+  assert.deepEqual(
+    needed.map(({ place, count, oldestRevision, newestRevision }) => [
+      place,
+      count,
+      oldestRevision,
+      newestRevision,
+    ]),
+    [['history', 2, 2, 3]],
+  );
+});
+
+test('the first objects are named, all are counted', async () => {
+  const many = Array.from({ length: 25 }, (_, i) => ({
+    ...value('cbc1'),
+    key: `/registry/secrets/default/${String(24 - i).padStart(2, '0')}`,
+  }));
+  const { needed } = await ask('key1', memorySource('here', many));
+  assert.equal(needed[0]?.count, 25);
+  assert.deepEqual(
+    needed[0]?.keys,
+    Array.from({ length: 10 }, (_, i) => `/registry/secrets/default/0${i}`),
+  );
+});
+
+test('what nobody can tell the key of counts as a need, until it is said not to', async () => {
+  const source = memorySource('here', [
+    value('strange'),
+    { ...value('kmsV2'), value: Buffer.from('k8s:enc:kms:v2:cloud:\xff') },
+  ]);
+  assert.equal((await ask('aescbc:key1', source)).needed.length, 2);
+  assert.equal((await ask('aescbc:key1', source, { ignoreUndecided: true })).mayDelete, true);
+});
+
+test('only what lies under the prefix counts', async () => {
+  const source = memorySource('here', [{ ...value('cbc1'), key: '/other/secrets/a' }]);
+  assert.equal((await ask('key1', source)).mayDelete, true);
+  assert.equal((await ask('key1', source, { prefix: '/' })).mayDelete, false);
+});
+
+test('backups are read once, recognised after a move, and remembered when they are elsewhere', async (t) => {
+  const directory = await temporary(t);
+  const ledgerFile = join(await temporary(t), 'ledger.jsonl');
+  await writeFile(join(directory, 'monday.db'), 'a bare database');
+  await writeFile(join(directory, 'tuesday.db'), Buffer.alloc(1024 + 32, 7));
+  const contents: Readonly<Record<string, readonly MemoryValue[]>> = {
+    'monday.db': [value('cbc1')],
+    'tuesday.db': [value('box2')],
+  };
+  const opened: string[] = [];
+  const backups = {
+    directory,
+    open: (path: string) => {
+      const name = path.slice(directory.length + 1);
+      opened.push(name);
+      return Promise.resolve(memorySource(path, contents[name] ?? []));
+    },
+  };
+  const source = memorySource('here', [value('box2')]);
+  const first = await ask('aescbc:key1', source, { backups, ledgerFile });
+  assert.deepEqual(opened, ['monday.db', 'tuesday.db']);
+  assert.deepEqual(
+    first.needed.map(({ source: where, place, count }) => [where, place, count]),
+    [[join(directory, 'monday.db'), 'backup', 1]],
+  );
+  assert.equal((await stat(ledgerFile)).mode & 0o777, 0o600);
+
+  await rename(join(directory, 'monday.db'), join(directory, 'moved.db'));
+  const second = await ask('aescbc:key1', source, { backups, ledgerFile });
+  assert.deepEqual(opened, ['monday.db', 'tuesday.db'], 'the ledger answers');
+  assert.equal(second.needed[0]?.source, join(directory, 'moved.db'));
+  assert.deepEqual(second.backups, { checked: 2, fromLedger: 2 });
+
+  await rm(join(directory, 'moved.db'));
+  const third = await ask('aescbc:key1', source, { backups, ledgerFile });
+  assert.equal(third.mayDelete, true);
+  assert.deepEqual(third.elsewhere, [join(directory, 'moved.db')]);
+
+  await appendFile(join(directory, 'tuesday.db'), Buffer.alloc(512, 8));
+  await ask('aescbc:key1', source, { backups, ledgerFile });
+  assert.deepEqual(opened, ['monday.db', 'tuesday.db', 'tuesday.db'], 'a changed backup is read again');
+});
+
+test('a file nobody can read stands in the way', async (t) => {
+  const directory = await temporary(t);
+  await writeFile(join(directory, 'notes.txt'), 'no snapshot');
+  await writeFile(join(directory, '.hidden'), 'no backup');
+  const open = (path: string): Promise<Source> =>
+    Promise.reject(new OpsError('source-damaged', `${path} is no snapshot`));
+  const report = await ask('key1', memorySource('here', []), { backups: { directory, open } });
+  assert.equal(report.mayDelete, false);
+  assert.deepEqual(
+    report.needed.map(({ source, place }) => [source, place]),
+    [[join(directory, 'notes.txt'), 'unreadable']],
+  );
+  const absent = ask('key1', memorySource('here', []), {
+    backups: { directory: join(directory, 'none'), open },
+  });
+  await assert.rejects(absent, { code: 'source-unreadable' });
+});
+
+test('a damaged ledger is refused at its line, wherever it was cut', async (t) => {
+  const directory = await temporary(t);
+  const ledgerFile = join(await temporary(t), 'ledger.jsonl');
+  await writeFile(join(directory, 'a.db'), 'a bare database');
+  const backups = { directory, open: (path: string) => Promise.resolve(memorySource(path, [value('cbc1')])) };
+  const source = memorySource('here', []);
+  const run = (): Promise<RetireReport> => ask('key1', source, { backups, ledgerFile });
+  await run();
+  const good = await readFile(ledgerFile, 'utf8');
+  for (let length = 1; length < good.length - 1; length++) {
+    await writeFile(ledgerFile, good.slice(0, length));
+    await assert.rejects(run(), { code: 'state-invalid', message: /damaged at line 1/ });
+  }
+  await writeFile(ledgerFile, `${good}{"format":2}\n`);
+  await assert.rejects(run(), { code: 'state-invalid', message: /damaged at line 2/ });
+});
+
+test('an interruption keeps what is in the ledger', async (t) => {
+  const directory = await temporary(t);
+  const ledgerFile = join(await temporary(t), 'ledger.jsonl');
+  for (const name of ['a.db', 'b.db']) await writeFile(join(directory, name), name);
+  const controller = new AbortController();
+  const opened: string[] = [];
+  const open = (path: string): Promise<Source> => {
+    opened.push(path);
+    controller.abort();
+    return Promise.resolve(memorySource(path, []));
+  };
+  const options = { backups: { directory, open }, ledgerFile };
+  const source = memorySource('here', []);
+  await assert.rejects(ask('key1', source, { ...options, signal: controller.signal }), {
+    code: 'interrupted',
+  });
+  assert.equal((await ask('key1', source, options)).mayDelete, true);
+  assert.deepEqual(opened, [join(directory, 'a.db'), join(directory, 'b.db')]);
+});

@@ -1,0 +1,152 @@
+/**
+ * May a key be deleted? No, while a live value, a revision that is not compacted, or a backup still needs it. What cannot be read, or
+ * whose key cannot be told, counts as a need: a key that is deleted too early takes data with it.
+ */
+import { OpsError } from '../errors.js';
+import type { Source } from '../sources/source.js';
+import { identifyBackup, listBackups } from './backup-file.js';
+import { isUndecided, needsKey, type KeyReference } from './key-reference.js';
+import { collectKeyUses, type CollectOptions, type KeyUses } from './key-uses.js';
+import { openLedger, type Ledger, type LedgerEntry } from './ledger.js';
+
+export interface RetireOptions extends CollectOptions {
+  readonly key: KeyReference;
+  readonly prefix: string;
+  readonly source: Source;
+  readonly backups?: {
+    readonly directory: string;
+    /** Checks the whole file. */
+    readonly open: (path: string) => Promise<Source>;
+  };
+  /** Path; undefined: none is kept. */
+  readonly ledgerFile?: string;
+  /** True: values whose key cannot be told do not count. */
+  readonly ignoreUndecided?: boolean;
+}
+
+/** One reason why the key may not be deleted. */
+export interface Need {
+  /** Where: the source's name, or the backup's path. */
+  readonly source: string;
+  /** `unreadable`: nobody can say what is in it. */
+  readonly place: 'live' | 'history' | 'backup' | 'unreadable';
+  readonly count: number;
+  /** The storage keys of the first few. */
+  readonly keys: readonly string[];
+  readonly oldestRevision?: number;
+  readonly newestRevision?: number;
+  /** What to do, or why it is not known: one sentence. */
+  readonly reason: string;
+}
+
+export interface RetireReport {
+  readonly key: string;
+  readonly mayDelete: boolean;
+  readonly needed: readonly Need[];
+  /** Backups of the ledger that need the key and are not in the folder: they may lie elsewhere. They do not change the answer. */
+  readonly elsewhere: readonly string[];
+  /** Backups looked at, and of these, those that the ledger knew. */
+  readonly backups: { readonly checked: number; readonly fromLedger: number };
+}
+
+/** @throws OpsError source-unreadable, source-damaged, state-invalid, interrupted */
+export async function mayRetire(options: RetireOptions): Promise<RetireReport> {
+  const { key, source, prefix, backups } = options;
+  const ledger = await openLedger(options.ledgerFile);
+  const uses = await collectKeyUses(source, Buffer.from(prefix), options);
+  const needed: Need[] = needsOf(uses, source.name, options);
+  const seen = new Set<string>();
+  let fromLedger = 0;
+  const names = backups === undefined ? [] : await listBackups(backups.directory);
+  for (const name of names) {
+    const { entry, known, problem } = await readBackup(options, ledger, name);
+    if (known) fromLedger++;
+    if (entry !== undefined) {
+      seen.add(entry.sha256);
+      needed.push(...needsOf(entry.uses, entry.file, options).map(ofBackup));
+    }
+    if (problem !== undefined) needed.push(problem);
+  }
+  const elsewhere = ledger
+    .entries()
+    .filter((entry) => !seen.has(entry.sha256) && needsOf(entry.uses, entry.file, options).length > 0)
+    .map((entry) => entry.file);
+  return {
+    key: key.text,
+    mayDelete: needed.length === 0,
+    needed,
+    elsewhere,
+    backups: { checked: names.length, fromLedger },
+  };
+}
+
+const REASONS = {
+  live: 'live objects are sealed with it: rewrap them',
+  history: 'older revisions are sealed with it: compact, then defragment',
+} as const;
+
+function needsOf(uses: readonly KeyUses[], source: string, options: RetireOptions): Need[] {
+  const need = (each: KeyUses, reason: string): Need => ({
+    source,
+    place: each.place,
+    count: each.count,
+    keys: each.firstKeys,
+    oldestRevision: each.oldestRevision,
+    newestRevision: each.newestRevision,
+    reason,
+  });
+  return uses.flatMap((each) => {
+    if (needsKey(each, options.key)) return [need(each, REASONS[each.place])];
+    if (options.ignoreUndecided === true || !isUndecided(each)) return [];
+    return [need(each, 'nobody can tell which key these need: verify them, delete what is damaged')];
+  });
+}
+
+function ofBackup(need: Need): Need {
+  const what = need.place === 'live' ? 'objects' : 'older revisions';
+  return {
+    ...need,
+    place: 'backup',
+    reason: `${what} in this backup need it: delete the backup, or re-encrypt it with recover --reencrypt-with`,
+  };
+}
+
+interface BackupAnswer {
+  readonly entry?: LedgerEntry;
+  readonly known: boolean;
+  readonly problem?: Need;
+}
+
+async function readBackup(options: RetireOptions, ledger: Ledger, name: string): Promise<BackupAnswer> {
+  const { backups, prefix } = options;
+  if (backups === undefined) return { known: false };
+  if (options.signal?.aborted === true) {
+    throw new OpsError('interrupted', 'interrupted; what is in the ledger stays there');
+  }
+  let path = name;
+  try {
+    const backup = await identifyBackup(backups.directory, name);
+    path = backup.path;
+    const known = ledger.find(backup, prefix);
+    if (known !== undefined) {
+      // A backup that was moved is found where it is now.
+      const entry = { ...known, file: path };
+      if (known.file !== path) await ledger.record(entry);
+      return { known: true, entry };
+    }
+    const source = await backups.open(path);
+    try {
+      const uses = await collectKeyUses(source, Buffer.from(prefix), options);
+      const { sha256, sizeBytes } = backup;
+      const entry = { file: path, sha256, sizeBytes, revision: source.revision, prefix, uses };
+      await ledger.record(entry);
+      return { known: false, entry };
+    } finally {
+      await source.close();
+    }
+  } catch (error) {
+    if (error instanceof OpsError && error.code === 'interrupted') throw error;
+    const reason = `${error instanceof Error ? error.message : String(error)}; move away what is not a snapshot`;
+    return { known: false, problem: { source: path, place: 'unreadable', count: 0, keys: [], reason } };
+  }
+}
