@@ -6,6 +6,7 @@ export type { EtcdStoreOptions } from './etcd/etcd-store.js';
 export type { EtcdLogger } from './etcd/logger.js';
 export type { EtcdFront, EtcdFrontOptions } from './etcd-front/server.js';
 export type { ListenAddress } from './etcd-front/listener.js';
+export { writeBoltFile, type BoltBucket, type BoltEntry } from './etcd-front/bolt-file.js';
 export { openLmdbStore, type LmdbStoreOptions } from './lmdb/open.js';
 export type { Clock } from './lmdb/clock.js';
 

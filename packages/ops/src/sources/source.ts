@@ -16,7 +16,7 @@ export interface StoredKeyValue {
 
 /** A revision that is not the newest of its key. */
 export interface PastKeyValue extends StoredKeyValue {
-  /** Undefined: still the newest when the source was opened, and superseded by a deletion. */
+  /** Revision of the put that replaced it. Undefined: it was the last value of its key, which was deleted. */
   readonly supersededBy: number | undefined;
 }
 
@@ -36,5 +36,7 @@ export interface Source {
   live(prefix: Buffer): AsyncIterable<StoredKeyValue>;
   /** Values that are still there but no longer live: older revisions not yet compacted. Empty where a source has none. */
   past(prefix: Buffer): AsyncIterable<PastKeyValue>;
+  /** How many live keys there are, about: for progress. */
+  countLive?(prefix: Buffer): Promise<number>;
   close(): Promise<void>;
 }

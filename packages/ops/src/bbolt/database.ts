@@ -1,0 +1,165 @@
+/**
+ * Reads a bbolt database (go.etcd.io/bbolt, file format version 2): buckets, their entries in key order, and which pages hold them.
+ * Read-only, page by page, total: whatever the bytes, there is an answer or an OpsError, and every walk ends, because it enters no page
+ * twice.
+ */
+import { readMeta, type BoltMeta } from './meta.js';
+import {
+  damaged,
+  PAGE_HEADER_BYTES,
+  parsePage,
+  type BranchPage,
+  type LeafElement,
+  type LeafPage,
+} from './page.js';
+import type { PageFile } from './page-file.js';
+import { PageSet } from './page-set.js';
+
+/** Deeper than any tree bbolt can make of a file whose page ids fit a number. */
+const DEPTH_MAX = 64;
+/** Page of the tree u64 ‖ sequence u64; page 0: the tree is one leaf behind this header. */
+const BUCKET_HEADER_BYTES = 16;
+
+/** A bucket's tree: on pages of its own, or one leaf inside its parent. */
+export type BoltBucket =
+  | { readonly kind: 'pages'; readonly rootPage: number }
+  | { readonly kind: 'inline'; readonly leaf: LeafPage };
+
+interface Level {
+  readonly children: readonly number[];
+  next: number;
+}
+
+export class BoltDatabase {
+  readonly meta: BoltMeta;
+  readonly #file: PageFile;
+
+  /**
+   * @param file ends with the last page, or has more behind it: pages beyond the high-water mark are not looked at
+   * @throws OpsError source-damaged
+   */
+  constructor(file: PageFile) {
+    this.#file = file;
+    this.meta = readMeta(file);
+    const { highWaterMark, pageBytes, rootPage } = this.meta;
+    if (highWaterMark * pageBytes > file.sizeBytes) {
+      throw damaged(
+        `it is ${file.sizeBytes} bytes long and should be at least ${highWaterMark * pageBytes}: it was cut short`,
+      );
+    }
+    this.#checkPageNumber(rootPage, 'the root bucket');
+  }
+
+  get root(): BoltBucket {
+    return { kind: 'pages', rootPage: this.meta.rootPage };
+  }
+
+  /** A bucket by its name; undefined when there is none. */
+  bucket(name: string, parent: BoltBucket = this.root): BoltBucket | undefined {
+    const wanted = Buffer.from(name);
+    for (const elements of this.leaves(parent)) {
+      const found = elements.find(({ isBucket, key }) => isBucket && key.equals(wanted));
+      if (found !== undefined) return this.#parseBucket(found.value, name);
+    }
+    return undefined;
+  }
+
+  /** The entries of a bucket in key order, a leaf page at a time. Their Buffers stay valid. */
+  *leaves(bucket: BoltBucket): Generator<readonly LeafElement[]> {
+    let lastKey: Buffer | undefined;
+    for (const { elements } of this.#leafPages(bucket, new PageSet(this.meta.highWaterMark))) {
+      for (const { key } of elements) {
+        if (lastKey !== undefined && lastKey.compare(key) >= 0) throw damaged('keys are out of order');
+        lastKey = key;
+      }
+      yield elements;
+    }
+  }
+
+  /**
+   * Pages that hold something: meta pages, the free list, and every tree with its nested buckets. What is not in it is free, whatever the
+   * free list says, and holds what was there before.
+   *
+   * @throws OpsError source-damaged, also when two things claim one page
+   */
+  usedPages(): PageSet {
+    const used = new PageSet(this.meta.highWaterMark);
+    used.add(0);
+    used.add(1);
+    if (this.meta.freelistPage !== undefined) this.#readPage(this.meta.freelistPage, used);
+    const open: BoltBucket[] = [this.root];
+    for (let bucket = open.pop(); bucket !== undefined; bucket = open.pop()) {
+      for (const { elements } of this.#leafPages(bucket, used)) {
+        for (const { isBucket, key, value } of elements) {
+          if (isBucket) open.push(this.#parseBucket(value, key.toString()));
+        }
+      }
+    }
+    return used;
+  }
+
+  /** One page as it lies in the file, used or free. */
+  rawPage(page: number): Buffer {
+    return this.#file.read(page * this.meta.pageBytes, this.meta.pageBytes);
+  }
+
+  *#leafPages(bucket: BoltBucket, seen: PageSet): Generator<LeafPage> {
+    if (bucket.kind === 'inline') {
+      yield bucket.leaf;
+      return;
+    }
+    const path: Level[] = [{ children: [bucket.rootPage], next: 0 }];
+    for (let level = path.at(-1); level !== undefined; level = path.at(-1)) {
+      const child = level.children[level.next++];
+      if (child === undefined) {
+        path.pop();
+        continue;
+      }
+      const page = this.#readPage(child, seen);
+      if (page.kind === 'leaf') yield page;
+      else if (path.length < DEPTH_MAX) path.push({ children: page.children, next: 0 });
+      else throw damaged(`the tree above page ${child} is deeper than any tree`);
+    }
+  }
+
+  /** Reads a page with its overflow and enters all of them into `seen`. */
+  #readPage(page: number, seen: PageSet): BranchPage | LeafPage {
+    const bytes = this.#pageBytes(page, seen);
+    return page === this.meta.freelistPage
+      ? { kind: 'leaf', elements: [] }
+      : parsePage(bytes, `page ${page}`);
+  }
+
+  #pageBytes(page: number, seen: PageSet): Buffer {
+    const { pageBytes, highWaterMark } = this.meta;
+    this.#checkPageNumber(page, 'a branch page');
+    const first = this.rawPage(page);
+    const id = first.readBigUInt64LE(0);
+    if (id !== BigInt(page)) throw damaged(`page ${page} says it is page ${id}`);
+    const overflow = first.readUInt32LE(12);
+    if (page + overflow >= highWaterMark) throw damaged(`page ${page} goes on beyond the last page`);
+    for (let part = page; part <= page + overflow; part++) {
+      if (seen.has(part)) throw damaged(`page ${part} is used twice`);
+      seen.add(part);
+    }
+    return overflow === 0 ? first : this.#file.read(page * pageBytes, (overflow + 1) * pageBytes);
+  }
+
+  #checkPageNumber(page: number, from: string): void {
+    if (page < 2 || page >= this.meta.highWaterMark) {
+      throw damaged(`${from} points to page ${page}, and there are ${this.meta.highWaterMark}`);
+    }
+  }
+
+  #parseBucket(value: Buffer, name: string): BoltBucket {
+    if (value.length < BUCKET_HEADER_BYTES) throw damaged(`bucket ${JSON.stringify(name)} has no root`);
+    const rootPage = Number(value.readBigUInt64LE(0));
+    if (rootPage !== 0) return { kind: 'pages', rootPage };
+    const bytes = value.subarray(BUCKET_HEADER_BYTES);
+    const title = `the inline bucket ${JSON.stringify(name)}`;
+    if (bytes.length < PAGE_HEADER_BYTES) throw damaged(`${title} has no page`);
+    const leaf = parsePage(bytes, title);
+    if (leaf.kind !== 'leaf') throw damaged(`${title} is a branch`);
+    return { kind: 'inline', leaf };
+  }
+}

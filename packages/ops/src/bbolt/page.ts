@@ -1,0 +1,97 @@
+/**
+ * Branch and leaf pages of a bbolt database, as views on their bytes; every position is checked before it is followed.
+ *
+ * Leaf element: flags u32 ‖ position u32 ‖ key size u32 ‖ value size u32. Branch element: position u32 ‖ key size u32 ‖ page u64.
+ * Positions count from the element itself. Little-endian.
+ */
+import { OpsError } from '../errors.js';
+
+export const PAGE_HEADER_BYTES = 16;
+const ELEMENT_BYTES = 16;
+const BRANCH_FLAG = 0x01;
+const LEAF_FLAG = 0x02;
+/** Of a leaf element: its value is a bucket. */
+const BUCKET_FLAG = 0x01;
+
+export interface BranchPage {
+  readonly kind: 'branch';
+  readonly children: readonly number[];
+}
+
+export interface LeafElement {
+  readonly isBucket: boolean;
+  readonly key: Buffer;
+  readonly value: Buffer;
+}
+
+export interface LeafPage {
+  readonly kind: 'leaf';
+  readonly elements: readonly LeafElement[];
+}
+
+/**
+ * @param bytes the page with its overflow
+ * @param name for messages: `page 17`
+ * @throws OpsError source-damaged
+ */
+export function parsePage(bytes: Buffer, name: string): BranchPage | LeafPage {
+  const flags = bytes.readUInt16LE(8);
+  const count = bytes.readUInt16LE(10);
+  if (PAGE_HEADER_BYTES + count * ELEMENT_BYTES > bytes.length) {
+    throw damaged(`${name} says it has ${count} entries, which is more than fit`);
+  }
+  if (flags === LEAF_FLAG) return parseLeaf(bytes, count, name);
+  if (flags === BRANCH_FLAG) return parseBranch(bytes, count, name);
+  throw damaged(`${name} is neither a branch nor a leaf (flags 0x${flags.toString(16)})`);
+}
+
+function parseLeaf(bytes: Buffer, count: number, name: string): LeafPage {
+  const elements: LeafElement[] = [];
+  for (let index = 0; index < count; index++) {
+    const at = PAGE_HEADER_BYTES + index * ELEMENT_BYTES;
+    const flags = bytes.readUInt32LE(at);
+    const keyAt = at + bytes.readUInt32LE(at + 4);
+    const valueAt = keyAt + bytes.readUInt32LE(at + 8);
+    const end = valueAt + bytes.readUInt32LE(at + 12);
+    checkEntry(bytes, count, keyAt, valueAt, end, name, index);
+    if (flags > BUCKET_FLAG) throw damaged(`entry ${index} of ${name} has unknown flags`);
+    elements.push({
+      isBucket: flags === BUCKET_FLAG,
+      key: bytes.subarray(keyAt, valueAt),
+      value: bytes.subarray(valueAt, end),
+    });
+  }
+  return { kind: 'leaf', elements };
+}
+
+function parseBranch(bytes: Buffer, count: number, name: string): BranchPage {
+  if (count === 0) throw damaged(`${name} is a branch without children`);
+  const children: number[] = [];
+  for (let index = 0; index < count; index++) {
+    const at = PAGE_HEADER_BYTES + index * ELEMENT_BYTES;
+    const keyAt = at + bytes.readUInt32LE(at);
+    const end = keyAt + bytes.readUInt32LE(at + 4);
+    checkEntry(bytes, count, keyAt, end, end, name, index);
+    children.push(Number(bytes.readBigUInt64LE(at + 8)));
+  }
+  return { kind: 'branch', children };
+}
+
+function checkEntry(
+  bytes: Buffer,
+  count: number,
+  keyAt: number,
+  keyEnd: number,
+  end: number,
+  name: string,
+  index: number,
+): void {
+  if (keyAt < PAGE_HEADER_BYTES + count * ELEMENT_BYTES || end > bytes.length) {
+    throw damaged(`entry ${index} of ${name} lies outside the page`);
+  }
+  if (keyEnd === keyAt) throw damaged(`entry ${index} of ${name} has an empty key`);
+}
+
+export function damaged(what: string): OpsError {
+  return new OpsError('source-damaged', what);
+}

@@ -1,0 +1,158 @@
+/**
+ * etcd's database file (3.4 to 3.6): the bucket `key` holds every revision that was not compacted, in order; the bucket `meta` says how
+ * far compaction went (`server/mvcc` of etcd).
+ *
+ * Two passes: the first learns which revision of each key is the newest and keeps the names of keys and one number for each revision; the
+ * second hands out values. Memory does not grow with values.
+ */
+import { setImmediate } from 'node:timers/promises';
+import { BoltDatabase, type BoltBucket } from '../bbolt/database.js';
+import { readMeta } from '../bbolt/meta.js';
+import { damaged } from '../bbolt/page.js';
+import type { PageFile } from '../bbolt/page-file.js';
+import type { PastKeyValue, StoredKeyValue } from '../sources/source.js';
+import { History } from './history.js';
+import { KeyTable } from './key-table.js';
+import { parseKey, parseKeyValue } from './key-value.js';
+import { parseRevisionKey, type RevisionKey } from './revision-key.js';
+
+/** One stored revision as it lies in the file. */
+interface Entry extends RevisionKey {
+  readonly bytes: Buffer;
+}
+
+/** After so many leaf pages signals and timers get their turn. */
+const PAGES_PER_TURN = 256;
+/** etcd's revision of an empty database. */
+const FIRST_REVISION = 1;
+
+export class EtcdDatabase {
+  readonly bolt: BoltDatabase;
+  /** The last revision in the file. */
+  readonly revision: number;
+  /** First revision whose history can be read. */
+  readonly compactRevision: number;
+  readonly #keys: BoltBucket;
+  readonly #history: History;
+  readonly #file: PageFile;
+
+  private constructor(
+    file: PageFile,
+    bolt: BoltDatabase,
+    keys: BoltBucket,
+    history: History,
+    lastRevision: number,
+  ) {
+    this.#file = file;
+    this.bolt = bolt;
+    this.#keys = keys;
+    this.#history = history;
+    const { scheduled, finished } = compactions(bolt);
+    this.revision = Math.max(FIRST_REVISION, lastRevision, scheduled);
+    this.compactRevision = Math.min(this.revision, Math.max(FIRST_REVISION, scheduled, finished));
+  }
+
+  /**
+   * Reads every key once.
+   *
+   * @param hashSeed 32 random bits
+   * @throws OpsError source-damaged
+   */
+  static async open(file: PageFile, hashSeed: number): Promise<EtcdDatabase> {
+    const bolt = new BoltDatabase(file);
+    const keys = bolt.bucket('key');
+    if (keys === undefined) throw damaged('it has no bucket "key": it is not a database of etcd');
+    const history = new History();
+    const table = new KeyTable(hashSeed);
+    let last = 0;
+    for await (const entries of entriesOf(bolt, keys)) {
+      for (const { main, isTombstone, bytes } of entries) {
+        last = main;
+        const place = history.add(!isTombstone && bytes.length > 0);
+        if (bytes.length === 0) continue;
+        const before = table.set(parseKey(bytes), place);
+        if (before !== undefined) history.supersede(before, main, isTombstone);
+      }
+    }
+    return new EtcdDatabase(file, bolt, keys, history, last);
+  }
+
+  /** Live keys of the whole file. */
+  get liveCount(): number {
+    return this.#history.liveCount;
+  }
+
+  /** Newest values under the prefix, in order of revision. */
+  async *live(prefix: Buffer): AsyncGenerator<StoredKeyValue> {
+    let place = 0;
+    for await (const entries of entriesOf(this.bolt, this.#keys)) {
+      for (const entry of entries) {
+        if (!this.#history.isLive(place++)) continue;
+        const kv = keyValueOf(entry);
+        if (startsWith(kv.key, prefix)) yield kv;
+      }
+    }
+    this.#checkUnchanged();
+  }
+
+  /** Values under the prefix that were replaced or deleted and not yet compacted, in order of revision. */
+  async *past(prefix: Buffer): AsyncGenerator<PastKeyValue> {
+    let place = 0;
+    for await (const entries of entriesOf(this.bolt, this.#keys)) {
+      for (const entry of entries) {
+        const fate = this.#history.fateAt(place++);
+        if (fate.kind === 'live' || fate.kind === 'no-value') continue;
+        const kv = keyValueOf(entry);
+        if (!startsWith(kv.key, prefix)) continue;
+        yield { ...kv, supersededBy: fate.kind === 'replaced' ? fate.atRevision : undefined };
+      }
+    }
+    this.#checkUnchanged();
+  }
+
+  /** A member that runs writes into the file that is read. */
+  #checkUnchanged(): void {
+    this.#file.forget();
+    if (readMeta(this.#file).transactionId !== this.bolt.meta.transactionId) {
+      throw damaged('it was written to while it was read; stop the member first, or take a snapshot');
+    }
+  }
+}
+
+async function* entriesOf(bolt: BoltDatabase, keys: BoltBucket): AsyncGenerator<readonly Entry[]> {
+  let pages = 0;
+  for (const elements of bolt.leaves(keys)) {
+    yield elements.map(({ key, value, isBucket }) => {
+      if (isBucket) throw damaged('the bucket "key" holds a bucket');
+      return { ...parseRevisionKey(key), bytes: value };
+    });
+    if (++pages % PAGES_PER_TURN === 0) await setImmediate();
+  }
+}
+
+function keyValueOf({ main, bytes }: Entry): StoredKeyValue {
+  const kv = parseKeyValue(bytes);
+  if (kv.modRevision !== main || kv.createRevision > main) {
+    throw damaged(`the value stored at revision ${main} says it is of revision ${kv.modRevision}`);
+  }
+  return kv;
+}
+
+/** Compaction is scheduled, then done in steps, then finished; what is scheduled can no longer be asked for. */
+function compactions(bolt: BoltDatabase): { readonly scheduled: number; readonly finished: number } {
+  const meta = bolt.bucket('meta');
+  const found = { scheduled: 0, finished: 0 };
+  if (meta === undefined) return found;
+  for (const elements of bolt.leaves(meta)) {
+    for (const { key, value } of elements) {
+      const name = key.toString('latin1');
+      if (name === 'scheduledCompactRev') found.scheduled = parseRevisionKey(value).main;
+      if (name === 'finishedCompactRev') found.finished = parseRevisionKey(value).main;
+    }
+  }
+  return found;
+}
+
+function startsWith(key: Buffer, prefix: Buffer): boolean {
+  return key.length >= prefix.length && key.compare(prefix, 0, prefix.length, 0, prefix.length) === 0;
+}
