@@ -176,6 +176,28 @@ test('answers that break the contract are withheld by the server', async (t) => 
   }
 });
 
+test('a plaintext that nobody can have had wrapped is withheld, and overwritten', async (t) => {
+  const given: Buffer[] = [];
+  const tooLong = (): Promise<Buffer> => {
+    const plaintext = Buffer.alloc(plaintextMaxBytes + 1, 7);
+    given.push(plaintext);
+    return Promise.resolve(plaintext);
+  };
+  const { v1, v2, reports } = await served(t, {
+    v1: turningV1({ decrypt: tooLong }),
+    v2: turningV2({ decrypt: tooLong }),
+  });
+  const c = Buffer.from('c');
+  const request = { ciphertext: c, keyId: 'k', annotations: {} };
+  await assert.rejects(v2.decrypt('u', request), failing('internal', /withheld/));
+  await assert.rejects(v1.decrypt(c), failing('internal', /withheld/));
+  assert.deepEqual(
+    reports.filter(({ method }) => method === 'Decrypt').map(({ code }) => code),
+    ['invalid_response', 'invalid_response'],
+  );
+  assert.ok(given.length === 2 && given.every((plaintext) => plaintext.every((byte) => byte === 0)));
+});
+
 test('plaintexts are overwritten once they have served', async (t) => {
   const kept: Buffer[] = [];
   const keep = (bytes: Buffer): Buffer => {

@@ -1,6 +1,8 @@
 /** The frame around one served call: cancellation in, errors out, one report at the end. */
 import type { handleUnaryCall } from '@grpc/grpc-js';
 import { grpcStatusOf, KmsApiError, type KmsApiErrorCode } from './errors.js';
+import { plaintextMaxBytes } from './limits.js';
+import { lengthProblem } from './validate.js';
 
 /** What a call came to. */
 export interface CallReport {
@@ -30,6 +32,17 @@ export function withhold(method: string, problem: string | undefined): void {
   if (problem !== undefined) {
     throw new KmsApiError('invalid_response', `The answer to ${method} is withheld: ${problem}.`, { method });
   }
+}
+
+/**
+ * Nobody had that much wrapped here: a backend that answers it answers something else.
+ *
+ * @throws KmsApiError `invalid_response` for a plaintext beyond the limit, which is overwritten
+ */
+export function withholdPlaintext(plaintext: Buffer): void {
+  const problem = lengthProblem('plaintext', plaintext.length, 0, plaintextMaxBytes);
+  if (problem !== undefined) plaintext.fill(0);
+  withhold('Decrypt', problem);
 }
 
 /** Turns an async function into a gRPC handler. `serve` gets a signal that aborts when the caller is gone, and how long it waits. */

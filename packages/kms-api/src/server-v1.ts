@@ -2,7 +2,7 @@
 import { kmsV1Version } from './client-v1.js';
 import { plaintextMaxBytes, v1CiphertextMaxBytes } from './limits.js';
 import type { KeyManagementServiceServer } from './gen/kms/v1beta1/api.js';
-import { refuse, unary, withhold, type ReportCall } from './server-call.js';
+import { refuse, unary, withhold, withholdPlaintext, type ReportCall } from './server-call.js';
 import type { KmsV1Service } from './service.js';
 import { lengthProblem } from './validate.js';
 
@@ -37,7 +37,9 @@ export function v1Implementation(service: KmsV1Service, report: ReportCall): Key
         'Decrypt',
         versionProblem(version) ?? lengthProblem('ciphertext', cipher.length, 1, v1CiphertextMaxBytes),
       );
-      return { plain: await service.decrypt(cipher, signal, timeoutMs) };
+      const plain = await service.decrypt(cipher, signal, timeoutMs);
+      withholdPlaintext(plain);
+      return { plain };
     }),
   };
 }

@@ -1,7 +1,7 @@
 /** KMS v2 served: limits checked on the way in and out, plaintexts overwritten once they have served. */
 import { ciphertextMaxBytes, plaintextMaxBytes, uidMaxBytes } from './limits.js';
 import type { KeyManagementServiceServer } from './gen/kms/v2/api.js';
-import { refuse, unary, withhold, type ReportCall } from './server-call.js';
+import { refuse, unary, withhold, withholdPlaintext, type ReportCall } from './server-call.js';
 import type { KmsV2Service } from './service.js';
 import { annotationsProblem, keyIdProblem, lengthProblem } from './validate.js';
 
@@ -61,9 +61,9 @@ export function v2Implementation(service: KmsV2Service, report: ReportCall): Key
             keyIdProblem(keyId) ??
             annotationsProblem(annotations),
         );
-        return {
-          plaintext: await service.decrypt(uid, { ciphertext, keyId, annotations }, signal, timeoutMs),
-        };
+        const plaintext = await service.decrypt(uid, { ciphertext, keyId, annotations }, signal, timeoutMs);
+        withholdPlaintext(plaintext);
+        return { plaintext };
       },
       (request) => request.uid,
     ),

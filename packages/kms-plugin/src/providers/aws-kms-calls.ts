@@ -3,6 +3,9 @@
  * the lean client (`lean-kms-calls.ts`).
  */
 
+/** Longest lawful answer: 6 KiB of ciphertext as base64, and names; longer ones are not read to their end. */
+export const answerMaxBytes = 64 * 1024;
+
 export interface AwsKeyMetadata {
   /** As AWS spells them: `Enabled`, `PendingDeletion`, … */
   readonly keyState: string;

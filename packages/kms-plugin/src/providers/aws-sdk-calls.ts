@@ -2,9 +2,10 @@
 import type * as Sdk from '@aws-sdk/client-kms';
 import type { KMSClient, KMSClientConfig } from '@aws-sdk/client-kms';
 import { readFile } from 'node:fs/promises';
+import { Readable } from 'node:stream';
 import { KmsPluginError, type ProviderError } from '../errors.js';
 import { classifyAws, garbledAnswer } from './aws-errors.js';
-import type { AwsKmsCalls } from './aws-kms-calls.js';
+import { answerMaxBytes, type AwsKmsCalls } from './aws-kms-calls.js';
 import { parseEndpoint } from './endpoint.js';
 
 export interface AwsCredentials {
@@ -63,6 +64,7 @@ export function createAwsSdkCalls(options: AwsConnectionOptions): AwsKmsCalls {
   const load = async (): Promise<Loaded> => {
     const [sdk, config] = await Promise.all([import('@aws-sdk/client-kms'), clientConfig(options)]);
     const client = new sdk.KMSClient(config);
+    limitAnswers(client);
     if (source !== undefined) addSourceHeaders(client, source);
     return { sdk, client, calls: 0, dropped: false };
   };
@@ -196,6 +198,34 @@ function addSourceHeaders(client: KMSClient, { arn, account }: Source): void {
     },
     { step: 'build', name: 'sourceHeaders' },
   );
+}
+
+/** The SDK reads whatever is sent: an endless answer would fill memory, and a long one hold up the process while it is parsed. */
+function limitAnswers(client: KMSClient): void {
+  client.middlewareStack.add(
+    (next) => async (args) => {
+      const result = await next(args);
+      const { response } = result;
+      if (typeof response === 'object' && response !== null && 'body' in response) {
+        response.body = await readLimited(response.body);
+      }
+      return result;
+    },
+    { step: 'deserialize', name: 'answerLimit', priority: 'low' },
+  );
+}
+
+async function readLimited(body: unknown): Promise<unknown> {
+  if (!(body instanceof Readable)) return body;
+  const chunks: Buffer[] = [];
+  let total = 0;
+  // Leaving the loop early destroys the stream, and its connection.
+  for await (const chunk of body as AsyncIterable<Buffer>) {
+    total += chunk.length;
+    if (total > answerMaxBytes) throw garbledAnswer(`answer over ${answerMaxBytes} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
 }
 
 async function clientConfig(options: AwsConnectionOptions): Promise<KMSClientConfig> {

@@ -9,7 +9,7 @@ import { createHash, createHmac, type Hash, type Hmac } from 'node:crypto';
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { classifyAws, garbledAnswer } from './aws-errors.js';
-import type { AwsKmsCalls } from './aws-kms-calls.js';
+import { answerMaxBytes, type AwsKmsCalls } from './aws-kms-calls.js';
 import { readCaFile, type AwsCredentials } from './aws-sdk-calls.js';
 import { parseEndpoint } from './endpoint.js';
 
@@ -26,8 +26,6 @@ export interface LeanKmsOptions {
 type Fields = Readonly<Record<string, unknown>>;
 
 const socketsMax = 128;
-/** Longest lawful answer: 6 KiB of ciphertext as base64, and names. */
-const answerMaxBytes = 64 * 1024;
 
 /** @throws KmsPluginError `invalid_options` */
 export function createLeanKmsCalls(options: LeanKmsOptions): AwsKmsCalls {
