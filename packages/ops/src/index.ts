@@ -1,9 +1,15 @@
 export { OpsError, type OpsErrorCode } from './errors.js';
+export { openDataDirSource } from './sources/data-dir-source.js';
+export { openEtcdSource, type EtcdSourceOptions } from './sources/etcd-source.js';
 export {
   openSnapshotSource,
   type SnapshotSource,
   type SnapshotSourceOptions,
 } from './sources/snapshot-source.js';
+export { anyAtLeast, type Finding, type FindingId, type Severity } from './lint/finding.js';
+export type { FileStatus, LookAtFile } from './lint/file-checks.js';
+export { type Inventory, takeInventory } from './lint/inventory.js';
+export { type ConfigText, lintConfig, type LintOptions } from './lint/lint.js';
 export type { PastKeyValue, Source, StoredKeyValue } from './sources/source.js';
 export { describeStoredValue, type ProviderKind, type StoredValueKind } from './stored-value.js';
 export { verifyAdvice, type VerifyCause } from './verify/causes.js';

@@ -1,0 +1,47 @@
+/** The embedded store of a data directory as a source, while no server has it open. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { openLmdbStore, StoreError, type Store } from '@waxseal/storage';
+import { OpsError } from '../errors.js';
+import { toOpsError } from './store-reading.js';
+import { storeSource } from './store-source.js';
+import type { Source } from './source.js';
+
+/** Where `waxseal up` and `waxseal apiserver` keep the objects in their data directory. */
+const STORE_FOLDER = 'api';
+const DATA_FILE = 'data.mdb';
+
+/**
+ * @param path a data directory of `waxseal up` or `waxseal apiserver`, or the store's own folder
+ * @throws OpsError source-unreadable, also when a server has it open; source-damaged
+ */
+export async function openDataDirSource(path: string): Promise<Source> {
+  const name = `data directory ${path}`;
+  const folder = [path, join(path, STORE_FOLDER)].find((candidate) => existsSync(join(candidate, DATA_FILE)));
+  // Opening would make an empty store where none is.
+  if (folder === undefined) {
+    throw new OpsError(
+      'source-unreadable',
+      `${path} holds no store: name the --data-dir of waxseal up or waxseal apiserver.`,
+    );
+  }
+  let store: Store;
+  try {
+    store = await openLmdbStore({ path: folder });
+  } catch (error) {
+    if (error instanceof StoreError && error.code === 'in-use') {
+      throw new OpsError(
+        'source-unreadable',
+        `${path} is in use by a server. Read it through that server: --etcd with the etcd address that waxseal up printed, or stop the server first.`,
+        error,
+      );
+    }
+    throw toOpsError(name, error);
+  }
+  try {
+    return await storeSource(name, store);
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+}

@@ -1,0 +1,67 @@
+/**
+ * A live etcd, or the embedded store of a data directory, as a source: everything is read page by page at one revision, the next page
+ * asked for while the one before is used. History comes as watches hand it out, with previous values.
+ */
+import type { KeyValue, RangeResult, Store } from '@waxseal/storage';
+import { pastOf } from './store-history.js';
+import { rangeOf, readable } from './store-reading.js';
+import type { Source, StoredKeyValue } from './source.js';
+
+/** What one answer should hold: small beside a connection's window of time, large beside a call's cost. */
+const PAGE_BYTES = 2 * 1024 * 1024;
+const PAGE_KEYS_FIRST = 200;
+const PAGE_KEYS_MAX = 4_000;
+/** etcd's revision of an empty database. */
+const FIRST_REVISION = 1;
+
+/**
+ * @param name for messages: `etcd https://…`
+ * @throws OpsError source-unreadable
+ */
+export async function storeSource(name: string, store: Store): Promise<Source> {
+  const { revision, compactRevision } = await readable(name, store.status());
+  return {
+    name,
+    revision,
+    compactRevision: Math.max(FIRST_REVISION, compactRevision),
+    countLive: async (prefix) => {
+      const range = { ...rangeOf(prefix), revision, countOnly: true };
+      return (await readable(name, store.range(range))).count;
+    },
+    live: (prefix) => liveOf(name, store, revision, prefix),
+    past: (prefix) => pastOf(name, store, { fromRevision: compactRevision, revision, prefix }),
+    close: () => store.close(),
+  };
+}
+
+async function* liveOf(
+  name: string,
+  store: Store,
+  revision: number,
+  prefix: Buffer,
+): AsyncGenerator<StoredKeyValue> {
+  const { rangeEnd } = rangeOf(prefix);
+  const read = (key: Buffer, limit: number): Promise<RangeResult> => {
+    const page = readable(name, store.range({ key, rangeEnd, revision, limit, uncounted: true }));
+    // Who stops reading early never looks at the page that is under way.
+    page.catch(() => undefined);
+    return page;
+  };
+  let limit = PAGE_KEYS_FIRST;
+  let next: Promise<RangeResult> | undefined = read(rangeOf(prefix).key, limit);
+  while (next !== undefined) {
+    const { kvs, more }: RangeResult = await next;
+    const last = kvs.at(-1);
+    limit = nextLimit(kvs, limit);
+    next = more && last !== undefined ? read(Buffer.concat([last.key, Buffer.from([0])]), limit) : undefined;
+    yield* kvs;
+  }
+}
+
+/** As many keys as fill a page at the size of the last ones; never many times more than before, as the next may be larger. */
+function nextLimit(kvs: readonly KeyValue[], limit: number): number {
+  let bytes = 0;
+  for (const { key, value } of kvs) bytes += key.length + value.length;
+  const fitting = Math.floor((PAGE_BYTES * Math.max(1, kvs.length)) / Math.max(1, bytes));
+  return Math.max(1, Math.min(fitting, limit * 2, PAGE_KEYS_MAX));
+}

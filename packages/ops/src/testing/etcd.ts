@@ -1,0 +1,85 @@
+/** A real etcd for tests, on a free port over a temporary folder, stopped by its own process id. */
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { openEtcdStore } from '@waxseal/storage';
+
+export interface RunningEtcd {
+  readonly endpoint: string;
+  /** The member's database file; whole only while etcd is stopped. */
+  readonly databaseFile: string;
+  /** By the real etcdctl. */
+  saveSnapshot(path: string): Promise<void>;
+  stop(): Promise<void>;
+}
+
+const run = promisify(execFile);
+const clonesTools = fileURLToPath(new URL('../../../../.tools/bin', import.meta.url));
+
+function program(name: string): string {
+  const path = join(process.env['WAXSEAL_TOOLS'] ?? clonesTools, name);
+  if (!existsSync(path))
+    throw new Error(`${path} does not exist. Install the tests' programs: npm run tools`);
+  return path;
+}
+
+/** Resolves when it answers. */
+export async function startEtcd(): Promise<RunningEtcd> {
+  const folder = mkdtempSync(join(tmpdir(), 'waxseal-ops-etcd-'));
+  const [client, peer] = [await freePort(), await freePort()];
+  const endpoint = `http://127.0.0.1:${client}`;
+  const child = spawn(
+    program('etcd'),
+    [
+      `--data-dir=${join(folder, 'data')}`,
+      `--listen-client-urls=${endpoint}`,
+      `--advertise-client-urls=${endpoint}`,
+      `--listen-peer-urls=http://127.0.0.1:${peer}`,
+      `--initial-advertise-peer-urls=http://127.0.0.1:${peer}`,
+      `--initial-cluster=default=http://127.0.0.1:${peer}`,
+      '--logger=zap',
+      '--log-level=error',
+    ],
+    { stdio: 'ignore' },
+  );
+  const killNow = (): void => {
+    child.kill('SIGKILL');
+  };
+  process.once('exit', killNow);
+  const store = await openEtcdStore({
+    endpoints: [endpoint],
+    dialTimeoutMs: 30_000,
+    requestTimeoutMs: 30_000,
+  });
+  await store.get(Buffer.from('ready'));
+  await store.close();
+  return {
+    endpoint,
+    databaseFile: join(folder, 'data/member/snap/db'),
+    saveSnapshot: async (path) => {
+      await run(program('etcdctl'), [`--endpoints=${endpoint}`, 'snapshot', 'save', path], {
+        env: { ...process.env, ETCDCTL_API: '3' },
+      });
+    },
+    stop: async () => {
+      child.kill('SIGKILL');
+      await once(child, 'exit');
+      process.removeListener('exit', killNow);
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Free a moment ago: etcd cannot choose its own and say which. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  await once(server.close(), 'close');
+  return port;
+}
