@@ -4,6 +4,7 @@
  */
 import { Command, Option } from 'commander';
 import { addAudit, addKms } from './cli-kms.js';
+import { addOperations } from './cli-ops.js';
 import { addPlugin } from './cli-plugin.js';
 import {
   dataDirOption,
@@ -52,6 +53,7 @@ Example:
   addApiServer(program);
   addConfig(program);
   addTransform(program);
+  addOperations(program);
   return program;
 }
 

@@ -1,0 +1,65 @@
+/** Goal: `waxseal lint` as it is typed: findings, exit codes, JSON. */
+import assert from 'node:assert/strict';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { waxseal } from '../testing/command.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'waxseal-lint-'));
+after(() => rmSync(folder, { recursive: true }));
+
+const SECRET = 'wqmuKCr2d5pwZe8J0hbOVnDJ2uTTdoQlxJrFMX2bY9U=';
+
+function write(name: string, providers: readonly string[], mode = 0o600): string {
+  const file = join(folder, name);
+  const lines = providers.map((provider) => `      - ${provider}\n`).join('');
+  writeFileSync(
+    file,
+    `apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\nresources:\n  - resources: [secrets]\n    providers:\n${lines}`,
+  );
+  chmodSync(file, mode);
+  return file;
+}
+const secretbox = `secretbox: { keys: [{ name: one, secret: ${SECRET} }] }`;
+
+interface Answer {
+  readonly findings: readonly { readonly id: string; readonly severity: string; readonly where: string }[];
+}
+
+test('without an error the exit code is 0, with --fail-on info it is 1', () => {
+  const file = write('good.yaml', [secretbox]);
+  const { status, stdout } = waxseal(['lint', file]);
+  assert.equal(status, 0, stdout);
+  assert.match(stdout, /^info: resources\[0\]\.providers\[0\]\.secretbox/m);
+  assert.match(stdout, /0 errors, 0 warnings/);
+  assert.equal(waxseal(['lint', file, '--fail-on', 'info']).status, 1);
+});
+
+test('a change that loses values is exit code 1, and JSON says what is lost', () => {
+  const before = write('before.yaml', [secretbox, 'identity: {}']);
+  const next = write('next.yaml', ['identity: {}']);
+  const { status, stdout } = waxseal(['lint', next, '--against', before, '--output', 'json']);
+  assert.equal(status, 1);
+  const { findings } = JSON.parse(stdout) as Answer;
+  assert.deepEqual(
+    findings.filter(({ severity }) => severity === 'error').map(({ id, where }) => [id, where]),
+    [['reader-removed', 'previous:resources[0].providers[0].secretbox.keys[0]']],
+  );
+  assert.ok(!stdout.includes(SECRET));
+});
+
+test('a file of keys that everybody can read is an error, where its folder lets them in', () => {
+  const { status, stdout } = waxseal(['lint', write('open.yaml', [secretbox], 0o644)]);
+  // The folder that mkdtemp made is closed to others, so it is only worth knowing.
+  assert.equal(status, 0);
+  assert.match(stdout, /info: .*open\.yaml holds keys and has mode 0644/);
+  chmodSync(folder, 0o755);
+  assert.equal(waxseal(['lint', join(folder, 'open.yaml')]).status, 1);
+});
+
+test('an invalid file is exit code 1, one that is not there 3, a wrong option 2', () => {
+  assert.equal(waxseal(['lint', write('bad.yaml', ['rot13: {}'])]).status, 1);
+  assert.equal(waxseal(['lint', join(folder, 'absent.yaml')]).status, 3);
+  assert.equal(waxseal(['lint', 'x', '--fail-on', 'never']).status, 2);
+});

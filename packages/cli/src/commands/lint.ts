@@ -1,0 +1,60 @@
+/** `waxseal lint FILE`: findings about an EncryptionConfiguration, and about the change to it. */
+import { statSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { anyAtLeast, type FileStatus, type Finding, lintConfig, type Severity } from '@waxseal/ops';
+import { exitCodes } from '../errors.js';
+import type { OutputFormat } from '../options.js';
+
+export interface LintCommandOptions {
+  readonly against?: string;
+  readonly oneServer: boolean;
+  readonly failOn: Severity;
+  readonly output: OutputFormat;
+}
+
+export async function lint(file: string, options: LintCommandOptions): Promise<void> {
+  const findings = lintConfig(
+    { file, text: await readFile(file, 'utf8') },
+    {
+      severalServers: !options.oneServer,
+      lookAt: statusOf,
+      ...(options.against === undefined
+        ? {}
+        : { previous: { file: options.against, text: await readFile(options.against, 'utf8') } }),
+    },
+  );
+  if (anyAtLeast(findings, options.failOn)) process.exitCode = exitCodes.negative;
+  console.log(
+    options.output === 'json' ? JSON.stringify({ file, findings }) : formatFindings(file, findings),
+  );
+}
+
+/** Undefined also for what may not be looked at: the finding then says that it is not there. */
+function statusOf(path: string): FileStatus | undefined {
+  try {
+    const stat = statSync(path);
+    return { mode: stat.mode & 0o7777, isSocket: stat.isSocket() };
+  } catch {
+    return undefined;
+  }
+}
+
+function formatFindings(file: string, findings: readonly Finding[]): string {
+  if (findings.length === 0) return `${file}: nothing found`;
+  const count = (severity: Severity): number => findings.filter((one) => one.severity === severity).length;
+  return [
+    ...findings.map(formatFinding),
+    `${file}: ${count('error')} errors, ${count('warning')} warnings, ${count('info')} notes`,
+  ].join('\n');
+}
+
+function formatFinding({ id, severity, where, why, fix, source, resources, values }: Finding): string {
+  const stored = values === undefined ? '' : ` (${values} stored values)`;
+  return [
+    `${severity}: ${where === '' ? '' : `${where}: `}${why}${stored} [${id}]`,
+    ...(resources === undefined ? [] : [`  concerns ${resources.join(', ')}`]),
+    `  ${fix}`,
+    `  ${source}`,
+    '',
+  ].join('\n');
+}
