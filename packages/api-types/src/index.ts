@@ -7,4 +7,5 @@ export { decodeKubeProtobuf, encodeKubeProtobuf, encodeWatchFrame, isKubeProtobu
 export type { BuiltinType } from './type-table.js';
 export { findType, type FieldType, type ObjectType } from './types.js';
 export { WireReader, wireBytes, wireVarint, WireWriter } from './wire.js';
+export { formatYaml } from './yaml-format.js';
 export { parseYaml } from './yaml.js';

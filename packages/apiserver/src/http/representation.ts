@@ -4,8 +4,13 @@
  * Source of the rule: meta/v1 Table and PartialObjectMetadata; kube-apiserver `endpoints/handlers/response.go`. The
  * commonest answer, JSON as stored, never comes here.
  */
-import { stringify } from 'yaml';
-import { encodeKubeProtobuf, type JsonObject, type JsonValue, type KubeObject } from '@waxseal/api-types';
+import {
+  encodeKubeProtobuf,
+  formatYaml,
+  type JsonObject,
+  type JsonValue,
+  type KubeObject,
+} from '@waxseal/api-types';
 import { ApiError } from '../errors.js';
 import type { ResourceDefinition } from '../registry/resource.js';
 import { badRequest } from '../rest/status-errors.js';
@@ -189,7 +194,7 @@ export function encode(value: JsonObject, format: Representation['format']): Enc
     case 'json':
       return { contentType, body: Buffer.from(`${JSON.stringify(value)}\n`) };
     case 'yaml':
-      return { contentType, body: Buffer.from(stringify(value, { aliasDuplicateObjects: false })) };
+      return { contentType, body: Buffer.from(formatYaml(value)) };
     case 'protobuf':
       return { contentType, body: orBadRequest(() => encodeKubeProtobuf(value as unknown as KubeObject)) };
     default:
