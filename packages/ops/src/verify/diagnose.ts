@@ -1,0 +1,266 @@
+/**
+ * Why a value that a provider recognised does not open: cut short, not understood, refused by the KMS, moved, under another key, or
+ * changed.
+ */
+import type { EncryptionConfiguration, KmsConnectors } from '@waxseal/encryption-config';
+import {
+  decodeEncryptedObject,
+  EnvelopeError,
+  errorMessage,
+  newRequestUid,
+  type RandomBytes,
+  type Transformer,
+} from '@waxseal/envelope';
+import { objectPaths, type ObjectPath } from '../object-path.js';
+import type { StoredValueKind } from '../stored-value.js';
+import type { Finding } from './causes.js';
+import { kmsFinding } from './kms-cause.js';
+import { readObjectIdentity } from './stored-object.js';
+import {
+  beginsAsObject,
+  unverifiedCbc,
+  unverifiedGcm,
+  unverifiedKmsV2,
+  unverifiedSecretbox,
+  type Decipher,
+} from './unverified.js';
+
+/** `undecided`: no key that is there fits; it is a wrong key unless another value opens under it. */
+export type Diagnosis = Finding | { readonly cause: 'undecided'; readonly message: string };
+
+export interface Subject {
+  readonly key: string;
+  readonly path: ObjectPath;
+  readonly value: Buffer;
+  readonly kind: StoredValueKind;
+  readonly transformer: Transformer;
+}
+
+export interface Diagnoser {
+  /** The connectors to build the transformers with, so that failed values can be asked about again. */
+  readonly connectors: KmsConnectors;
+  diagnose(subject: Subject, error: unknown): Promise<Diagnosis>;
+  /** Wipes the keys it holds. */
+  close(): void;
+}
+
+export interface DiagnoserOptions {
+  readonly config: EncryptionConfiguration;
+  readonly connectors: KmsConnectors;
+  readonly randomBytes: RandomBytes;
+  /** Where API servers keep their objects: other prefixes a value may have been moved from. */
+  readonly prefixes: readonly string[];
+}
+
+const DECIPHERS: Readonly<Record<'aesgcm' | 'aescbc' | 'secretbox', Decipher>> = {
+  aesgcm: unverifiedGcm,
+  aescbc: unverifiedCbc,
+  secretbox: unverifiedSecretbox,
+};
+
+const TRUNCATED =
+  /shorter than the required size|multiple of the block size|uint16 length prefixed|premature EOF|missing the required info prefix|index out of range/;
+
+export function createDiagnoser(options: DiagnoserOptions): Diagnoser {
+  const v1Clients: ReturnType<KmsConnectors['connectKmsV1']>[] = [];
+  const v2Clients: ReturnType<KmsConnectors['connectKmsV2']>[] = [];
+  const staticKeys = staticKeysOf(options.config);
+
+  const unverified = async ({ value, kind }: Subject): Promise<readonly Buffer[]> => {
+    switch (kind.provider) {
+      case 'aesgcm':
+      case 'aescbc':
+      case 'secretbox': {
+        const body = bodyOf(value);
+        const decipher = DECIPHERS[kind.provider];
+        return (staticKeys.get(`${kind.provider}:${kind.key}`) ?? []).flatMap(
+          (key) => decipher(key, body) ?? [],
+        );
+      }
+      case 'kms-v1': {
+        const body = bodyOf(value);
+        const end = 2 + body.readUInt16BE(0);
+        return unwrapped(
+          v1Clients,
+          (client) => client.decrypt(Buffer.from(body.subarray(2, end))),
+          (dek) => [unverifiedGcm(dek, body.subarray(end)), unverifiedCbc(dek, body.subarray(end))],
+        );
+      }
+      case 'kms-v2': {
+        const object = decodeEncryptedObject(bodyOf(value));
+        const request = {
+          ciphertext: object.encryptedDekSource,
+          keyId: object.keyId,
+          annotations: object.annotations,
+        };
+        return unwrapped(
+          v2Clients,
+          (client) => client.decrypt(newRequestUid(options.randomBytes), request),
+          (source) => [unverifiedKmsV2(object.encryptedDekSourceType, source, object.encryptedData)],
+        );
+      }
+      case 'identity':
+      case 'unknown':
+        return [];
+      default:
+        return kind.provider satisfies never;
+    }
+  };
+
+  /** Where the value opens instead of at its key, or undefined. */
+  const openingPlace = async (subject: Subject, hints: readonly Buffer[]): Promise<string | undefined> => {
+    for (const candidate of candidatePlaces(subject, hints, options.prefixes)) {
+      try {
+        const { data } = await subject.transformer.transformFromStorage(
+          subject.value,
+          Buffer.from(candidate),
+        );
+        const opens = beginsAsObject(data);
+        data.fill(0);
+        if (opens) return candidate;
+      } catch (error) {
+        if (!(error instanceof EnvelopeError)) throw error;
+      }
+    }
+    return undefined;
+  };
+
+  return {
+    connectors: {
+      connectKmsV1: (connection) => remembered(v1Clients, options.connectors.connectKmsV1(connection)),
+      connectKmsV2: (connection) => remembered(v2Clients, options.connectors.connectKmsV2(connection)),
+    },
+
+    async diagnose(subject, error) {
+      const said = errorMessage(error);
+      const failures = flatten(error);
+      const kms = failures.find(({ code }) => code === 'kms-failed');
+      if (kms !== undefined) return kmsFinding(kms.cause, subject.kind.kmsName ?? '');
+      if (failures.some(({ code }) => code === 'no-matching-prefix' || code === 'encrypted-data')) {
+        return { cause: 'provider-missing', message: missing(subject) };
+      }
+      if (failures.length > 0 && failures.every(({ code }) => code !== 'decryption-failed')) {
+        return { cause: TRUNCATED.test(said) ? 'truncated' : 'malformed', message: said };
+      }
+      const hints = await unverified(subject).catch(() => []);
+      const fitting = hints.filter(beginsAsObject);
+      try {
+        if (fitting.length === 0) return { cause: 'undecided', message: said };
+        const place = await openingPlace(subject, fitting);
+        if (place !== undefined) {
+          return { cause: 'moved', message: `it was written as ${place} and opens only there` };
+        }
+        return {
+          cause: 'authentication-failed',
+          message: `the key is right, but the bytes were changed or cut (${said})`,
+        };
+      } finally {
+        for (const hint of hints) hint.fill(0);
+      }
+    },
+
+    close() {
+      for (const keys of staticKeys.values()) for (const key of keys) key.fill(0);
+    },
+  };
+}
+
+function remembered<Client>(clients: Client[], client: Client): Client {
+  clients.push(client);
+  return client;
+}
+
+/** What the bytes look like under the DEK that any of the plugins unwraps. */
+async function unwrapped<Client>(
+  clients: readonly Client[],
+  unwrap: (client: Client) => Promise<Buffer>,
+  decipher: (dek: Buffer) => readonly (Buffer | undefined)[],
+): Promise<readonly Buffer[]> {
+  const opened: Buffer[] = [];
+  for (const client of clients) {
+    let dek: Buffer;
+    try {
+      dek = await unwrap(client);
+    } catch {
+      continue;
+    }
+    opened.push(...decipher(dek).filter((bytes) => bytes !== undefined));
+    dek.fill(0);
+  }
+  return opened;
+}
+
+/** Every failure behind an error of the envelope package. */
+function flatten(error: unknown): readonly EnvelopeError[] {
+  if (!(error instanceof EnvelopeError)) return [];
+  return error.code === 'several' ? error.errors.flatMap(flatten) : [error];
+}
+
+function staticKeysOf(config: EncryptionConfiguration): ReadonlyMap<string, readonly Buffer[]> {
+  const keys = new Map<string, Buffer[]>();
+  for (const { providers } of config.resources) {
+    for (const provider of providers) {
+      for (const name of ['aesgcm', 'aescbc', 'secretbox'] as const) {
+        for (const key of provider[name]?.keys ?? []) {
+          const id = `${name}:${key.name}`;
+          const bytes = Buffer.allocUnsafeSlow(Buffer.byteLength(key.secret, 'base64'));
+          const length = bytes.write(key.secret, 'base64');
+          keys.set(id, [...(keys.get(id) ?? []), bytes.subarray(0, length)]);
+        }
+      }
+    }
+  }
+  return keys;
+}
+
+/** What follows `k8s:enc:<provider>:<version>:<name>:`. */
+function bodyOf(value: Buffer): Buffer {
+  let end = -1;
+  for (let colons = 0; colons < 5; colons++) end = value.indexOf(0x3a, end + 1);
+  return value.subarray(end + 1);
+}
+
+function missing({ kind, path, value }: Subject): string {
+  const resource = path.group === '' ? path.resource : `${path.resource}.${path.group}`;
+  if (kind.provider === 'identity') {
+    return `it is plaintext, and no provider identity is configured for ${resource}`;
+  }
+  if (kind.provider === 'unknown') {
+    return `no configured provider reads its prefix, and no Kubernetes provider writes one like it (${kind.problem ?? ''})`;
+  }
+  const prefix = value.toString('latin1', 0, value.length - bodyOf(value).length);
+  return `no provider for ${resource} in the configuration reads the prefix ${prefix.replace(/[^ -~]/g, '?')}`;
+}
+
+/** Storage keys the value may have been written under; few, and the likely ones first. */
+function* candidatePlaces(
+  { key, path }: Subject,
+  hints: readonly Buffer[],
+  prefixes: readonly string[],
+): Generator<string> {
+  const tailOf = ({ namespace, name }: { readonly namespace: string; readonly name: string }): string =>
+    namespace === '' ? name : `${namespace}/${name}`;
+  const ownTail = tailOf(path);
+  const ownRoot = key.slice(0, key.length - ownTail.length);
+  const tails = new Set([
+    ...hints
+      .map((hint) => readObjectIdentity(hint))
+      .flatMap(named)
+      .map(tailOf),
+    ownTail,
+  ]);
+  for (const tail of tails) if (tail !== ownTail) yield `${ownRoot}${tail}`;
+  for (const tail of tails) {
+    for (const prefix of prefixes) {
+      for (const resource of objectPaths) {
+        const candidate = `${prefix.replace(/\/+$/, '')}/${resource}/${tail}`;
+        if (candidate !== key) yield candidate;
+      }
+    }
+  }
+}
+
+const named = (
+  identity: { readonly namespace: string; readonly name: string } | undefined,
+): readonly { readonly namespace: string; readonly name: string }[] =>
+  identity === undefined || identity.name === '' ? [] : [identity];

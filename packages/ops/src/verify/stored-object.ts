@@ -1,0 +1,104 @@
+/**
+ * What object opened bytes hold: JSON, or Kubernetes protobuf (`k8s\0` ‖ runtime.Unknown), read just far enough to compare it with
+ * its storage key. Every kind has its ObjectMeta as field 1 (k8s.io/api generated.proto), so kinds this project does not know are read too.
+ */
+import { BinaryReader, WireType } from '@bufbuild/protobuf/wire';
+import type { ObjectPath } from '../object-path.js';
+import type { Finding } from './causes.js';
+
+export interface ObjectIdentity {
+  readonly kind: string;
+  /** Empty when there is none. */
+  readonly namespace: string;
+  readonly name: string;
+}
+
+const PROTOBUF_MAGIC = Buffer.from('k8s\0');
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+
+/** Total: undefined for whatever is not an object. */
+export function readObjectIdentity(data: Buffer): ObjectIdentity | undefined {
+  try {
+    return data.subarray(0, PROTOBUF_MAGIC.length).equals(PROTOBUF_MAGIC)
+      ? fromProtobuf(data.subarray(PROTOBUF_MAGIC.length))
+      : fromJson(data);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Undefined when the object is one, and the one its key names. */
+export function objectFinding(data: Buffer, path: ObjectPath): Finding | undefined {
+  const identity = readObjectIdentity(data);
+  if (identity === undefined) {
+    return {
+      cause: 'malformed',
+      message: 'it opens, but holds no Kubernetes object (neither protobuf nor JSON)',
+    };
+  }
+  if (path.kind !== undefined && identity.kind !== path.kind) {
+    return {
+      cause: 'malformed',
+      message: `it opens, but its kind is ${quoted(identity.kind)}, and ${path.resource} hold ${path.kind}`,
+    };
+  }
+  // Allocation ranges and the like have no name of their own.
+  if (identity.name === '') return undefined;
+  if (identity.name === path.name && identity.namespace === path.namespace) return undefined;
+  return {
+    cause: 'moved',
+    message: `the object in it is ${quoted(placeOf(identity))}, its key says ${quoted(placeOf(path))}`,
+  };
+}
+
+const placeOf = ({ namespace, name }: { readonly namespace: string; readonly name: string }): string =>
+  namespace === '' ? name : `${namespace}/${name}`;
+
+/** Names are public, but what stands in their place in a changed value may be anything. */
+function quoted(text: string): string {
+  return /^[\w.:/-]{1,320}$/.test(text) ? text : '(unprintable)';
+}
+
+function fromJson(data: Buffer): ObjectIdentity | undefined {
+  const value = record(JSON.parse(utf8.decode(data)));
+  const { kind } = value;
+  if (typeof kind !== 'string' || typeof value['apiVersion'] !== 'string') return undefined;
+  const metadata = record(value['metadata'] ?? {});
+  return { kind, namespace: text(metadata['namespace']), name: text(metadata['name']) };
+}
+
+function record(value: unknown): Readonly<Record<string, unknown>> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new TypeError('not an object');
+  return value as Readonly<Record<string, unknown>>;
+}
+
+const text = (value: unknown): string => (typeof value === 'string' ? value : '');
+
+function fromProtobuf(unknownMessage: Buffer): ObjectIdentity | undefined {
+  const { 1: typeMeta, 2: raw } = bytesFields(unknownMessage);
+  if (typeMeta === undefined) return undefined;
+  const kind = utf8.decode(bytesFields(typeMeta)[2] ?? Buffer.alloc(0));
+  if (kind === '') return undefined;
+  const metadata = bytesFields(bytesFields(raw ?? Buffer.alloc(0))[1] ?? Buffer.alloc(0));
+  return {
+    kind,
+    name: utf8.decode(metadata[1] ?? Buffer.alloc(0)),
+    namespace: utf8.decode(metadata[3] ?? Buffer.alloc(0)),
+  };
+}
+
+/** The length-delimited fields 1 to 3 of a message; walks all of it, so that a cut one is noticed. */
+function bytesFields(message: Buffer): Readonly<Record<1 | 2 | 3, Buffer | undefined>> {
+  const fields: Record<1 | 2 | 3, Buffer | undefined> = { 1: undefined, 2: undefined, 3: undefined };
+  const reader = new BinaryReader(message);
+  while (reader.pos < reader.len) {
+    const [number, wireType] = reader.tag();
+    if ((number === 1 || number === 2 || number === 3) && wireType === WireType.LengthDelimited) {
+      const bytes = reader.bytes();
+      fields[number] = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    } else reader.skip(wireType, number);
+  }
+  if (reader.pos > reader.len) throw new RangeError('premature EOF');
+  return fields;
+}

@@ -1,0 +1,298 @@
+/**
+ * Verify: opens stored values as the API server would and says of each that does not open why. One value per DEK source is enough to
+ * know that the keys are there; all of them, to know that every object can be read.
+ */
+import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import {
+  createEncryptionAtRest,
+  grpcConnectors,
+  readEncryptionConfig,
+  type EncryptionConfiguration,
+  type KmsConnectors,
+} from '@waxseal/encryption-config';
+import { errorMessage, type Opened, type Transformer } from '@waxseal/envelope';
+import { OpsError } from '../errors.js';
+import { parseObjectPath, type ObjectPath } from '../object-path.js';
+import type { Source, StoredKeyValue } from '../sources/source.js';
+import { describeStoredValue, type ProviderKind, type StoredValueKind } from '../stored-value.js';
+import type { Finding, VerifyCause } from './causes.js';
+import { createDiagnoser, type Diagnoser, type Subject } from './diagnose.js';
+import { objectFinding } from './stored-object.js';
+import { createSampler } from './sampler.js';
+
+export interface VerifyFailure {
+  /** The storage key. */
+  readonly key: string;
+  readonly cause: VerifyCause;
+  /** One sentence; never plaintext or key material. */
+  readonly message: string;
+  readonly provider: ProviderKind;
+  /** As `StoredValueKind.key`. */
+  readonly keyName: string;
+}
+
+export interface VerifyResult {
+  /** Values opened or tried. */
+  readonly checked: number;
+  /** Values under the prefix; the others share a key with one that was checked. */
+  readonly seen: number;
+  /** In the order of the source. */
+  readonly failed: readonly VerifyFailure[];
+}
+
+export interface VerifyProgress {
+  readonly seen: number;
+  readonly checked: number;
+  readonly failed: number;
+}
+
+export interface VerifyOptions {
+  readonly source: Source;
+  /** What the API server's --etcd-prefix is; `/registry` by default. */
+  readonly prefix?: string;
+  /** Path of the EncryptionConfiguration; KMS v1 is allowed. */
+  readonly encryptionConfigFile: string;
+  /** Every value; default: one per DEK source, or per key name and resource. KMS v1 has a DEK per value, so all of its values. */
+  readonly all?: boolean;
+  /** Decodes an opened object completely; throws what is wrong with it. Default: only kind, namespace and name are read. */
+  readonly decode?: (data: Buffer) => void;
+  /** Values under way at a time; 16 by default. */
+  readonly workers?: number;
+  readonly onProgress?: (progress: VerifyProgress) => void;
+  readonly signal?: AbortSignal;
+  /** Default: gRPC over the configured sockets. */
+  readonly connectors?: KmsConnectors;
+}
+
+/** A plugin that does not answer costs its whole timeout each time: after this many calls in a row it is not asked again. */
+const UNANSWERED_MAX = 3;
+const PROGRESS_EVERY = 1024;
+const DEFAULT_PREFIXES = ['/registry', '/kubernetes.io', 'registry'];
+
+interface Failed extends Omit<VerifyFailure, 'cause'> {
+  readonly cause: VerifyCause | 'undecided';
+  readonly group: string;
+  readonly order: number;
+}
+
+/** @throws OpsError config-invalid, source-unreadable, source-damaged, interrupted */
+export async function verify(options: VerifyOptions): Promise<VerifyResult> {
+  const prefix = `${(options.prefix ?? '/registry').replace(/\/+$/, '')}/`;
+  const config = await readConfig(options.encryptionConfigFile);
+  const diagnoser = createDiagnoser({
+    config,
+    connectors: options.connectors ?? grpcConnectors,
+    randomBytes,
+    prefixes: [...new Set([prefix.slice(0, -1), ...DEFAULT_PREFIXES])],
+  });
+  try {
+    const encryption = await createEncryptionAtRest({
+      file: options.encryptionConfigFile,
+      kmsV1Enabled: true,
+      connectors: diagnoser.connectors,
+    });
+    try {
+      return await run(options, prefix, (path) => encryption.transformerFor(path), diagnoser);
+    } finally {
+      await encryption.close();
+    }
+  } finally {
+    diagnoser.close();
+  }
+}
+
+async function run(
+  options: VerifyOptions,
+  prefix: string,
+  transformerFor: (path: ObjectPath) => Transformer,
+  diagnoser: Diagnoser,
+): Promise<VerifyResult> {
+  const workers = options.workers ?? 16;
+  const sampler = createSampler(options.all ?? false);
+  const kmsGate = createKmsGate();
+  const opened = new Set<string>();
+  const failed: Failed[] = [];
+  const underWay = new Set<Promise<void>>();
+  let seen = 0;
+  let checked = 0;
+
+  const settle = (subject: Subject, group: string, order: number, finding: Finding | undefined): void => {
+    sampler.settled(group, finding === undefined);
+    if (finding === undefined) return;
+    const { key, kind } = subject;
+    failed.push({ key, ...finding, provider: kind.provider, keyName: kind.key, group, order });
+  };
+
+  const afterOpening = (subject: Subject, group: string, order: number, { data }: Opened): void => {
+    const finding = objectFinding(data, subject.path) ?? decodeFinding(options.decode, data);
+    // Plaintext is a view of the source's own memory; everything else is ours to wipe.
+    if (subject.kind.provider !== 'identity') data.fill(0);
+    // CBC has no tag: what opens into noise was not opened.
+    if (finding === undefined || finding.cause === 'moved') opened.add(group);
+    settle(subject, group, order, finding);
+  };
+
+  const afterFailing = async (
+    subject: Subject,
+    group: string,
+    order: number,
+    error: unknown,
+  ): Promise<void> => {
+    const diagnosis = await diagnoser.diagnose(subject, error);
+    kmsGate.answered(subject.kind, diagnosis);
+    sampler.settled(group, false);
+    const { key, kind } = subject;
+    failed.push({ key, ...diagnosis, provider: kind.provider, keyName: kind.key, group, order });
+  };
+
+  const afterAnswer = async (
+    subject: Subject,
+    group: string,
+    order: number,
+    answer: Promise<Opened>,
+  ): Promise<void> => {
+    let later: Opened;
+    try {
+      later = await answer;
+    } catch (error) {
+      await afterFailing(subject, group, order, error);
+      return;
+    }
+    kmsGate.answered(subject.kind, undefined);
+    afterOpening(subject, group, order, later);
+  };
+
+  const check = (entry: StoredKeyValue, order: number): Promise<void> | undefined => {
+    const kind = describeStoredValue(entry.value);
+    const key = entry.key.toString('utf8');
+    const path = parseObjectPath(key, prefix);
+    if (path === undefined) return undefined;
+    const group = groupOf(kind, path);
+    if (!sampler.wants(kind, group)) return undefined;
+    checked++;
+    const transformer = transformerFor(path);
+    const closed = kmsGate.closed(kind);
+    // The source may reuse its memory while a KMS is asked.
+    const value = kind.provider.startsWith('kms') ? Buffer.from(entry.value) : entry.value;
+    const subject: Subject = { key, path, value, kind, transformer };
+    if (closed !== undefined) {
+      settle(subject, group, order, closed);
+      return undefined;
+    }
+    try {
+      const result = transformer.transformFromStorage(value, Buffer.from(entry.key));
+      if (!(result instanceof Promise)) {
+        afterOpening(subject, group, order, result);
+        return undefined;
+      }
+      return afterAnswer(subject, group, order, result);
+    } catch (error) {
+      return afterFailing({ ...subject, value: Buffer.from(value) }, group, order, error);
+    }
+  };
+
+  for await (const entry of options.source.live(Buffer.from(prefix))) {
+    if (options.signal?.aborted === true) {
+      throw new OpsError('interrupted', `Stopped after ${checked} values; nothing was changed.`);
+    }
+    const work = check(entry, seen++);
+    if (work !== undefined) {
+      const tracked: Promise<void> = work.finally(() => underWay.delete(tracked));
+      // What it rejects with is thrown by whoever waits below.
+      tracked.catch(() => undefined);
+      underWay.add(tracked);
+      while (underWay.size >= workers) await Promise.race(underWay);
+    }
+    if (seen % PROGRESS_EVERY === 0) options.onProgress?.({ seen, checked, failed: failed.length });
+  }
+  await Promise.all(underWay);
+  options.onProgress?.({ seen, checked, failed: failed.length });
+  failed.sort((a, b) => a.order - b.order);
+  return { checked, seen, failed: failed.map((failure) => decided(failure, opened)) };
+}
+
+/** With all values seen: a key under which another value opens is the right one. */
+function decided(failure: Failed, opened: ReadonlySet<string>): VerifyFailure {
+  const { key, provider, keyName } = failure;
+  if (failure.cause !== 'undecided')
+    return { key, cause: failure.cause, message: failure.message, provider, keyName };
+  if (opened.has(failure.group)) {
+    const message = `other values open under the same key, so the bytes of this one were changed (${failure.message})`;
+    return { key, cause: 'authentication-failed', message, provider, keyName };
+  }
+  const message = `the configured key ${quotedName(keyName)} is not the one that wrote it (${failure.message})`;
+  return { key, cause: 'wrong-key', message, provider, keyName };
+}
+
+const quotedName = (name: string): string => JSON.stringify(name.slice(0, 200));
+
+function decodeFinding(decode: VerifyOptions['decode'], data: Buffer): Finding | undefined {
+  try {
+    decode?.(data);
+    return undefined;
+  } catch (error) {
+    return { cause: 'malformed', message: `it opens, but does not decode: ${errorMessage(error)}` };
+  }
+}
+
+/** Values that one key opens: what shares a DEK source, or a key name within a resource. */
+function groupOf(kind: StoredValueKind, path: ObjectPath): string {
+  const resource = `${path.resource}.${path.group}`;
+  if (kind.dekSource !== undefined) return `${kind.provider}:${kind.kmsName}:${kind.key}:${kind.dekSource}`;
+  return `${kind.provider}:${kind.key}:${resource}`;
+}
+
+/** Remembers what each plugin said, so that a refused DEK source, or a plugin that is away, is not asked for every value. */
+function createKmsGate() {
+  const refused = new Map<string, Finding>();
+  const unanswered = new Map<string, number>();
+  const name = (kind: StoredValueKind): string => `${kind.provider}:${kind.kmsName}`;
+  return {
+    closed(kind: StoredValueKind): Finding | undefined {
+      if (kind.dekSource === undefined) return undefined;
+      if ((unanswered.get(name(kind)) ?? 0) >= UNANSWERED_MAX) {
+        const message = `KMS provider ${kind.kmsName}: it did not answer ${UNANSWERED_MAX} times in a row and was not asked again`;
+        return { cause: 'kms-unreachable', message };
+      }
+      return refused.get(`${name(kind)}:${kind.dekSource}`);
+    },
+    answered(
+      kind: StoredValueKind,
+      diagnosis: { readonly cause: string; readonly message: string } | undefined,
+    ): void {
+      if (kind.dekSource === undefined) return;
+      if (diagnosis?.cause === 'kms-unreachable') {
+        unanswered.set(name(kind), (unanswered.get(name(kind)) ?? 0) + 1);
+        return;
+      }
+      unanswered.delete(name(kind));
+      if (diagnosis !== undefined && isRefusal(diagnosis.cause) && kind.provider === 'kms-v2') {
+        refused.set(`${name(kind)}:${kind.dekSource}`, {
+          cause: diagnosis.cause,
+          message: diagnosis.message,
+        });
+      }
+    },
+  };
+}
+
+const isRefusal = (cause: string): cause is VerifyCause => cause.startsWith('kms-');
+
+async function readConfig(file: string): Promise<EncryptionConfiguration> {
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (error) {
+    throw new OpsError(
+      'config-invalid',
+      `The EncryptionConfiguration cannot be read: ${errorMessage(error)}`,
+      error,
+    );
+  }
+  const { config, message } = readEncryptionConfig(text, { fileName: file, kmsV1Enabled: true });
+  if (config === undefined) {
+    throw new OpsError('config-invalid', `The EncryptionConfiguration ${file} cannot be used: ${message}`);
+  }
+  return config;
+}
