@@ -10,6 +10,15 @@ export { anyAtLeast, type Finding, type FindingId, type Severity } from './lint/
 export type { FileStatus, LookAtFile } from './lint/file-checks.js';
 export { type Inventory, takeInventory } from './lint/inventory.js';
 export { type ConfigText, lintConfig, type LintOptions } from './lint/lint.js';
+export {
+  rewrap,
+  type RewrapFailure,
+  type RewrapOptions,
+  type RewrapProgress,
+  type RewrapReport,
+} from './rewrap/rewrap.js';
+export { parseKeyReference, type KeyReference } from './retire/key-reference.js';
+export { mayRetire, type Need, type RetireOptions, type RetireReport } from './retire/retire.js';
 export type { PastKeyValue, Source, StoredKeyValue } from './sources/source.js';
 export { describeStoredValue, type ProviderKind, type StoredValueKind } from './stored-value.js';
 export { verifyAdvice, type VerifyCause } from './verify/causes.js';
@@ -20,3 +29,18 @@ export {
   type VerifyProgress,
   type VerifyResult,
 } from './verify/verify.js';
+export {
+  checkPolicy,
+  parsePolicy,
+  requireSealed,
+  type PolicyRule,
+  type PolicyViolation,
+} from './scan/policy.js';
+export {
+  DEK_SOURCES_MAX,
+  scan,
+  type DekSourceTally,
+  type ScanGroup,
+  type ScanOptions,
+  type ScanResult,
+} from './scan/scan.js';

@@ -170,6 +170,8 @@ export interface StoreStatus {
   readonly sizeInUseBytes: number;
   /** The implementation and its version, e.g. `lmdb 3.5.6` or `etcd 3.5.21`. */
   readonly version: string;
+  /** Of an etcd cluster, in hexadecimal; absent where the store is no cluster. */
+  readonly clusterId?: string;
 }
 
 export interface Store {

@@ -139,6 +139,7 @@ class EtcdStore implements Store {
       sizeBytes: Number(answer.dbSize),
       sizeInUseBytes: Number(answer.dbSizeInUse),
       version: `etcd ${answer.version}`,
+      clusterId: (answer.header?.clusterId ?? 0n).toString(16),
     };
   }
 

@@ -1,0 +1,58 @@
+/**
+ * Patience with an etcd that has lost its leader or restarts: a call that failed because nobody could answer it is tried again for a
+ * while. Only for calls that may be repeated: reads, and writes by compare-and-swap.
+ */
+import type { Clock } from '@waxseal/encryption-config';
+import { StoreError } from '@waxseal/storage';
+import { OpsError } from '../errors.js';
+
+export interface PatienceOptions {
+  readonly clock: Clock;
+  /** How long one call may be repeated; a leader election takes one or two seconds. */
+  readonly outageMs: number;
+  readonly signal: AbortSignal;
+}
+
+const FIRST_DELAY_MS = 100;
+const MAX_DELAY_MS = 3_000;
+
+/** Runs a call until it is answered. */
+export type Patience = <T>(call: () => Promise<T>) => Promise<T>;
+
+/** The calls throw OpsError source-unreadable when the outage lasts, or when what failed will not get better by itself. */
+export function createPatience({ clock, outageMs, signal }: PatienceOptions): Patience {
+  return async (call) => {
+    const endMs = clock.monotonicMs() + outageMs;
+    for (let delayMs = FIRST_DELAY_MS; ; delayMs = Math.min(2 * delayMs, MAX_DELAY_MS)) {
+      try {
+        return await call();
+      } catch (error) {
+        if (!(error instanceof StoreError)) throw error;
+        const transient = error.code === 'unavailable' || error.code === 'timeout';
+        if (transient && !signal.aborted && clock.monotonicMs() + delayMs < endMs) {
+          await sleep(clock, delayMs, signal);
+          continue;
+        }
+        if (transient || STOPS.has(error.code)) throw new OpsError('source-unreadable', error.message, error);
+        throw error;
+      }
+    }
+  };
+}
+
+/** What fails for one object and would fail for the next one, too. */
+const STOPS: ReadonlySet<string> = new Set(['no-space', 'unauthenticated', 'corrupt', 'closed']);
+
+/** Ends early, without error, when `signal` aborts. */
+export function sleep(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const wake = (): void => {
+      cancel();
+      signal.removeEventListener('abort', wake);
+      resolve();
+    };
+    const cancel = clock.schedule(delayMs, wake);
+    signal.addEventListener('abort', wake, { once: true });
+    if (signal.aborted) wake();
+  });
+}
