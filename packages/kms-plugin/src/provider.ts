@@ -48,7 +48,7 @@ export interface MemberHost {
   altered(recipient: string): void;
 }
 
-export interface ProviderConnection {
+interface ProviderConnection {
   /** `https://host:port`; the first where there are several. */
   readonly url?: string | undefined;
   /** PEM file of its authority. */

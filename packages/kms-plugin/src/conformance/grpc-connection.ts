@@ -34,6 +34,8 @@ export interface GrpcConnection {
 
 /** More than any lawful answer; a plugin that sends more is cut off. */
 const answerMaxBytes = 4 * 1024 * 1024;
+/** Trailers may be told a moment after the end of the data. */
+const trailersGraceMs = 100;
 /** gRPC's length prefix: one byte of compression flag, four of length. */
 const prefixBytes = 5;
 
@@ -104,12 +106,23 @@ export function openGrpcConnection(netPath: string): GrpcConnection {
         stream.on('error', (error: NodeJS.ErrnoException) => {
           reason = error.code ?? error.name;
         });
-        stream.on('close', () => {
+        const finish = (): void => {
           settle(
             received > answerMaxBytes
               ? { kind: 'ended', reason: `the answer is longer than ${answerMaxBytes} bytes` }
               : answerOf(headers, Buffer.concat(chunks), socketError ?? reason),
           );
+        };
+        stream.on('close', finish);
+        // A server may answer, or end the stream, before it has read the request, and never read the rest: 'close' would not come.
+        stream.on('end', () => {
+          setTimeout(
+            () => {
+              finish();
+              stream.close(constants.NGHTTP2_NO_ERROR);
+            },
+            headers['grpc-status'] === undefined ? trailersGraceMs : 0,
+          ).unref();
         });
         stream.end(prefixed(message));
       }),

@@ -35,7 +35,7 @@ export interface Status {
   readonly keyId: string;
 }
 
-export interface V1Version {
+interface V1Version {
   readonly version: string;
   readonly runtimeName: string;
   readonly runtimeVersion: string;

@@ -24,7 +24,7 @@ export interface Finding {
   readonly durationMs: number;
 }
 
-export interface ExplainedKey {
+interface ExplainedKey {
   /** `primary`, or the operator's word for a key of a group. */
   readonly name: string;
   readonly role: ProviderMember['role'];
@@ -34,7 +34,7 @@ export interface ExplainedKey {
   readonly findings: readonly Finding[];
 }
 
-export interface ExplainedKeySet {
+interface ExplainedKeySet {
   readonly name: string;
   readonly keys: readonly ExplainedKey[];
 }

@@ -29,7 +29,7 @@ export interface Behaviour {
   readonly served: readonly ('v1' | 'v2')[];
 }
 
-export const messageMaxBytes = 256 * 1024;
+const messageMaxBytes = 256 * 1024;
 const key = randomBytes(32);
 
 /** nonce ‖ ciphertext ‖ tag */
