@@ -1,10 +1,14 @@
 /** The commands that say what is sealed with which key, and change it: one function for each. */
 import { type Command, Option } from 'commander';
 import { outputOption } from './cli-options.js';
+import { addRetire } from './cli-ops-rotate.js';
+import { addRewrap } from './cli-ops-rewrap.js';
 import { parsePath } from './options.js';
 
 export function addOperations(program: Command): void {
   addLint(program);
+  addRetire(program);
+  addRewrap(program);
 }
 
 function addLint(program: Command): void {

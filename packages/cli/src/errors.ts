@@ -82,6 +82,13 @@ export function toCliError(error: unknown): CliError {
           cause: error,
         },
       );
+    case 'invalid-option':
+      // By name: loading the package would slow every command down.
+      return error instanceof Error && error.name === 'OpsError'
+        ? new CliError(message, 'See --help.', exitCodes.usage, { cause: error })
+        : new CliError(message, '', undefined, { cause: error });
+    case 'interrupted':
+      return new CliError(message, 'What was done stays done.', 130, { cause: error });
     case 'in-use':
       return new CliError(message, 'Stop the other process, or choose another --data-dir.', undefined, {
         cause: error,

@@ -1,0 +1,88 @@
+// Goal: `waxseal retire` answers by exit code and in the fixed form. Method: the real command over snapshots that a real store wrote.
+import assert from 'node:assert/strict';
+import { copyFile, mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { openLmdbStore } from '@waxseal/storage';
+import type { RetireReport } from '@waxseal/ops';
+import { waxseal } from '../testing/command.js';
+
+let folder = '';
+let dataDir = '';
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'cli-retire-'));
+  dataDir = join(folder, 'data');
+  await mkdir(join(dataDir, 'api'), { recursive: true, mode: 0o700 });
+  const store = await openLmdbStore({ path: join(dataDir, 'api') });
+  const put = (name: string, value: string): Promise<unknown> =>
+    store.txn({
+      compare: [],
+      success: [
+        {
+          kind: 'put',
+          key: Buffer.from(`/registry/secrets/default/${name}`),
+          value: Buffer.from(value),
+        },
+      ],
+      failure: [],
+    });
+  await put('a', 'k8s:enc:aescbc:v1:key1:old');
+  await put('a', 'k8s:enc:secretbox:v1:key2:new');
+  await put('b', 'k8s:enc:aesgcm:v1:key3:live');
+  await store.close();
+});
+after(() => rm(folder, { recursive: true }));
+
+const retire = (
+  ...args: readonly string[]
+): { readonly code: number | null; readonly report: RetireReport } => {
+  const { status, stdout } = waxseal(['retire', '--data-dir', dataDir, '--output', 'json', ...args]);
+  return { code: status, report: JSON.parse(stdout) as RetireReport };
+};
+const where = ({ needed }: RetireReport): readonly unknown[] =>
+  needed.map(({ place, count, keys }) => ({ place, count, keys }));
+
+test('yes is 0, no is 1 and says where', () => {
+  assert.deepEqual(retire('--key', 'aescbc:other'), {
+    code: 0,
+    report: {
+      key: 'aescbc:other',
+      mayDelete: true,
+      needed: [],
+      elsewhere: [],
+      backups: { checked: 0, fromLedger: 0 },
+    },
+  });
+  const { code, report } = retire('--key', 'aesgcm:key3');
+  assert.equal(code, 1);
+  assert.deepEqual(where(report), [{ place: 'live', count: 1, keys: ['/registry/secrets/default/b'] }]);
+  const old = retire('--key', 'aescbc:key1');
+  assert.equal(old.code, 1);
+  assert.deepEqual(where(old.report), [
+    { place: 'history', count: 1, keys: ['/registry/secrets/default/a'] },
+  ]);
+});
+
+test('a file among the backups that is no snapshot stands in the way', async () => {
+  const backups = join(folder, 'backups');
+  await mkdir(backups);
+  await copyFile(join(dataDir, 'api', 'data.mdb'), join(backups, 'no-etcd.db'));
+  const { code, report } = retire('--key', 'aescbc:other', '--snapshots', backups);
+  assert.equal(code, 1);
+  assert.deepEqual(
+    report.needed.map(({ source, place }) => [source, place]),
+    [[join(backups, 'no-etcd.db'), 'unreadable']],
+  );
+});
+
+test('what is missing is said in a sentence', () => {
+  const none = waxseal(['retire', '--key', 'aescbc:key1']);
+  assert.equal(none.status, 2);
+  assert.match(none.stderr, /--etcd, --snapshot and --data-dir/);
+  const nameless = waxseal(['retire', '--key', 'aescbc:', '--data-dir', dataDir]);
+  assert.equal(nameless.status, 2, nameless.stderr);
+  const text = waxseal(['retire', '--key', 'key3', '--data-dir', dataDir]);
+  assert.equal(text.status, 1);
+  assert.match(text.stdout, /key3 may not be deleted:\nWHERE/);
+});
