@@ -4,9 +4,9 @@
  * The write is a compare-and-swap on the key's mod revision, one object to a transaction, as kube-apiserver writes: several objects in one revision
  * would be lost to a client that resumes its watch between them. The lease stays.
  */
-import { EnvelopeError, errorMessage, type Transformer } from '@waxseal/envelope';
+import { errorMessage, type Transformer } from '@waxseal/envelope';
 import { StoreError, type KeyValue, type Store } from '@waxseal/storage';
-import { OpsError } from '../errors.js';
+import { seal } from './seal.js';
 import type { Patience } from './store-patience.js';
 
 /**
@@ -82,19 +82,6 @@ export async function rewrapObject(
     cause: 'contended',
     message: `others wrote it ${MAX_ATTEMPTS} times meanwhile, and always in a way that is stale by this configuration: see that every API server has it`,
   };
-}
-
-async function seal(transformer: Transformer, data: Buffer, key: Buffer): Promise<Buffer> {
-  try {
-    return await transformer.transformToStorage(data, key);
-  } catch (error) {
-    if (!(error instanceof EnvelopeError)) throw error;
-    throw new OpsError(
-      'source-unreadable',
-      `nothing can be written under the first provider: ${error.message}. Mend that and start again.`,
-      error,
-    );
-  }
 }
 
 /** @returns `written`, or what lies there instead; undefined: nothing does */

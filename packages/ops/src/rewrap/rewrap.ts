@@ -109,7 +109,7 @@ class Run {
   readonly #context: ObjectContext;
   readonly #counts = noCounts();
   readonly #failures: RewrapFailure[] = [];
-  readonly #transformers = new Map<string, Transformer>();
+  readonly #transformers = new Map<string, Promise<Transformer>>();
   #late = 0;
 
   constructor(options: RewrapOptions) {
@@ -182,7 +182,7 @@ class Run {
   }
 
   readonly #first = async (kv: KeyValue, resource: GroupResource, page: Page): Promise<void> => {
-    const outcome = await rewrapObject(kv, this.#transformer(resource), this.#context);
+    const outcome = await rewrapObject(kv, await this.#transformer(resource), this.#context);
     page.counts.listed++;
     page.counts[outcome.kind]++;
     const stale = outcome.kind === 'failed' ? outcome.stale : !['skipped', 'stale'].includes(outcome.kind);
@@ -196,7 +196,7 @@ class Run {
       const targets = new Map<string, Promise<Target>>();
       const target = (resource: GroupResource): Promise<Target> => {
         const name = formatGroupResource(resource);
-        const known = targets.get(name) ?? targetOf(this.#transformer(resource));
+        const known = targets.get(name) ?? this.#transformer(resource).then(targetOf);
         targets.set(name, known);
         return known;
       };
@@ -207,7 +207,7 @@ class Run {
         left++;
         // The last proof only counts.
         if (proof === MAX_PROOFS) return;
-        const outcome = await rewrapObject(kv, this.#transformer(resource), this.#context);
+        const outcome = await rewrapObject(kv, await this.#transformer(resource), this.#context);
         if (outcome.kind === 'failed') return;
         left--;
         this.#late++;
@@ -277,14 +277,15 @@ class Run {
     }
   }
 
-  #transformer(resource: GroupResource): Transformer {
+  /** @throws OpsError source-unreadable when nothing can be sealed for the resource: then nothing would be found stale, either */
+  #transformer(resource: GroupResource): Promise<Transformer> {
     const name = formatGroupResource(resource);
-    let transformer = this.#transformers.get(name);
-    if (transformer === undefined) {
-      transformer = this.#options.transformerFor(resource);
-      this.#transformers.set(name, transformer);
-    }
-    return transformer;
+    const known = this.#transformers.get(name);
+    if (known !== undefined) return known;
+    const transformer = this.#options.transformerFor(resource);
+    const checked = targetOf(transformer).then(() => transformer);
+    this.#transformers.set(name, checked);
+    return checked;
   }
 
   #noteFailure(kv: KeyValue, outcome: ObjectOutcome): void {

@@ -9,15 +9,16 @@ import {
   type Transformer,
 } from '@waxseal/envelope';
 import { describeStoredValue } from '../stored-value.js';
+import { seal } from './seal.js';
 
 /** True for values that are written as they should be. */
 export type Target = (value: Buffer) => boolean;
 
 const NOTHING = Buffer.from('{}');
 
-/** Seals a value to see how it is done now. @throws EnvelopeError when nothing can be sealed */
+/** Seals a value to see how it is done now. @throws OpsError source-unreadable when nothing can be sealed */
 export async function targetOf(transformer: Transformer): Promise<Target> {
-  const sample = await transformer.transformToStorage(NOTHING, Buffer.from('/target'));
+  const sample = await seal(transformer, NOTHING, Buffer.from('/target'));
   const { provider, key, kmsName } = describeStoredValue(sample);
   if (provider !== 'kms-v2') {
     return (value) => {

@@ -1,0 +1,70 @@
+/** `waxseal rewrap`: everything that is stale, encrypted again under the first provider. */
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { outputOption } from './cli-options.js';
+import { parsePath } from './options.js';
+import { etcdOption, etcdTlsOptions, prefixOption } from './source-options.js';
+
+export function addRewrap(program: Command): void {
+  etcdTlsOptions(
+    program
+      .command('rewrap')
+      .description(
+        'Encrypt again, under the first provider of an EncryptionConfiguration, whatever lies in etcd otherwise.',
+      )
+      .addOption(etcdOption().makeOptionMandatory()),
+  )
+    .addOption(prefixOption())
+    .addOption(
+      new Option('--encryption-config <file>', 'the EncryptionConfiguration that the API servers have')
+        .argParser(parsePath)
+        .makeOptionMandatory(),
+    )
+    .addOption(
+      new Option(
+        '--resources <list>',
+        'as in the configuration: secrets,widgets.example.com,*.apps (default: all it covers)',
+      ).argParser(parseResources),
+    )
+    .option('--dry-run', 'only count what is stale', false)
+    .addOption(new Option('--workers <n>', 'objects at once').argParser(parseCount(1, 1024)).default(64))
+    .addOption(
+      new Option('--rate <n>', 'writes a second at most (default: no limit)').argParser(
+        parseCount(1, 1_000_000),
+      ),
+    )
+    .addOption(
+      new Option('--checkpoint <file>', 'keeps the progress, and goes on from it').argParser(parsePath),
+    )
+    .addOption(outputOption())
+    .addHelpText(
+      'after',
+      `
+Runs beside live API servers: each object is replaced only if nobody wrote it meanwhile. What is stale is decided as the API server decides it,
+so identity as the first provider decrypts everything. At the end everything is read again to prove that nothing is left.
+A rewrite makes a new revision of each object: mind etcd's quota when they are many, and compact and defragment afterwards.
+
+Exit codes: 0 nothing is left, 1 something is or could not be read, 3 etcd or the KMS does not work; start again with the same --checkpoint.
+
+Examples:
+  $ waxseal rewrap --etcd https://127.0.0.1:2379 --cacert ca.crt --cert client.crt --key client.key \\
+      --encryption-config /etc/kubernetes/enc/enc.yaml --dry-run
+  $ waxseal rewrap --etcd http://127.0.0.1:2379 --encryption-config enc.yaml --rate 500 --checkpoint rewrap.json`,
+    )
+    .action(async (options) => (await import('./commands/rewrap.js')).rewrapCommand(options));
+}
+
+function parseResources(text: string): readonly string[] {
+  const names = text.split(',').map((name) => name.trim());
+  if (!names.every((name) => /^(\*|[a-z0-9]([-a-z0-9]*[a-z0-9])?)(\.(\*|[-a-z0-9.]*))?$/.test(name)))
+    throw new InvalidArgumentError('Expected resources as secrets,deployments.apps or wildcards as *.apps.');
+  return names;
+}
+
+function parseCount(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const count = Number(text);
+    if (!/^\d{1,7}$/.test(text) || count < min || count > max)
+      throw new InvalidArgumentError(`Expected a number from ${min} to ${max}.`);
+    return count;
+  };
+}

@@ -1,0 +1,128 @@
+/** `waxseal rewrap`: re-encryption of what is stale in a live etcd. */
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import {
+  createEncryptionAtRest,
+  EncryptionConfigError,
+  readEncryptionConfig,
+  systemClock,
+} from '@waxseal/encryption-config';
+import { OpsError, rewrap, type RewrapReport } from '@waxseal/ops';
+import { openEtcdStore } from '@waxseal/storage';
+import { CliError, exitCodes } from '../errors.js';
+import { runUntilDone } from '../lifetime.js';
+import type { OutputFormat } from '../options.js';
+import { openProgress } from '../progress.js';
+import { type EtcdOptions, readEtcdTls } from '../source-options.js';
+
+export interface RewrapCommandOptions extends EtcdOptions {
+  readonly etcd: readonly string[];
+  readonly prefix: string;
+  readonly encryptionConfig: string;
+  readonly resources?: readonly string[];
+  readonly dryRun: boolean;
+  readonly workers: number;
+  readonly rate?: number;
+  readonly checkpoint?: string;
+  readonly output: OutputFormat;
+}
+
+const DIAL_TIMEOUT_MS = 5_000;
+/** Longer than a leader election; the run itself is patient beyond it. */
+const REQUEST_TIMEOUT_MS = 10_000;
+
+export async function rewrapCommand(options: RewrapCommandOptions): Promise<void> {
+  const { encryptionConfig: file, checkpoint, output } = options;
+  const bytes = await readFile(file);
+  const tls = readEtcdTls(options);
+  const resources = options.resources ?? coveredBy(bytes.toString('utf8'), file);
+  const encryption = await createEncryptionAtRest({ file, kmsV1Enabled: true });
+  try {
+    const store = await openEtcdStore({
+      endpoints: options.etcd,
+      ...tls,
+      dialTimeoutMs: DIAL_TIMEOUT_MS,
+      requestTimeoutMs: REQUEST_TIMEOUT_MS,
+    });
+    const progress = await openProgress(output);
+    try {
+      const report = await runUntilDone((signal) =>
+        rewrap({
+          store,
+          transformerFor: (resource) => encryption.transformerFor(resource),
+          resources,
+          prefix: options.prefix,
+          dryRun: options.dryRun,
+          workers: options.workers,
+          ...(options.rate === undefined ? {} : { ratePerSecond: options.rate }),
+          ...(checkpoint === undefined
+            ? {}
+            : { checkpoint: { path: checkpoint, configHash: hashOf(bytes) } }),
+          signal,
+          clock: systemClock,
+          onProgress: ({ phase, done, total, etaMs, rewritten, failed }) =>
+            progress.report({ phase, done, total, etaMs, counts: { rewritten, failed } }),
+        }),
+      );
+      progress.end();
+      print(report, options);
+    } catch (error) {
+      progress.end();
+      throw goOnLater(error, checkpoint);
+    } finally {
+      await store.close();
+    }
+  } finally {
+    await encryption.close();
+  }
+}
+
+/** @throws EncryptionConfigError as the API server refuses the file */
+function coveredBy(text: string, file: string): readonly string[] {
+  const { config, errors, message } = readEncryptionConfig(text, { fileName: file, kmsV1Enabled: true });
+  if (config === undefined) {
+    throw new EncryptionConfigError('invalid-configuration', message, { fieldErrors: errors });
+  }
+  return [...new Set(config.resources.flatMap((entry) => entry.resources))];
+}
+
+function hashOf(bytes: Buffer): string {
+  return `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
+}
+
+function print(report: RewrapReport, { output, dryRun }: RewrapCommandOptions): void {
+  const undone = report.failed > 0 || !report.addsUp || (!dryRun && report.remaining > 0);
+  if (undone) process.exitCode = exitCodes.negative;
+  if (output === 'json') {
+    console.log(JSON.stringify(report));
+    return;
+  }
+  const { listed, stale, skipped, rewritten, conflicts, gone, failed, late, remaining } = report;
+  console.log(`${listed} objects: ${stale} stale, ${skipped} as they should be`);
+  if (!dryRun) {
+    console.log(
+      `${rewritten} rewritten, ${conflicts} rewritten by others meanwhile, ${gone} deleted meanwhile, ${failed} failed`,
+    );
+    if (late > 0) console.log(`${late} written the old way during the run, and rewritten too`);
+    console.log(remaining === 0 ? 'Proved by reading again: nothing is left.' : `${remaining} are left.`);
+  }
+  for (const { key, message } of report.failures) console.log(`  ${key}: ${message}`);
+  if (report.failures.length < failed) console.log(`  and ${failed - report.failures.length} more`);
+  if (!report.addsUp) console.log('The counts do not add up. This is a fault in Waxseal: please report it.');
+}
+
+function goOnLater(error: unknown, checkpoint: string | undefined): unknown {
+  if (!(error instanceof OpsError)) return error;
+  const hint =
+    checkpoint === undefined
+      ? 'What is rewritten stays so. Start it again to do the rest.'
+      : `What is rewritten stays so. Start it again with --checkpoint ${checkpoint} to go on.`;
+  switch (error.code) {
+    case 'interrupted':
+      return new CliError('interrupted', hint, 130, { cause: error });
+    case 'source-unreadable':
+      return new CliError(error.message, hint, exitCodes.environment, { cause: error });
+    default:
+      return error;
+  }
+}
