@@ -6,9 +6,14 @@ export {
   type SnapshotSource,
   type SnapshotSourceOptions,
 } from './sources/snapshot-source.js';
+export { generateConfig } from './generate/config.js';
+export { generateKey } from './generate/key.js';
+export { planMigration, plaintextConfig } from './generate/migration.js';
+export { formatPlan, migrationPlan } from './generate/plan.js';
+export type { MigrationTarget } from './generate/target.js';
 export { anyAtLeast, type Finding, type FindingId, type Severity } from './lint/finding.js';
 export type { FileStatus, LookAtFile } from './lint/file-checks.js';
-export { type Inventory, takeInventory } from './lint/inventory.js';
+export { type Inventory, inventoryOf } from './lint/inventory.js';
 export { type ConfigText, lintConfig, type LintOptions } from './lint/lint.js';
 export {
   rewrap,
@@ -44,3 +49,9 @@ export {
   type ScanOptions,
   type ScanResult,
 } from './scan/scan.js';
+export {
+  explainError,
+  type ErrorExplanation,
+  type ErrorSubject,
+  type ExplainedError,
+} from './explain-error/explain-error.js';
