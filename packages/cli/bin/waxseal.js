@@ -8,4 +8,5 @@ if (!existsSync(main)) {
 }
 // They tell who builds Waxseal, not who runs it.
 process.noDeprecation = true;
+process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= 'true';
 await import(main.href);

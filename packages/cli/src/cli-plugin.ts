@@ -31,7 +31,7 @@ export function addPlugin(program: Command): void {
       'after',
       `
 Example:
-  $ waxseal plugin local --keyring ./keyring.yaml --listen unix:///run/waxseal/kms.sock`,
+  $ waxseal plugin local --keyring ./keyring.json --listen unix:///run/waxseal/kms.sock`,
     );
   for (const add of commands) add(plugin);
 }

@@ -104,6 +104,8 @@ export function startKeySet(options: KeySetOptions, context: KeySetContext): Key
   const statusVersion = options.statusVersion ?? 'v2';
 
   let hastenProbe = (): void => {};
+  let askOfKeys = (): void => {};
+  let askAgain = (): void => {};
   const shownKeys = new Map<Operation, string>();
   const health = createKeyHealth(
     (operation, known) => {
@@ -118,6 +120,8 @@ export function startKeySet(options: KeySetOptions, context: KeySetContext): Key
       if (known.kind === 'failing') {
         // A call may have found it out long before the next probe, and nothing but a probe may find the end of it.
         hastenProbe();
+        // What the backend refuses for the key's own state has a reason, and maybe a date, that an operator must not wait an hour for.
+        if (known.error.failure.class === 'user-induced') askOfKeys();
         logger.warn(
           {
             keySet: name,
@@ -130,6 +134,7 @@ export function startKeySet(options: KeySetOptions, context: KeySetContext): Key
           'the key fails',
         );
       } else {
+        askAgain();
         logger.info({ keySet: name, keyId, operation }, 'the key works');
       }
     },
@@ -174,6 +179,7 @@ export function startKeySet(options: KeySetOptions, context: KeySetContext): Key
   const epochMs = context.epochMs ?? Date.now;
   const days = createDaysGauge(metrics.recipients, name);
   const watch = startKeyWatch({
+    keySet: name,
     members,
     clock,
     epochMs,
@@ -186,6 +192,13 @@ export function startKeySet(options: KeySetOptions, context: KeySetContext): Key
       metrics.recipients.conditionChecks.inc({ key_set: name, recipient: member.name, result });
     },
   });
+
+  askOfKeys = () => {
+    void watch.ask();
+  };
+  askAgain = () => {
+    if (watch.danger() !== undefined) void watch.ask();
+  };
 
   // The first Status of an API server that starts with the plugin gets a real answer, unless the backend hangs.
   const firstAnswerMs = operationTimeoutMs / 2;

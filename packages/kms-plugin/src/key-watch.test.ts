@@ -38,6 +38,7 @@ function watched(
     provider: createFakeProvider({ describe }),
   }));
   const watch = startKeyWatch({
+    keySet: 'cluster',
     members,
     clock,
     logger,
@@ -124,7 +125,7 @@ test('a reader in danger is logged and says nothing of the keys that write', asy
   await watch.firstRound;
   assert.equal(watch.danger(), undefined);
   assert.equal(days.get('old'), 0);
-  assert.match(lines.join(), /The reader key old does not exist/);
+  assert.match(lines.join(), /"keySet":"cluster","key":"old".*The reader key old does not exist/);
   const recipient = watched({ a: () => Promise.resolve(fine), b: gone }, { b: 'recipient' });
   await recipient.watch.firstRound;
   assert.match(recipient.watch.danger() ?? '', /recipient key b does not exist/);
@@ -142,6 +143,7 @@ test('a warning is told and is no danger; keys that cannot be asked about are le
   assert.equal(asked.length, 1);
   watch.stop();
   const silent = startKeyWatch({
+    keySet: 'cluster',
     members: [{ name: 'x', role: 'primary', provider: createFakeProvider() }],
     clock: createFakeClock(),
     epochMs: () => epochMs,

@@ -11,6 +11,8 @@ import type { Logger } from './logger.js';
 import type { ProviderMember } from './provider.js';
 
 export interface KeyWatchOptions {
+  /** Whose keys they are; stands in every log line. */
+  readonly keySet: string;
   readonly members: readonly ProviderMember[];
   readonly clock: Clock;
   /** Milliseconds since 1970, to compare with the dates of a backend. */
@@ -93,7 +95,7 @@ export function startKeyWatch(options: KeyWatchOptions): KeyWatch {
     const { provider, name, role } = member;
     if (provider.describe === undefined) return true;
     const describe = provider.describe.bind(provider);
-    const about = { key: name, role, keyId: provider.snapshot().keyId };
+    const about = { keySet: options.keySet, key: name, role, keyId: provider.snapshot().keyId };
     try {
       const timeoutMs = options.timeoutMs ?? 10_000;
       const condition = await withDeadline(clock, { timeoutMs, failure: timedOut }, gone.signal, describe);
@@ -170,7 +172,7 @@ function dangerOf(
   nowEpochMs: number,
 ): string | undefined {
   const { state, unreadableFromMs } = condition;
-  const key = `${role} key ${name}`;
+  const key = name === role ? `${role} key` : `${role} key ${name}`;
   const date = unreadableFromMs === undefined ? undefined : dateOf(unreadableFromMs);
   switch (state) {
     case 'usable':

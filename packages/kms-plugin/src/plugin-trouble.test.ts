@@ -49,6 +49,40 @@ const sealed = (text: string) => ({
   annotations: {},
 });
 
+test('a key refused for its state is asked about at once, and again when it works', async (t) => {
+  const disabled: Failure = { class: 'user-induced', code: 'failed_precondition', advice: 'Enable the key.' };
+  let failure: Failure | undefined;
+  let asked = 0;
+  const { client, registry } = await running(t, {
+    provider: createFakeProvider({
+      encrypt: (_snapshot, plaintext) =>
+        failure === undefined
+          ? Promise.resolve({
+              ciphertext: Buffer.concat([Buffer.from('fake:'), plaintext.toReversed()]),
+              annotations: {},
+            })
+          : Promise.reject(new ProviderError('Disabled', failure)),
+      describe: () => {
+        asked += 1;
+        return Promise.resolve({ state: failure === undefined ? 'usable' : 'disabled', warnings: [] });
+      },
+    }),
+  });
+  const days = async (): Promise<number | undefined> =>
+    (await registry.getSingleMetric('waxseal_kms_key_days_until_unreadable')?.get())?.values[0]?.value;
+  await client.status();
+  assert.equal(asked, 1);
+  assert.equal(await days(), Infinity);
+  failure = disabled;
+  assert.equal(await codeOf(client.encrypt('u', Buffer.from('dek'))), 'failed_precondition');
+  assert.equal(asked, 2);
+  assert.equal(await days(), 0);
+  failure = undefined;
+  assert.equal(await codeOf(client.encrypt('u', Buffer.from('dek'))), 'ok');
+  assert.equal(asked, 3);
+  assert.equal(await days(), Infinity);
+});
+
 test('a caller that waits a short time gets an answer from the plugin, not its own timeout', async (t) => {
   let signalled: AbortSignal | undefined;
   const { client, plugin, registry } = await running(

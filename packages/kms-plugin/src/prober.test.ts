@@ -15,13 +15,23 @@ interface Probing {
   readonly clock: FakeClock;
   readonly health: KeyHealth;
   readonly prober: Prober;
-  readonly state: { calls: number; failure: Failure | undefined; opened: (plaintext: Buffer) => Buffer };
+  readonly state: {
+    calls: number;
+    failure: Failure | undefined;
+    opened: (plaintext: Buffer) => Buffer;
+    readonly unwrapped: Buffer[];
+  };
 }
 
 function probing(): Probing {
   const clock = createFakeClock();
   const health = createKeyHealth(() => {});
-  const state: Probing['state'] = { calls: 0, failure: undefined, opened: (plaintext) => plaintext };
+  const state: Probing['state'] = {
+    calls: 0,
+    failure: undefined,
+    opened: (plaintext) => plaintext,
+    unwrapped: [],
+  };
   const backend: Backend = {
     snapshot: () => createSnapshot({ keyId: 'k' }),
     encrypt: async (_snapshot, plaintext) => {
@@ -32,10 +42,11 @@ function probing(): Probing {
         throw error;
       }
       health.succeeded('encrypt', clock.nowMs());
-      return { ciphertext: plaintext, annotations: {} };
+      return { ciphertext: Buffer.from(plaintext), annotations: {} };
     },
     forget: () => {},
     decrypt: async ({ ciphertext }) => {
+      state.unwrapped.push(Buffer.from(ciphertext));
       health.succeeded('decrypt', clock.nowMs());
       return state.opened(ciphertext);
     },
@@ -96,6 +107,21 @@ test('a failure that a call finds brings the next probe near', async () => {
   clock.advance(1_000_000);
   await settled();
   assert.equal(state.calls, 4);
+});
+
+test('while the key does not wrap, what an earlier probe wrapped is unwrapped', async () => {
+  const { prober, state } = probing();
+  state.failure = down;
+  await prober.firstProbe;
+  state.unwrapped.length = 0;
+  state.failure = undefined;
+  await prober.probe();
+  assert.equal(state.unwrapped.length, 1);
+  state.failure = down;
+  await prober.probe();
+  assert.equal(state.unwrapped.length, 2);
+  assert.deepEqual(state.unwrapped[1], state.unwrapped[0]);
+  prober.stop();
 });
 
 test('probes asked for at once are one', async () => {

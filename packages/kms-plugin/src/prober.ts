@@ -1,13 +1,15 @@
 /**
  * Tries the key in the background, so that Status and the health port answer from memory.
  *
- * One probe wraps random bytes and unwraps them again, the two calls an API server needs. There is at most one at a
- * time: the next is planned when the last one ends.
+ * One probe wraps random bytes and unwraps them again, the two calls an API server needs. While wrapping fails, what an earlier
+ * probe wrapped is unwrapped: otherwise nothing would say that reads fail too. There is at most one at a time: the next is
+ * planned when the last one ends.
  */
 import type { Backend, BackendCall } from './backend.js';
 import type { Clock } from './clock.js';
 import { ProviderError, unexpected } from './errors.js';
 import type { KeyHealth } from './key-health.js';
+import type { Unwrap } from './provider.js';
 import type { KeySnapshot } from './snapshot.js';
 
 export interface ProberOptions {
@@ -38,19 +40,32 @@ export function startProber(options: ProberOptions): Prober {
   let underWay: Promise<void> | undefined;
   let cancelNext = (): void => {};
   let nextIsFar = false;
+  let lastWrapped: Unwrap | undefined;
 
   const tryKey = async (snapshot: KeySnapshot): Promise<void> => {
     const plaintext = options.randomBytes(probeBytes);
     try {
       const wrapped = await backend.encrypt(snapshot, Buffer.from(plaintext), asProbe);
-      const opened = await backend.decrypt({ ...wrapped, version: 'v2', keyId: snapshot.keyId }, asProbe);
+      lastWrapped = { ...wrapped, version: 'v2', keyId: snapshot.keyId };
+      const opened = await backend.decrypt(lastWrapped, asProbe);
       if (!opened.equals(plaintext)) {
         health.failed('decrypt', clock.nowMs(), new ProviderError('probe came back changed', unexpected));
       }
     } catch {
       // The backend has told the key's health already.
+      if (health.of('encrypt').kind === 'failing') await tryLastWrapped(snapshot);
     } finally {
       plaintext.fill(0);
+    }
+  };
+
+  const tryLastWrapped = async ({ keyId }: KeySnapshot): Promise<void> => {
+    // An old key's failure says nothing about the one that writes now.
+    if (lastWrapped?.keyId !== keyId) return;
+    try {
+      (await backend.decrypt(lastWrapped, asProbe)).fill(0);
+    } catch {
+      // As above.
     }
   };
 

@@ -49,7 +49,8 @@ test('a command line that says too little, too much or nonsense ends with what t
   const listen = ['plugin', 'azure', '--listen', await socketIn(t)];
   const key = ['--key', 'https://v.vault.azure.net/keys/k8s'];
   const cases: readonly (readonly [readonly string[], RegExp])[] = [
-    [[], /is not the name of a vault/],
+    [[], /Name the key: its URL, or the vault and the name/],
+    [['--keyvault-name', 'v', '--key-name', 'k8s'], /is not the name of a vault/],
     [['--key', 'https://v.vault.azure.net/secrets/k8s'], /is not the URL of a key/],
     [[...key, '--key-name', 'k8s'], /either the URL of the key/],
     [[...key, '--managed-identity', '--token-file', '/t'], /more than one way/],

@@ -107,7 +107,7 @@ test('a file that cannot be used changes nothing and is counted', async (t) => {
     keySet('old', 'a'),
     '  - {name: new, listen: ./b.sock, provider: {local: {keyringFile: ./absent}}}',
   );
-  await rejected(/named "old"/, keySet('old', 'a'), keySet('old', 'b'));
+  await rejected(/has the name old/, keySet('old', 'a'), keySet('old', 'b'));
   await rejected(/named twice/, keySet('old', 'a'), keySet('new', 'a'));
   await rejected(/statusVersion of .* cannot change/, keySet('old', 'a', ', statusVersion: v2beta1'));
   await rejected(/no\/such does not exist/, keySet('old', 'a'), keySet('new', 'no/such/b'));

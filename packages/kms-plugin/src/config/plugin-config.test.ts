@@ -54,6 +54,10 @@ for (const [text, reason] of [
   [`health: {port: 70000}\n${oneKey(local)}`, /health\.port/],
   [oneKey(local).replace('name: k', 'name: K_1'), /lower-case letters/],
   [oneKey(local).replace('listen: /s', 'listen: []'), /listen: expected at least one/],
+  [
+    `keys: [{name: k, listen: /s, provider: ${local}}, {name: k, listen: /t, provider: ${local}}]`,
+    /keys\[1\]\.name: another key set has the name k/,
+  ],
 ] as const) {
   test(`refused: ${text.slice(0, 100)}`, () => {
     assert.throws(

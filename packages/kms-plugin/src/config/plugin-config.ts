@@ -48,6 +48,11 @@ export function parsePluginConfig(text: string, folder: string): PluginConfig {
   if (sections.length === 0) root.problem('keys', 'expected a list of at least one key set.');
   const keySets = sections.map((section) => readKeySet(section, folder));
   root.end();
+  const names = keySets.map((keySet) => keySet?.options.name);
+  sections.forEach((section, i) => {
+    if (names[i] && names.indexOf(names[i]) < i)
+      section.problem('name', `another key set has the name ${names[i]}.`);
+  });
   const complete = keySets.filter((keySet) => keySet !== undefined);
   if (problems.found.length > 0 || complete.length !== keySets.length) throw invalid(problems.found);
   return { keySets: complete, health };

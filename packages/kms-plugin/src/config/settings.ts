@@ -78,7 +78,7 @@ export class Settings {
     const meant = typeof value === 'string' ? nearest(value, choices) : undefined;
     return this.problem(
       name,
-      `expected one of ${choices.join(', ')}${meant === undefined ? '' : `; did you mean ${meant}?`}.`,
+      `expected one of ${choices.join(', ')}${meant === undefined ? '.' : `; did you mean ${meant}?`}`,
     );
   }
 
@@ -151,7 +151,7 @@ export class Settings {
       const meant = nearest(first, names);
       this.problem(
         first,
-        `unknown; expected one of ${names.join(', ')}${meant === undefined ? '' : `; did you mean ${meant}?`}.`,
+        `unknown; expected one of ${names.join(', ')}${meant === undefined ? '.' : `; did you mean ${meant}?`}`,
       );
       return undefined;
     }
@@ -176,7 +176,7 @@ export class Settings {
         continue;
       }
       const meant = nearest(name, [...this.#known]);
-      this.problem(name, `unknown field${meant === undefined ? '' : `; did you mean ${meant}?`}.`);
+      this.problem(name, `unknown field${meant === undefined ? '.' : `; did you mean ${meant}?`}`);
     }
   }
 

@@ -54,14 +54,15 @@ export function parseAzureKey(place: AzureKeyPlace): AzureKeyUrl {
     }
     return parseKeyUrl(place.keyUrl);
   }
-  const vaultName = place.vaultName?.toLowerCase();
-  if (vaultName === undefined || !vaultNamePattern.test(vaultName)) {
-    throw invalid(
-      `"${place.vaultName ?? ''}" is not the name of a vault: 3 to 24 letters, digits and hyphens.`,
-    );
+  if (place.vaultName === undefined || place.keyName === undefined) {
+    throw invalid('Name the key: its URL, or the vault and the name of the key.');
+  }
+  const vaultName = place.vaultName.toLowerCase();
+  if (!vaultNamePattern.test(vaultName)) {
+    throw invalid(`"${place.vaultName}" is not the name of a vault: 3 to 24 letters, digits and hyphens.`);
   }
   const suffix = suffixes[place.cloud ?? 'public'][place.managedHsm === true ? 'managedHsm' : 'vault'];
-  return checked(`https://${vaultName}.${suffix}`, place.keyName ?? '', place.keyVersion);
+  return checked(`https://${vaultName}.${suffix}`, place.keyName, place.keyVersion);
 }
 
 function parseKeyUrl(text: string): AzureKeyUrl {

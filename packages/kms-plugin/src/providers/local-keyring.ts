@@ -277,6 +277,10 @@ async function writePrivateFile(path: string, text: string): Promise<void> {
   try {
     await file.writeFile(text);
     await file.sync();
+  } catch (cause) {
+    // Half a keyring would be in the way of the next try.
+    await unlink(path).catch(() => {});
+    throw cause;
   } finally {
     await file.close();
   }
