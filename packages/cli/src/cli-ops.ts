@@ -1,42 +1,13 @@
 /** The commands that say what is sealed with which key, and change it: one function for each. */
-import { type Command, Option } from 'commander';
-import { outputOption } from './cli-options.js';
+import type { Command } from 'commander';
+import { addGenerate } from './cli-ops-generate.js';
+import { addLint } from './cli-ops-lint.js';
 import { addRetire } from './cli-ops-rotate.js';
 import { addRewrap } from './cli-ops-rewrap.js';
-import { parsePath } from './options.js';
 
 export function addOperations(program: Command): void {
   addLint(program);
+  addGenerate(program);
   addRetire(program);
   addRewrap(program);
-}
-
-function addLint(program: Command): void {
-  program
-    .command('lint')
-    .argument('<file>', 'EncryptionConfiguration, YAML or JSON', parsePath)
-    .description(
-      'What is invalid or weak in an EncryptionConfiguration, and what a change to it makes unreadable.',
-    )
-    .addOption(
-      new Option(
-        '--against <file>',
-        'the file in force now: also say what changing from it makes unreadable',
-      ).argParser(parsePath),
-    )
-    .option('--one-server', 'one API server: none reads with the old file while others write', false)
-    .addOption(
-      new Option('--fail-on <severity>', 'exit code 1 from this severity on')
-        .choices(['error', 'warning', 'info'])
-        .default('error'),
-    )
-    .addOption(outputOption())
-    .addHelpText(
-      'after',
-      `
-Examples:
-  $ waxseal lint /etc/kubernetes/enc/enc.yaml --fail-on warning
-  $ waxseal lint new.yaml --against /etc/kubernetes/enc/enc.yaml --output json`,
-    )
-    .action(async (file: string, options) => (await import('./commands/lint.js')).lint(file, options));
 }

@@ -1,11 +1,21 @@
 /** `waxseal lint FILE`: findings about an EncryptionConfiguration, and about the change to it. */
 import { statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { anyAtLeast, type FileStatus, type Finding, lintConfig, type Severity } from '@waxseal/ops';
+import {
+  anyAtLeast,
+  type FileStatus,
+  type Finding,
+  type Inventory,
+  inventoryOf,
+  lintConfig,
+  scan,
+  type Severity,
+} from '@waxseal/ops';
 import { exitCodes } from '../errors.js';
 import type { OutputFormat } from '../options.js';
+import { keyPrefix, openSource, type SourceOptions } from '../source-options.js';
 
-export interface LintCommandOptions {
+export interface LintCommandOptions extends SourceOptions {
   readonly against?: string;
   readonly oneServer: boolean;
   readonly failOn: Severity;
@@ -13,11 +23,13 @@ export interface LintCommandOptions {
 }
 
 export async function lint(file: string, options: LintCommandOptions): Promise<void> {
+  const inventory = await storedValues(options);
   const findings = lintConfig(
     { file, text: await readFile(file, 'utf8') },
     {
       severalServers: !options.oneServer,
       lookAt: statusOf,
+      ...(inventory === undefined ? {} : { inventory }),
       ...(options.against === undefined
         ? {}
         : { previous: { file: options.against, text: await readFile(options.against, 'utf8') } }),
@@ -27,6 +39,18 @@ export async function lint(file: string, options: LintCommandOptions): Promise<v
   console.log(
     options.output === 'json' ? JSON.stringify({ file, findings }) : formatFindings(file, findings),
   );
+}
+
+/** Undefined when no source is named. */
+async function storedValues(options: SourceOptions): Promise<Inventory | undefined> {
+  const { etcd, snapshot, dataDir, cacert, cert, key } = options;
+  if ([etcd, snapshot, dataDir, cacert, cert, key].every((given) => given === undefined)) return undefined;
+  const source = await openSource(options);
+  try {
+    return inventoryOf(await scan(source, { prefix: keyPrefix(options) }));
+  } finally {
+    await source.close();
+  }
 }
 
 /** Undefined also for what may not be looked at: the finding then says that it is not there. */

@@ -1,10 +1,11 @@
 /**
  * What is stored, as far as lint needs it: how many values each key or KMS provider has, by resource.
  */
-import { formatGroupResource } from '@waxseal/encryption-config';
-import { parseObjectPath } from '../object-path.js';
-import type { Source } from '../sources/source.js';
-import { describeStoredValue, type ProviderKind } from '../stored-value.js';
+import type { ScanResult } from '../scan/scan.js';
+import type { ProviderKind } from '../stored-value.js';
+
+/** What `scan` calls keys that are no object's. */
+const OTHER_KEYS = '(other)';
 
 export interface StoredGroup {
   /** As a configuration writes it: `secrets`, `deployments.apps`. */
@@ -30,22 +31,14 @@ export function countOf(
     .reduce((sum, { count }) => sum + count, 0);
 }
 
-/**
- * @param prefix what the API server's --etcd-prefix is, `/registry` by default
- * @throws OpsError source-unreadable, source-damaged
- */
-export async function takeInventory(source: Source, prefix: string): Promise<Inventory> {
-  const root = prefix.endsWith('/') ? prefix : `${prefix}/`;
-  const groups = new Map<string, { -readonly [K in keyof StoredGroup]: StoredGroup[K] }>();
-  for await (const { key, value } of source.live(Buffer.from(root))) {
-    const path = parseObjectPath(key.toString('utf8'), prefix);
-    if (path === undefined) continue;
-    const { provider, key: keyName, kmsName } = describeStoredValue(value);
-    const group = { resource: formatGroupResource(path), provider, name: kmsName ?? keyName };
-    const id = `${group.resource} ${provider} ${group.name}`;
-    const known = groups.get(id) ?? { ...group, count: 0 };
-    known.count++;
-    groups.set(id, known);
-  }
-  return [...groups.values()];
+/** Of what `scan` counted. Keys that are no object's are left out. */
+export function inventoryOf({ groups }: Pick<ScanResult, 'groups'>): Inventory {
+  return groups
+    .filter(({ resource }) => resource !== OTHER_KEYS)
+    .map(({ resource, provider, key, kmsName, count }) => ({
+      resource,
+      provider,
+      name: kmsName ?? key,
+      count,
+    }));
 }

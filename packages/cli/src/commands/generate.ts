@@ -1,0 +1,114 @@
+/** `waxseal generate key|config|migration`: what holds a key goes into a new file of mode 0600, or is asked for by --stdout. */
+import { randomBytes } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  formatPlan,
+  generateConfig,
+  generateKey,
+  type MigrationTarget,
+  migrationPlan,
+  plaintextConfig,
+  planMigration,
+} from '@waxseal/ops';
+import { CliError, exitCodes } from '../errors.js';
+import type { OutputFormat } from '../options.js';
+import { ensurePrivateDirectory } from '../private-files.js';
+
+export interface DestinationOptions {
+  readonly out?: string;
+  readonly stdout: boolean;
+}
+
+export interface TargetOptions {
+  readonly to: MigrationTarget['kind'];
+  readonly keyName?: string;
+  readonly kmsName: string;
+  readonly kmsEndpoint?: string;
+}
+
+/** The default of an API server. */
+const KMS_TIMEOUT_MS = 3000;
+
+export function generateKeyFile(options: DestinationOptions): void {
+  write(options, `${generateKey(randomBytes)}\n`);
+}
+
+export function generateConfigFile(
+  options: DestinationOptions & TargetOptions & { readonly resources: readonly string[] },
+): void {
+  write(options, generateConfig(options.resources, targetOf(options)));
+}
+
+export interface MigrationOptions extends TargetOptions {
+  readonly from?: string;
+  readonly resources?: readonly string[];
+  readonly out: string;
+  readonly servers?: readonly string[];
+  readonly output: OutputFormat;
+}
+
+export async function generateMigration(options: MigrationOptions): Promise<void> {
+  const { from, resources = ['secrets'], out, servers = [] } = options;
+  const current =
+    from === undefined
+      ? { file: 'a configuration without encryption', text: plaintextConfig(resources) }
+      : { file: from, text: await readFile(from, 'utf8') };
+  const migration = planMigration(current, targetOf(options));
+  const steps = migrationPlan(migration, { currentFile: from, servers });
+  const { writers, retiredKeys, untouched } = migration;
+  const commentsKept = migration.files.every((file) => file.commentsKept);
+  const files = migration.files.map(({ name, contentHash }) => ({ name, contentHash }));
+  const plan = { files, writers, retiredKeys, untouched, commentsKept, steps };
+  ensurePrivateDirectory(out);
+  const contents = [
+    ...migration.files.map(({ name, text }) => [name, text] as const),
+    ['README.md', formatPlan(steps)] as const,
+    ['plan.json', `${JSON.stringify(plan, undefined, 2)}\n`] as const,
+  ];
+  for (const [name, text] of contents) writeNewFile(join(out, name), text);
+  if (options.output === 'json') {
+    console.log(JSON.stringify({ folder: out, ...plan }));
+    return;
+  }
+  console.log(`${out} holds ${contents.map(([name]) => name).join(', ')}: begin with README.md.`);
+  for (const entry of untouched) console.log(`Left as it is: ${entry.join(', ')}`);
+  if (!commentsKept) console.log('The comments of the file could not be kept.');
+}
+
+/** @throws CliError without the options that the provider needs */
+function targetOf({ to, keyName, kmsName, kmsEndpoint }: TargetOptions): MigrationTarget {
+  if (to === 'identity') return { kind: to };
+  if (to !== 'kms') {
+    return { kind: to, secret: generateKey(randomBytes), ...(keyName === undefined ? {} : { keyName }) };
+  }
+  if (kmsEndpoint === undefined) {
+    throw new CliError(
+      '--to kms needs --kms-endpoint',
+      'Name the socket of the plugin, as unix:///run/waxseal/kms.sock.',
+      exitCodes.usage,
+    );
+  }
+  return { kind: 'kms', name: kmsName, endpoint: kmsEndpoint, timeoutMs: KMS_TIMEOUT_MS };
+}
+
+function write({ out, stdout }: DestinationOptions, text: string): void {
+  if (out !== undefined) {
+    writeNewFile(out, text);
+    return;
+  }
+  if (!stdout) {
+    throw new CliError(
+      'say where the key goes: --out FILE, or --stdout',
+      'A file gets mode 0600; a terminal keeps what it shows.',
+      exitCodes.usage,
+    );
+  }
+  process.stdout.write(text);
+}
+
+/** A key that is in use may lie there: never over it. */
+function writeNewFile(path: string, text: string): void {
+  writeFileSync(path, text, { mode: 0o600, flag: 'wx', flush: true });
+}

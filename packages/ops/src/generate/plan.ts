@@ -1,0 +1,147 @@
+/**
+ * What to do with the files of a migration, in which order, and the command that proves each step.
+ */
+import type { Migration, MigrationFile } from './migration.js';
+
+export interface PlanCheck {
+  readonly command: string;
+  /** What it must say. */
+  readonly expect: string;
+}
+
+export interface PlanStep {
+  readonly title: string;
+  /** The file that is put in force; absent when nothing is applied. */
+  readonly file?: MigrationFile['name'];
+  readonly action: string;
+  readonly checks: readonly PlanCheck[];
+}
+
+export interface PlanOptions {
+  /** The file in force, as the user named it; undefined: nothing is encrypted yet. */
+  readonly currentFile: string | undefined;
+  /** Of the API servers, `https://host:6443`; empty: not known. */
+  readonly servers: readonly string[];
+}
+
+/** Where etcd is, in every command. */
+const ETCD = '--etcd https://127.0.0.1:2379 --cacert CA --cert CERT --key KEY';
+/** Where --key names the key in question. */
+const ETCD_OF_RETIRE = ETCD.replace('--key', '--etcd-key');
+
+export function migrationPlan(
+  migration: Migration,
+  { currentFile, servers }: PlanOptions,
+): readonly PlanStep[] {
+  const [readable, promoted, after] = migration.files;
+  const verify = (file: string): PlanCheck => ({
+    command: `waxseal verify ${ETCD} --encryption-config ${file} --all`,
+    expect: 'nothing failed',
+  });
+  const everywhere =
+    'Put it in the place of the file in force on one API server after the other (mode 0600).';
+  return [
+    {
+      title: 'Before',
+      action: 'Make a snapshot of etcd, and keep it with the file in force until the end.',
+      checks: [
+        ...(currentFile === undefined ? [] : [verify(currentFile)]),
+        {
+          command: `waxseal lint ${readable.name}${currentFile === undefined ? '' : ` --against ${currentFile}`}`,
+          expect: 'no errors',
+        },
+      ],
+    },
+    {
+      title: 'The new provider reads',
+      file: readable.name,
+      action: `${everywhere} Go on only when all of them have it.`,
+      checks: [...inForce(readable, migration, servers)],
+    },
+    {
+      title: 'The new provider writes',
+      file: promoted.name,
+      action: `${everywhere} From here on what is written is under ${migration.writers.join(', ')}.`,
+      checks: [
+        { command: `waxseal lint ${promoted.name} --against ${readable.name}`, expect: 'no errors' },
+        ...inForce(promoted, migration, servers),
+      ],
+    },
+    {
+      title: 'Everything is written again',
+      action: 'Rewrap what is still under the old provider. It may be stopped and started again.',
+      checks: [
+        { command: `waxseal rewrap ${ETCD} --encryption-config ${promoted.name}`, expect: 'failed 0' },
+        {
+          command: `waxseal scan ${ETCD}`,
+          expect: `for the resources of the file only ${migration.writers.join(', ')}`,
+        },
+        verify(after.name),
+        { command: `waxseal lint ${after.name} --against ${promoted.name} ${ETCD}`, expect: 'no errors' },
+      ],
+    },
+    {
+      title: 'The old provider is gone',
+      file: after.name,
+      action: everywhere,
+      checks: inForce(after, migration, servers),
+    },
+    {
+      title: 'After',
+      action: 'Old keys open old backups: destroy a key only when this says that nothing needs it.',
+      checks: [
+        ...migration.retiredKeys.map((key) => ({
+          command: `waxseal retire ${ETCD_OF_RETIRE} --key ${shellWord(key)} --snapshots DIR`,
+          expect: 'exit code 0',
+        })),
+        { command: `waxseal residue ${ETCD}`, expect: 'nothing left, or what it says to do is done' },
+      ],
+    },
+  ];
+}
+
+/** That an API server has a file in force: its hash in the metrics (automatic reload), and that it is ready. */
+function inForce(
+  file: MigrationFile,
+  { usesKms }: Migration,
+  servers: readonly string[],
+): readonly PlanCheck[] {
+  const each = servers.length === 0 ? [''] : servers.map((server) => ` --server ${shellWord(server)}`);
+  return each.flatMap((server) => [
+    {
+      command: `kubectl${server} get --raw /metrics | grep apiserver_encryption_config_controller_last_config_info`,
+      expect: `hash="${file.contentHash}" (kept with automatic reload; without it, restart the server)`,
+    },
+    {
+      command: `kubectl${server} get --raw '${usesKms ? '/readyz/kms-providers' : '/readyz'}'`,
+      expect: 'ok',
+    },
+    { command: `kubectl${server} get secrets --all-namespaces --output name`, expect: 'no error' },
+  ]);
+}
+
+/** As a folder's README.md. */
+export function formatPlan(steps: readonly PlanStep[]): string {
+  const sections = steps.map(({ title, file, action, checks }, i) =>
+    [
+      `## ${i}. ${title}`,
+      '',
+      `${file === undefined ? '' : `\`${file}\`: `}${action}`,
+      '',
+      ...checks.flatMap(({ command, expect }) => [`- \`${command}\``, `  must say: ${expect}`]),
+      '',
+    ].join('\n'),
+  );
+  return [
+    '# Migration of encryption at rest',
+    '',
+    'These files hold keys: mode 0600, and not in a repository. Each step is safe while the API servers change over one by one,',
+    'and each may be taken back to the one before it until step 4 is done.',
+    '',
+    ...sections,
+  ].join('\n');
+}
+
+function shellWord(text: string): string {
+  return /^[A-Za-z0-9@%_+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
+}
