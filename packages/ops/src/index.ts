@@ -26,6 +26,7 @@ export { parseKeyReference, type KeyReference } from './retire/key-reference.js'
 export { mayRetire, type Need, type RetireOptions, type RetireReport } from './retire/retire.js';
 export type { PastKeyValue, Source, StoredKeyValue } from './sources/source.js';
 export { describeStoredValue, type ProviderKind, type StoredValueKind } from './stored-value.js';
+export { decodeStoredObject } from './verify/decode-object.js';
 export { verifyAdvice, type VerifyCause } from './verify/causes.js';
 export {
   verify,

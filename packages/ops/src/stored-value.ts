@@ -49,6 +49,52 @@ export function describeStoredValue(value: Buffer): StoredValueKind {
   return unknown(`there is no version ${version} of kms`);
 }
 
+/** As many DEK sources as are told apart without hashing again. */
+const REMEMBERED_MAX = 10_000;
+
+/**
+ * `describeStoredValue` for many values: those of one KMS v2 DEK source differ in their ciphertext alone, so that everything else need be
+ * looked at once.
+ */
+export function createStoredValueDescriber(): (value: Buffer) => StoredValueKind {
+  const known = new Map<string, StoredValueKind>();
+  return (value) => {
+    const span = ciphertextSpan(value);
+    if (span === undefined) return describeStoredValue(value);
+    const rest = value.toString('latin1', 0, span.start) + value.toString('latin1', span.end);
+    const before = known.get(rest);
+    if (before !== undefined) return before;
+    const kind = describeStoredValue(value);
+    if (known.size >= REMEMBERED_MAX) known.clear();
+    known.set(rest, kind);
+    return kind;
+  };
+}
+
+const KMS_V2 = Buffer.from('k8s:enc:kms:v2:');
+/** Field 1, encryptedData, which is written first. */
+const ENCRYPTED_DATA_TAG = 0x0a;
+
+/** Where the ciphertext of a KMS v2 value and its length lie; undefined for any other value, or one that is not written as usual. */
+function ciphertextSpan(value: Buffer): { readonly start: number; readonly end: number } | undefined {
+  if (value.length < KMS_V2.length || value.compare(KMS_V2, 0, KMS_V2.length, 0, KMS_V2.length) !== 0) {
+    return undefined;
+  }
+  const bodyAt = value.indexOf(COLON, KMS_V2.length) + 1;
+  if (bodyAt === 0 || value[bodyAt] !== ENCRYPTED_DATA_TAG) return undefined;
+  let length = 0;
+  for (let at = bodyAt + 1, shift = 0; shift <= 21; at++, shift += 7) {
+    const byte = value[at];
+    if (byte === undefined) return undefined;
+    length |= (byte & 0x7f) << shift;
+    if (byte < 0x80) {
+      const end = at + 1 + length;
+      return length > 0 && end <= value.length ? { start: bodyAt + 1, end } : undefined;
+    }
+  }
+  return undefined;
+}
+
 function describeKmsV1(name: string, body: Buffer): StoredValueKind {
   const common = { provider: 'kms-v1', key: name, kmsName: name } as const;
   const wrappedEnd = body.length < 2 ? undefined : 2 + body.readUInt16BE(0);

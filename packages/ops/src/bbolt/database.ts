@@ -5,12 +5,13 @@
  */
 import { readMeta, type BoltMeta } from './meta.js';
 import {
+  compareKeys,
   damaged,
+  LeafPage,
   PAGE_HEADER_BYTES,
   parsePage,
   type BranchPage,
   type LeafElement,
-  type LeafPage,
 } from './page.js';
 import type { PageFile } from './page-file.js';
 import { PageSet } from './page-set.js';
@@ -57,22 +58,31 @@ export class BoltDatabase {
   /** A bucket by its name; undefined when there is none. */
   bucket(name: string, parent: BoltBucket = this.root): BoltBucket | undefined {
     const wanted = Buffer.from(name);
-    for (const elements of this.leaves(parent)) {
-      const found = elements.find(({ isBucket, key }) => isBucket && key.equals(wanted));
-      if (found !== undefined) return this.#parseBucket(found.value, name);
+    for (const leaf of this.leafPages(parent)) {
+      for (let index = 0; index < leaf.count; index++) {
+        if (leaf.isBucket(index) && leaf.key(index).equals(wanted)) {
+          return this.#parseBucket(leaf.value(index), name);
+        }
+      }
     }
     return undefined;
   }
 
   /** The entries of a bucket in key order, a leaf page at a time. Their Buffers stay valid. */
   *leaves(bucket: BoltBucket): Generator<readonly LeafElement[]> {
-    let lastKey: Buffer | undefined;
-    for (const { elements } of this.#leafPages(bucket, new PageSet(this.meta.highWaterMark))) {
-      for (const { key } of elements) {
-        if (lastKey !== undefined && lastKey.compare(key) >= 0) throw damaged('keys are out of order');
-        lastKey = key;
+    for (const page of this.leafPages(bucket)) yield page.elements();
+  }
+
+  /** The same as pages, for who needs only some of it. */
+  *leafPages(bucket: BoltBucket): Generator<LeafPage> {
+    let last: LeafPage | undefined;
+    for (const leaf of this.#leafPages(bucket, new PageSet(this.meta.highWaterMark))) {
+      if (leaf.count === 0) continue;
+      if (last !== undefined && compareKeys(last, last.count - 1, leaf, 0) >= 0) {
+        throw damaged('keys of two pages are out of order');
       }
-      yield elements;
+      last = leaf;
+      yield leaf;
     }
   }
 
@@ -89,9 +99,11 @@ export class BoltDatabase {
     if (this.meta.freelistPage !== undefined) this.#readPage(this.meta.freelistPage, used);
     const open: BoltBucket[] = [this.root];
     for (let bucket = open.pop(); bucket !== undefined; bucket = open.pop()) {
-      for (const { elements } of this.#leafPages(bucket, used)) {
-        for (const { isBucket, key, value } of elements) {
-          if (isBucket) open.push(this.#parseBucket(value, key.toString()));
+      for (const leaf of this.#leafPages(bucket, used)) {
+        for (let index = 0; index < leaf.count; index++) {
+          if (leaf.isBucket(index)) {
+            open.push(this.#parseBucket(leaf.value(index), leaf.key(index).toString()));
+          }
         }
       }
     }
@@ -125,9 +137,7 @@ export class BoltDatabase {
   /** Reads a page with its overflow and enters all of them into `seen`. */
   #readPage(page: number, seen: PageSet): BranchPage | LeafPage {
     const bytes = this.#pageBytes(page, seen);
-    return page === this.meta.freelistPage
-      ? { kind: 'leaf', elements: [] }
-      : parsePage(bytes, `page ${page}`);
+    return page === this.meta.freelistPage ? new LeafPage(bytes, 0) : parsePage(bytes, `page ${page}`);
   }
 
   #pageBytes(page: number, seen: PageSet): Buffer {

@@ -24,9 +24,58 @@ export interface LeafElement {
   readonly value: Buffer;
 }
 
-export interface LeafPage {
-  readonly kind: 'leaf';
-  readonly elements: readonly LeafElement[];
+/** Its entries are made into views only when they are asked for: most of a pass over a file would be making them. */
+export class LeafPage {
+  readonly kind = 'leaf';
+  readonly count: number;
+  /** The page with its overflow. */
+  readonly bytes: Buffer;
+
+  /** @param bytes checked by `parsePage` */
+  constructor(bytes: Buffer, count: number) {
+    this.bytes = bytes;
+    this.count = count;
+  }
+
+  isBucket(index: number): boolean {
+    return this.bytes.readUInt32LE(elementAt(index)) === BUCKET_FLAG;
+  }
+
+  /** Where the key begins in `bytes`. */
+  keyAt(index: number): number {
+    const at = elementAt(index);
+    return at + this.bytes.readUInt32LE(at + 4);
+  }
+
+  /** Where the value begins, which is where the key ends. */
+  valueAt(index: number): number {
+    return this.keyAt(index) + this.bytes.readUInt32LE(elementAt(index) + 8);
+  }
+
+  /** Where the value ends. */
+  endAt(index: number): number {
+    return this.valueAt(index) + this.bytes.readUInt32LE(elementAt(index) + 12);
+  }
+
+  key(index: number): Buffer {
+    return this.bytes.subarray(this.keyAt(index), this.valueAt(index));
+  }
+
+  value(index: number): Buffer {
+    return this.bytes.subarray(this.valueAt(index), this.endAt(index));
+  }
+
+  elements(): readonly LeafElement[] {
+    return Array.from({ length: this.count }, (_, index) => ({
+      isBucket: this.isBucket(index),
+      key: this.key(index),
+      value: this.value(index),
+    }));
+  }
+}
+
+function elementAt(index: number): number {
+  return PAGE_HEADER_BYTES + index * ELEMENT_BYTES;
 }
 
 /**
@@ -46,29 +95,27 @@ export function parsePage(bytes: Buffer, name: string): BranchPage | LeafPage {
 }
 
 function parseLeaf(bytes: Buffer, count: number, name: string): LeafPage {
-  const elements: LeafElement[] = [];
+  const page = new LeafPage(bytes, count);
   for (let index = 0; index < count; index++) {
-    const at = PAGE_HEADER_BYTES + index * ELEMENT_BYTES;
-    const flags = bytes.readUInt32LE(at);
-    const keyAt = at + bytes.readUInt32LE(at + 4);
-    const valueAt = keyAt + bytes.readUInt32LE(at + 8);
-    const end = valueAt + bytes.readUInt32LE(at + 12);
-    checkEntry(bytes, count, keyAt, valueAt, end, name, index);
-    if (flags > BUCKET_FLAG) throw damaged(`entry ${index} of ${name} has unknown flags`);
-    elements.push({
-      isBucket: flags === BUCKET_FLAG,
-      key: bytes.subarray(keyAt, valueAt),
-      value: bytes.subarray(valueAt, end),
-    });
+    checkEntry(bytes, count, page.keyAt(index), page.valueAt(index), page.endAt(index), name, index);
+    if (bytes.readUInt32LE(elementAt(index)) > BUCKET_FLAG) {
+      throw damaged(`entry ${index} of ${name} has unknown flags`);
+    }
+    if (index > 0 && compareKeys(page, index - 1, page, index) >= 0)
+      throw damaged(`keys of ${name} are out of order`);
   }
-  return { kind: 'leaf', elements };
+  return page;
+}
+
+export function compareKeys(a: LeafPage, atA: number, b: LeafPage, atB: number): number {
+  return a.bytes.compare(b.bytes, b.keyAt(atB), b.valueAt(atB), a.keyAt(atA), a.valueAt(atA));
 }
 
 function parseBranch(bytes: Buffer, count: number, name: string): BranchPage {
   if (count === 0) throw damaged(`${name} is a branch without children`);
   const children: number[] = [];
   for (let index = 0; index < count; index++) {
-    const at = PAGE_HEADER_BYTES + index * ELEMENT_BYTES;
+    const at = elementAt(index);
     const keyAt = at + bytes.readUInt32LE(at);
     const end = keyAt + bytes.readUInt32LE(at + 4);
     checkEntry(bytes, count, keyAt, end, end, name, index);

@@ -8,18 +8,13 @@
 import { setImmediate } from 'node:timers/promises';
 import { BoltDatabase, type BoltBucket } from '../bbolt/database.js';
 import { readMeta } from '../bbolt/meta.js';
-import { damaged } from '../bbolt/page.js';
+import { damaged, type LeafPage } from '../bbolt/page.js';
 import type { PageFile } from '../bbolt/page-file.js';
 import type { PastKeyValue, StoredKeyValue } from '../sources/source.js';
 import { History } from './history.js';
 import { KeyTable } from './key-table.js';
 import { parseKey, parseKeyValue } from './key-value.js';
 import { parseRevisionKey, type RevisionKey } from './revision-key.js';
-
-/** One stored revision as it lies in the file. */
-interface Entry extends RevisionKey {
-  readonly bytes: Buffer;
-}
 
 /** After so many leaf pages signals and timers get their turn. */
 const PAGES_PER_TURN = 256;
@@ -65,12 +60,14 @@ export class EtcdDatabase {
     const history = new History();
     const table = new KeyTable(hashSeed);
     let last = 0;
-    for await (const entries of entriesOf(bolt, keys)) {
-      for (const { main, isTombstone, bytes } of entries) {
+    for await (const leaf of leafPagesOf(bolt, keys)) {
+      for (let index = 0; index < leaf.count; index++) {
+        const { main, isTombstone } = revisionAt(leaf, index);
+        const [at, end] = [leaf.valueAt(index), leaf.endAt(index)];
         last = main;
-        const place = history.add(!isTombstone && bytes.length > 0);
-        if (bytes.length === 0) continue;
-        const before = table.set(parseKey(bytes), place);
+        const place = history.add(!isTombstone && end > at);
+        if (end === at) continue;
+        const before = table.set(parseKey(leaf.bytes, at, end), place);
         if (before !== undefined) history.supersede(before, main, isTombstone);
       }
     }
@@ -85,10 +82,10 @@ export class EtcdDatabase {
   /** Newest values under the prefix, in order of revision. */
   async *live(prefix: Buffer): AsyncGenerator<StoredKeyValue> {
     let place = 0;
-    for await (const entries of entriesOf(this.bolt, this.#keys)) {
-      for (const entry of entries) {
+    for await (const leaf of leafPagesOf(this.bolt, this.#keys)) {
+      for (let index = 0; index < leaf.count; index++) {
         if (!this.#history.isLive(place++)) continue;
-        const kv = keyValueOf(entry);
+        const kv = keyValueAt(leaf, index);
         if (startsWith(kv.key, prefix)) yield kv;
       }
     }
@@ -98,11 +95,11 @@ export class EtcdDatabase {
   /** Values under the prefix that were replaced or deleted and not yet compacted, in order of revision. */
   async *past(prefix: Buffer): AsyncGenerator<PastKeyValue> {
     let place = 0;
-    for await (const entries of entriesOf(this.bolt, this.#keys)) {
-      for (const entry of entries) {
+    for await (const leaf of leafPagesOf(this.bolt, this.#keys)) {
+      for (let index = 0; index < leaf.count; index++) {
         const fate = this.#history.fateAt(place++);
         if (fate.kind === 'live' || fate.kind === 'no-value') continue;
-        const kv = keyValueOf(entry);
+        const kv = keyValueAt(leaf, index);
         if (!startsWith(kv.key, prefix)) continue;
         yield { ...kv, supersededBy: fate.kind === 'replaced' ? fate.atRevision : undefined };
       }
@@ -119,19 +116,22 @@ export class EtcdDatabase {
   }
 }
 
-async function* entriesOf(bolt: BoltDatabase, keys: BoltBucket): AsyncGenerator<readonly Entry[]> {
+async function* leafPagesOf(bolt: BoltDatabase, keys: BoltBucket): AsyncGenerator<LeafPage> {
   let pages = 0;
-  for (const elements of bolt.leaves(keys)) {
-    yield elements.map(({ key, value, isBucket }) => {
-      if (isBucket) throw damaged('the bucket "key" holds a bucket');
-      return { ...parseRevisionKey(key), bytes: value };
-    });
+  for (const leaf of bolt.leafPages(keys)) {
+    yield leaf;
     if (++pages % PAGES_PER_TURN === 0) await setImmediate();
   }
 }
 
-function keyValueOf({ main, bytes }: Entry): StoredKeyValue {
-  const kv = parseKeyValue(bytes);
+function revisionAt(leaf: LeafPage, index: number): RevisionKey {
+  if (leaf.isBucket(index)) throw damaged('the bucket "key" holds a bucket');
+  return parseRevisionKey(leaf.bytes, leaf.keyAt(index), leaf.valueAt(index));
+}
+
+function keyValueAt(leaf: LeafPage, index: number): StoredKeyValue {
+  const { main } = revisionAt(leaf, index);
+  const kv = parseKeyValue(leaf.bytes, leaf.valueAt(index), leaf.endAt(index));
   if (kv.modRevision !== main || kv.createRevision > main) {
     throw damaged(`the value stored at revision ${main} says it is of revision ${kv.modRevision}`);
   }
@@ -143,11 +143,11 @@ function compactions(bolt: BoltDatabase): { readonly scheduled: number; readonly
   const meta = bolt.bucket('meta');
   const found = { scheduled: 0, finished: 0 };
   if (meta === undefined) return found;
-  for (const elements of bolt.leaves(meta)) {
-    for (const { key, value } of elements) {
-      const name = key.toString('latin1');
-      if (name === 'scheduledCompactRev') found.scheduled = parseRevisionKey(value).main;
-      if (name === 'finishedCompactRev') found.finished = parseRevisionKey(value).main;
+  for (const leaf of bolt.leafPages(meta)) {
+    for (let index = 0; index < leaf.count; index++) {
+      const name = leaf.key(index).toString('latin1');
+      if (name === 'scheduledCompactRev') found.scheduled = parseRevisionKey(leaf.value(index)).main;
+      if (name === 'finishedCompactRev') found.finished = parseRevisionKey(leaf.value(index)).main;
     }
   }
   return found;

@@ -12,9 +12,13 @@ const EMPTY: Buffer = Buffer.alloc(0);
 const KEY_TAG = 0x0a;
 const VARINT_BYTES_MAX = 10;
 
-/** @throws OpsError source-damaged */
-export function parseKeyValue(bytes: Buffer): StoredKeyValue {
-  const reader = new MessageReader(bytes);
+/**
+ * The message that lies in `bytes` from `at` to `end`.
+ *
+ * @throws OpsError source-damaged
+ */
+export function parseKeyValue(bytes: Buffer, at = 0, end = bytes.length): StoredKeyValue {
+  const reader = new MessageReader(bytes, at, end);
   let key: Buffer = EMPTY;
   let value: Buffer = EMPTY;
   let createRevision = 0;
@@ -49,37 +53,38 @@ export function parseKeyValue(bytes: Buffer): StoredKeyValue {
   return { key, value, createRevision, modRevision, version, lease };
 }
 
-/** The key alone; it is written first, so that the rest need not be looked at. */
-export function parseKey(bytes: Buffer): Buffer {
-  if (bytes[0] !== KEY_TAG) return parseKeyValue(bytes).key;
-  const reader = new MessageReader(bytes);
-  reader.number();
-  return reader.bytes();
+/** The key alone, from the same bytes; it is written first, so that the rest need not be looked at. */
+export function parseKey(bytes: Buffer, at = 0, end = bytes.length): Buffer {
+  if (bytes[at] !== KEY_TAG) return parseKeyValue(bytes, at, end).key;
+  return new MessageReader(bytes, at + 1, end).bytes();
 }
 
 class MessageReader {
   readonly #bytes: Buffer;
-  #at = 0;
+  readonly #end: number;
+  #at: number;
 
-  constructor(bytes: Buffer) {
+  constructor(bytes: Buffer, at: number, end: number) {
     this.#bytes = bytes;
+    this.#at = at;
+    this.#end = end;
   }
 
   get atEnd(): boolean {
-    return this.#at >= this.#bytes.length;
+    return this.#at >= this.#end;
   }
 
   /** A varint that is a revision, a size or a tag: none of them reaches 2^53. */
   number(): number {
     const first = this.#bytes[this.#at];
-    if (first !== undefined && first < 0x80) {
+    if (first !== undefined && first < 0x80 && this.#at < this.#end) {
       this.#at++;
       return first;
     }
     let value = 0;
     let scale = 1;
     for (let read = 0; read < VARINT_BYTES_MAX; read++) {
-      const byte = this.#bytes[this.#at++];
+      const byte = this.#at < this.#end ? this.#bytes[this.#at++] : undefined;
       if (byte === undefined) break;
       value += (byte & 0x7f) * scale;
       if (byte < 0x80) {
@@ -94,7 +99,7 @@ class MessageReader {
   varint(): bigint {
     let value = 0n;
     for (let read = 0; read < VARINT_BYTES_MAX; read++) {
-      const byte = this.#bytes[this.#at++];
+      const byte = this.#at < this.#end ? this.#bytes[this.#at++] : undefined;
       if (byte === undefined) break;
       value |= BigInt(byte & 0x7f) << BigInt(7 * read);
       if (byte < 0x80) return value;
@@ -117,7 +122,7 @@ class MessageReader {
 
   #take(length: number): Buffer {
     const end = this.#at + length;
-    if (end > this.#bytes.length) throw broken();
+    if (end > this.#end) throw broken();
     const taken = this.#bytes.subarray(this.#at, end);
     this.#at = end;
     return taken;

@@ -14,13 +14,15 @@ const REVISION_BYTES = 17;
 const UNDERSCORE = 0x5f;
 const TOMBSTONE = 0x74;
 
-/** @throws OpsError source-damaged */
-export function parseRevisionKey(key: Buffer): RevisionKey {
-  const marked = key.length === REVISION_BYTES + 1 && key[REVISION_BYTES] === TOMBSTONE;
-  if ((key.length !== REVISION_BYTES && !marked) || key[8] !== UNDERSCORE) throw notRevision();
-  const main = readRevision(key, 0);
-  const sub = readRevision(key, 9);
-  return { main, sub, isTombstone: marked };
+/**
+ * The key that lies in `bytes` from `at` to `end`.
+ *
+ * @throws OpsError source-damaged
+ */
+export function parseRevisionKey(bytes: Buffer, at = 0, end = bytes.length): RevisionKey {
+  const isTombstone = end - at === REVISION_BYTES + 1 && bytes[at + REVISION_BYTES] === TOMBSTONE;
+  if ((end - at !== REVISION_BYTES && !isTombstone) || bytes[at + 8] !== UNDERSCORE) throw notRevision();
+  return { main: readRevision(bytes, at), sub: readRevision(bytes, at + 9), isTombstone };
 }
 
 function readRevision(key: Buffer, at: number): number {
