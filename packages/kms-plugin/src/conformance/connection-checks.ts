@@ -1,5 +1,4 @@
 /** Connections: how API servers address a plugin, and peers that do nothing, half of something, or leave. */
-import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { rules, held, type Bench, type Check } from './check.js';
 import { breach, expectAnswer, type KmsCalls } from './kms-calls.js';
@@ -27,7 +26,10 @@ async function withPeers<T>(bench: Bench, openings: readonly Buffer[], work: () 
       const peer = connect(bench.netPath);
       peers.push(peer);
       peer.on('error', () => {});
-      await Promise.race([once(peer, 'connect'), once(peer, 'close')]);
+      await new Promise((resolve) => {
+        peer.once('connect', resolve);
+        peer.once('close', resolve);
+      });
       peer.resume();
       if (bytes.length > 0) peer.write(bytes);
     }

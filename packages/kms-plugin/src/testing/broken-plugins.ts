@@ -11,17 +11,37 @@ import type { TestContext } from 'node:test';
 import { kmsV1Messages, kmsV2Messages } from '@waxseal/kms-api';
 import { tempFolder } from './temp-folder.js';
 
+/** What Decrypt is asked with besides; empty with v1. */
+interface OpenRequest {
+  readonly keyId: string;
+  readonly annotations: ReadonlyMap<string, Buffer>;
+}
+
 /** What a plugin does; every part can be exchanged for a broken one. */
 export interface Behaviour {
   status(): kmsV2Messages.StatusResponse;
   v1Version(): kmsV1Messages.VersionResponse;
   seal(plaintext: Buffer): Buffer;
   /** Returns undefined for what it did not seal. */
-  open(ciphertext: Buffer): Buffer | undefined;
+  open(ciphertext: Buffer, request: OpenRequest): Buffer | undefined;
   keyId(): string;
   annotations(): Map<string, Buffer>;
   /** Around every call. */
-  around(call: { readonly method: string; readonly inFlight: number }, answer: () => Buffer): Promise<Buffer>;
+  around(
+    call: { readonly method: string; readonly inFlight: number; readonly timeout: string },
+    answer: () => Buffer,
+  ): Promise<Buffer>;
+  /** The largest message it reads; what is larger gets its error, or nothing with `hangsOnLarge`. */
+  readonly hangsOnLarge: boolean;
+  /** Before anything is served. */
+  readonly connected: (
+    connection: Socket,
+    plugin: { readonly connections: number; readonly crash: () => void },
+  ) => void;
+  /** Whether a call is served that is addressed like this. */
+  readonly authority: (authority: string) => boolean;
+  /** Bytes came that are no HTTP/2. */
+  readonly garbled: (plugin: { readonly crash: () => void }) => void;
   /** After every message, before it is decoded. */
   readonly received: (message: Buffer, plugin: { readonly crash: () => void }) => void;
   /** After a caller has cancelled. */
@@ -59,6 +79,10 @@ const sound: Behaviour = {
   keyId: () => 'key-1',
   annotations: () => new Map([['version.double.example', Buffer.from('1')]]),
   around: (_call, answer) => Promise.resolve(answer()),
+  hangsOnLarge: false,
+  connected: () => {},
+  authority: () => true,
+  garbled: () => {},
   received: () => {},
   cancelled: () => {},
   served: ['v1', 'v2'],
@@ -78,8 +102,11 @@ export async function startBrokenPlugin(t: TestContext, broken: Partial<Behaviou
   server.on('connection', (connection: Socket) => {
     connections.add(connection);
     connection.once('close', () => connections.delete(connection));
+    plugin.connected(connection, { connections: connections.size, crash });
   });
-  server.on('sessionError', () => {});
+  server.on('sessionError', () => {
+    plugin.garbled({ crash });
+  });
   server.on('stream', (stream, headers) => {
     const method = String(headers[':path']);
     let answered = false;
@@ -89,14 +116,22 @@ export async function startBrokenPlugin(t: TestContext, broken: Partial<Behaviou
     });
     const serve = async (): Promise<void> => {
       const message = await read(stream);
+      if (!plugin.authority(String(headers[':authority']))) {
+        end(stream, 14, 'another authority');
+        return;
+      }
       if (message === undefined) {
+        if (plugin.hangsOnLarge) return;
         end(stream, 8, 'message larger than max');
         return;
       }
       plugin.received(message, { crash });
       inFlight += 1;
       try {
-        const answer = await plugin.around({ method, inFlight }, () => answerOf(plugin, method, message));
+        const answer = await plugin.around(
+          { method, inFlight, timeout: String(headers['grpc-timeout']) },
+          () => answerOf(plugin, method, message),
+        );
         answered = true;
         end(stream, 0, '', answer);
       } catch (error) {
@@ -137,7 +172,8 @@ function answerOf(plugin: Behaviour, path: string, message: Buffer): Buffer {
       return Buffer.from(kmsV2Messages.EncryptResponse.encode(answer).finish());
     }
     case 'v2 Decrypt': {
-      const plaintext = opened(plugin, kmsV2Messages.DecryptRequest.decode(message).ciphertext);
+      const { ciphertext, ...request } = kmsV2Messages.DecryptRequest.decode(message);
+      const plaintext = opened(plugin, ciphertext, request);
       return Buffer.from(kmsV2Messages.DecryptResponse.encode({ plaintext }).finish());
     }
     case 'v1beta1 Version':
@@ -147,7 +183,10 @@ function answerOf(plugin: Behaviour, path: string, message: Buffer): Buffer {
       return Buffer.from(kmsV1Messages.EncryptResponse.encode({ cipher }).finish());
     }
     case 'v1beta1 Decrypt': {
-      const plain = opened(plugin, kmsV1Messages.DecryptRequest.decode(message).cipher);
+      const plain = opened(plugin, kmsV1Messages.DecryptRequest.decode(message).cipher, {
+        keyId: '',
+        annotations: new Map(),
+      });
       return Buffer.from(kmsV1Messages.DecryptResponse.encode({ plain }).finish());
     }
     default:
@@ -155,8 +194,8 @@ function answerOf(plugin: Behaviour, path: string, message: Buffer): Buffer {
   }
 }
 
-function opened(plugin: Behaviour, ciphertext: Buffer): Buffer {
-  const plaintext = plugin.open(ciphertext);
+function opened(plugin: Behaviour, ciphertext: Buffer, request: OpenRequest): Buffer {
+  const plaintext = plugin.open(ciphertext, request);
   if (plaintext === undefined) throw new Refusal(3);
   return plaintext;
 }
@@ -167,9 +206,10 @@ async function read(stream: ServerHttp2Stream): Promise<Buffer | undefined> {
   let length = 0;
   for await (const chunk of stream as AsyncIterable<Buffer>) {
     length += chunk.length;
-    if (length > messageMaxBytes) return undefined;
-    chunks.push(chunk);
+    // Read to the end all the same: leaving the loop would end the stream.
+    if (length <= messageMaxBytes) chunks.push(chunk);
   }
+  if (length > messageMaxBytes) return undefined;
   return Buffer.concat(chunks).subarray(5);
 }
 
