@@ -101,8 +101,10 @@ const BUILT_IN: readonly (readonly [string, string, string, string])[] = [
     'validatingadmissionpolicybindings',
     'ValidatingAdmissionPolicyBinding',
   ],
-  ['masterleases', '', 'endpoints', 'Endpoints'],
-  ['ranges', '', 'serviceipallocations', 'RangeAllocation'],
+  // No resources of the API: records that are stored as the configuration says for these.
+  ['masterleases', '', 'apiServerIPInfo', 'Endpoints'],
+  ['peerserverleases', '', 'apiServerPeerIPInfo', 'Endpoints'],
+  ['ranges', '', 'services', 'RangeAllocation'],
 ];
 
 const byPath: ReadonlyMap<string, (typeof BUILT_IN)[number]> = new Map(BUILT_IN.map((row) => [row[0], row]));

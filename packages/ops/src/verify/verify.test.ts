@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { createEncryptionAtRest } from '@waxseal/encryption-config';
 import * as fc from 'fast-check';
+import { decodeStoredObject } from './decode-object.js';
 import { createMemoryKms, kmsApiError, type MemoryKms } from '../testing/memory-kms.js';
 import { memorySource } from '../testing/memory-source.js';
 import { verify, type VerifyOptions, type VerifyResult } from './verify.js';
@@ -331,6 +332,17 @@ test('protobuf objects are compared with their key; decoding is the caller’s',
   assert.match(decoded.failed[0]?.message ?? '', /does not decode: field data is not a map/);
 });
 
+test('a full decoding finds fields of a wrong type, and leaves what it does not know', () => {
+  const json = (value: object): Buffer => Buffer.from(JSON.stringify(value));
+  const secret = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'a' } };
+  decodeStoredObject(json({ ...secret, data: { a: 'YQ==' }, fieldOfTomorrow: 1 }));
+  decodeStoredObject(json({ apiVersion: 'example.com/v1', kind: 'Widget', spec: { data: 7 } }));
+  for (const wrong of [{ data: 7 }, { data: { a: 'not base64!' } }, { metadata: { name: 5 } }])
+    assert.throws(() => decodeStoredObject(json({ ...secret, ...wrong })), { name: 'DecodeError' });
+  assert.throws(() => decodeStoredObject(Buffer.from('k8s\0\x0a')), { name: 'DecodeError' });
+  assert.throws(() => decodeStoredObject(Buffer.from('{"kind":')), { name: 'DecodeError' });
+});
+
 test('keys that name no object, and values outside the prefix, are left alone', async () => {
   const values = new Map([
     ['compact_rev_key', Buffer.from('17')],
@@ -345,7 +357,7 @@ test('it can be stopped, says how far it is, and refuses a configuration that is
   const values = await sealed(configOf('secretbox'), newKms(), 3);
   const progress: unknown[] = [];
   await run(values, configOf('secretbox'), newKms(), { onProgress: (p) => progress.push(p) });
-  assert.deepEqual(progress.at(-1), { seen: 3, checked: 3, failed: 0 });
+  assert.deepEqual(progress.at(-1), { seen: 3, total: 0, checked: 3, failed: 0 });
   await assert.rejects(run(values, configOf('secretbox'), newKms(), { signal: AbortSignal.abort() }), {
     code: 'interrupted',
   });

@@ -43,6 +43,8 @@ export interface VerifyResult {
 
 export interface VerifyProgress {
   readonly seen: number;
+  /** Live values there are, about; 0 where the source cannot tell. */
+  readonly total: number;
   readonly checked: number;
   readonly failed: number;
 }
@@ -114,8 +116,10 @@ async function run(
   const opened = new Set<string>();
   const failed: Failed[] = [];
   const underWay = new Set<Promise<void>>();
+  const total = (await options.source.countLive?.(Buffer.from(prefix))) ?? 0;
   let seen = 0;
   let checked = 0;
+  const report = (): void => options.onProgress?.({ seen, total, checked, failed: failed.length });
 
   const settle = (subject: Subject, group: string, order: number, finding: Finding | undefined): void => {
     sampler.settled(group, finding === undefined);
@@ -204,10 +208,10 @@ async function run(
       underWay.add(tracked);
       while (underWay.size >= workers) await Promise.race(underWay);
     }
-    if (seen % PROGRESS_EVERY === 0) options.onProgress?.({ seen, checked, failed: failed.length });
+    if (seen % PROGRESS_EVERY === 0) report();
   }
   await Promise.all(underWay);
-  options.onProgress?.({ seen, checked, failed: failed.length });
+  report();
   failed.sort((a, b) => a.order - b.order);
   return { checked, seen, failed: failed.map((failure) => decided(failure, opened)) };
 }
