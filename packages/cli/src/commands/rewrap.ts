@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import {
+  type Clock,
   createEncryptionAtRest,
   EncryptionConfigError,
   readEncryptionConfig,
@@ -31,6 +32,15 @@ const DIAL_TIMEOUT_MS = 5_000;
 /** Longer than a leader election; the run itself is patient beyond it. */
 const REQUEST_TIMEOUT_MS = 10_000;
 
+/** What the run waits for must keep the process: between two writes nothing else may be open. */
+const holdingClock: Clock = {
+  ...systemClock,
+  schedule: (delayMs, run) => {
+    const timer = setTimeout(run, delayMs);
+    return () => clearTimeout(timer);
+  },
+};
+
 export async function rewrapCommand(options: RewrapCommandOptions): Promise<void> {
   const { encryptionConfig: file, checkpoint, output } = options;
   const bytes = await readFile(file);
@@ -59,7 +69,7 @@ export async function rewrapCommand(options: RewrapCommandOptions): Promise<void
             ? {}
             : { checkpoint: { path: checkpoint, configHash: hashOf(bytes) } }),
           signal,
-          clock: systemClock,
+          clock: holdingClock,
           onProgress: ({ phase, done, total, etaMs, rewritten, failed }) =>
             progress.report({ phase, done, total, etaMs, counts: { rewritten, failed } }),
         }),

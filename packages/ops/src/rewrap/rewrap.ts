@@ -50,6 +50,7 @@ export interface RewrapOptions {
   readonly outageMs?: number;
   /** Abort it to stop after the objects under way. */
   readonly signal: AbortSignal;
+  /** Its timers must keep the process, unless something else does. */
   readonly clock: Clock;
   /** After every page. */
   readonly onProgress?: (progress: RewrapProgress) => void;

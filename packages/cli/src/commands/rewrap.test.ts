@@ -1,0 +1,126 @@
+// Goal: `waxseal rewrap` answers by exit code and in the fixed form, and goes on after a signal. Method: the real command over the etcd API of a
+// real store.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync, existsSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { createEncryptionAtRest } from '@waxseal/encryption-config';
+import { type EtcdFront, openLmdbStore, startEtcdFront, type Store } from '@waxseal/storage';
+
+const launcher = fileURLToPath(new URL('../../bin/waxseal.js', import.meta.url));
+const OBJECTS = 200;
+let folder: string;
+let store: Store;
+let front: EtcdFront;
+let oldConfig: string;
+let newConfig: string;
+
+before(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'cli-rewrap-'));
+  oldConfig = configFile('old.yaml', ['aescbc']);
+  newConfig = configFile('new.yaml', ['secretbox', 'aescbc']);
+  store = await openLmdbStore({ path: join(folder, 'store') });
+  front = await startEtcdFront({ store, listen: { host: '127.0.0.1', port: 0 } });
+  const encryption = await createEncryptionAtRest({ file: oldConfig });
+  const transformer = encryption.transformerFor({ group: '', resource: 'secrets' });
+  for (let i = 0; i < OBJECTS; i++) {
+    const key = Buffer.from(`/registry/secrets/default/s${i}`);
+    await put(key, await transformer.transformToStorage(Buffer.from('{}'), key));
+  }
+  await encryption.close();
+});
+after(async () => {
+  await front.close();
+  await store.close();
+  rmSync(folder, { recursive: true });
+});
+
+function configFile(name: string, kinds: readonly string[]): string {
+  const secret = (kind: string): string => Buffer.alloc(32, kind).toString('base64');
+  const providers = kinds.map((kind) => ({ [kind]: { keys: [{ name: 'k', secret: secret(kind) }] } }));
+  const config = {
+    apiVersion: 'apiserver.config.k8s.io/v1',
+    kind: 'EncryptionConfiguration',
+    resources: [{ resources: ['secrets'], providers }],
+  };
+  const path = join(folder, name);
+  writeFileSync(path, JSON.stringify(config), { mode: 0o600 });
+  return path;
+}
+
+const put = (key: Buffer, value: Buffer): Promise<unknown> =>
+  store.txn({ compare: [], success: [{ kind: 'put', key, value }], failure: [] });
+
+interface Ended {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** @param onError sees what is written to standard error so far, and may send a signal */
+async function rewrap(
+  args: readonly string[],
+  onError: (text: string, kill: () => void) => void = () => undefined,
+): Promise<Ended> {
+  const child = spawn(process.execPath, [launcher, 'rewrap', '--etcd', front.endpoint, ...args]);
+  let [stdout, stderr] = ['', ''];
+  child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
+  child.stderr.on('data', (chunk: Buffer) => {
+    stderr += chunk.toString();
+    onError(stderr, () => child.kill('SIGINT'));
+  });
+  const [code] = (await once(child, 'close')) as [number | null];
+  return { code, stdout, stderr };
+}
+
+test('a dry run counts; Ctrl-C leaves a checkpoint; the next run goes on and proves that nothing is left', async () => {
+  const config = ['--encryption-config', newConfig, '--output', 'json'];
+  const dry = await rewrap([...config, '--dry-run']);
+  assert.equal(dry.code, 0, dry.stderr);
+  const counted = JSON.parse(dry.stdout) as Record<string, unknown>;
+  assert.deepEqual([counted['listed'], counted['stale'], counted['rewritten']], [OBJECTS, OBJECTS, 0]);
+
+  const checkpoint = join(folder, 'checkpoint.json');
+  const slow = ['--checkpoint', checkpoint, '--workers', '2', '--rate', '60'];
+  let signals = 0;
+  const stopped = await rewrap([...config, ...slow], (text, kill) => {
+    if (text.includes('"phase":"rewrap"') && ++signals === 1) kill();
+  });
+  assert.equal(stopped.code, 130, stopped.stderr);
+  assert.match(
+    stopped.stderr,
+    /interrupted\n {2}What is rewritten stays so\. Start it again with --checkpoint/,
+  );
+  assert.equal(stopped.stdout, '');
+
+  const done = await rewrap([...config, '--checkpoint', checkpoint]);
+  assert.equal(done.code, 0, done.stderr);
+  const report = JSON.parse(done.stdout) as Record<string, unknown>;
+  assert.deepEqual(
+    [report['listed'], report['failed'], report['remaining'], report['addsUp']],
+    [OBJECTS, 0, 0, true],
+  );
+  assert.equal(existsSync(checkpoint), false);
+});
+
+test('what cannot be read is named, and the exit code is 1', async () => {
+  await put(Buffer.from('/registry/secrets/default/lost'), Buffer.from('k8s:enc:aesgcm:v1:gone:xxxx'));
+  const { code, stdout } = await rewrap(['--encryption-config', newConfig]);
+  assert.equal(code, 1);
+  assert.match(stdout, /\/registry\/secrets\/default\/lost: no matching prefix found/);
+});
+
+test('what does not go is said in a sentence', async () => {
+  const unknown = await rewrap(['--encryption-config', newConfig, '--resources', 'Secrets!']);
+  assert.equal(unknown.code, 2);
+  const missing = await rewrap(['--encryption-config', join(folder, 'absent.yaml')]);
+  assert.equal(missing.code, 3);
+  assert.match(missing.stderr, /does not exist/);
+  const noKms = await rewrap(['--encryption-config', configFile('bad.yaml', ['rot13'])]);
+  assert.equal(noKms.code, 3);
+  assert.match(noKms.stderr, /rot13/);
+});
