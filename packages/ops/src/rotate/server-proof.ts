@@ -1,0 +1,104 @@
+/**
+ * What a server's metrics prove about the configuration it has in force.
+ *
+ * Source of the names: k8s.io/apiserver `server/options/encryptionconfig/metrics` and `storage/value/encrypt/envelope/metrics`.
+ * A server shows `last_config_info` after its start too (`server/options/etcd.go`), so one that was restarted proves the same.
+ */
+import { hashKeyId } from '@waxseal/envelope';
+
+export interface MetricSample {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly value: number;
+}
+
+export interface ServerProof {
+  readonly server: string;
+  readonly proven: boolean;
+  /** Why not, or what proves it: one sentence. */
+  readonly detail: string;
+  /** `apiserver_id_hash`; empty when the server shows none. */
+  readonly serverIdHash: string;
+}
+
+const CONTROLLER = 'apiserver_encryption_config_controller_';
+const CONFIG_INFO = `${CONTROLLER}last_config_info`;
+const RELOAD_SECONDS = `${CONTROLLER}automatic_reload_last_timestamp_seconds`;
+const KEY_ID_SECONDS = 'apiserver_envelope_encryption_key_id_hash_status_last_timestamp_seconds';
+
+/** @param metrics the text of `/metrics` */
+export function proveConfiguration(server: string, metrics: string, hash: string): ServerProof {
+  const infos = samplesOf(metrics, CONFIG_INFO);
+  const info = infos.find((each) => each.labels['hash'] === hash) ?? infos[0];
+  const serverIdHash = info?.labels['apiserver_id_hash'] ?? '';
+  if (info === undefined) {
+    return {
+      server,
+      proven: false,
+      serverIdHash,
+      detail: `it shows no ${CONFIG_INFO}: it runs without an encryption configuration, or is too old to show it; confirm by hand`,
+    };
+  }
+  const shown = info.labels['hash'] ?? '';
+  if (shown === hash) return { server, proven: true, serverIdHash, detail: `it has ${hash} in force` };
+  const reloads = samplesOf(metrics, RELOAD_SECONDS);
+  const lastOf = (status: string): number =>
+    Math.max(0, ...reloads.filter(({ labels }) => labels['status'] === status).map(({ value }) => value));
+  const failed = lastOf('failure') > lastOf('success');
+  const detail = failed
+    ? `its last reload failed and it still has ${shown}: read its log for the reason`
+    : `it still has ${shown}: the file is not there yet, or it has not looked (every minute)`;
+  return { server, proven: false, serverIdHash, detail };
+}
+
+/** @param keyId that the plugin's Status must have answered last */
+export function proveKeyId(server: string, metrics: string, kmsName: string, keyId: string): ServerProof {
+  const samples = samplesOf(metrics, KEY_ID_SECONDS).filter(
+    ({ labels }) => labels['provider_name'] === kmsName,
+  );
+  const newest = samples.reduce<MetricSample | undefined>(
+    (best, each) => (best === undefined || each.value > best.value ? each : best),
+    undefined,
+  );
+  const serverIdHash = newest?.labels['apiserver_id_hash'] ?? '';
+  const hash = hashKeyId(keyId);
+  const proven = newest?.labels['key_id_hash'] === hash;
+  const detail =
+    newest === undefined
+      ? `it shows no Status of a KMS named ${kmsName}`
+      : proven
+        ? 'the last Status of its KMS has the new keyID'
+        : 'the last Status of its KMS has another keyID: it asks every minute';
+  return { server, proven, serverIdHash, detail };
+}
+
+/** Two addresses of one server prove one server only. @returns one sentence, undefined when there is nothing to say */
+export function sameServerProblem(proofs: readonly ServerProof[]): string | undefined {
+  const seen = new Map<string, string>();
+  for (const { server, serverIdHash } of proofs) {
+    if (serverIdHash === '') continue;
+    const other = seen.get(serverIdHash);
+    if (other !== undefined) {
+      return `${other} and ${server} are the same server: name each server by its own address, not a load balancer's`;
+    }
+    seen.set(serverIdHash, server);
+  }
+  return undefined;
+}
+
+const LABEL = /([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\.)*)"/g;
+
+/** Samples of one metric in the text format (Prometheus exposition format 0.0.4); lines that do not fit are left out. */
+export function samplesOf(metrics: string, name: string): readonly MetricSample[] {
+  return metrics.split('\n').flatMap((line) => {
+    if (!line.startsWith(name)) return [];
+    const rest = line.slice(name.length);
+    const [, labelText = '', valueText] = /^(?:\{(.*)\})?[ \t]+(\S+)/.exec(rest) ?? [];
+    const value = valueText === undefined ? Number.NaN : Number(valueText);
+    if (Number.isNaN(value)) return [];
+    const labels: Record<string, string> = Object.create(null);
+    for (const [, label = '', text = ''] of labelText.matchAll(LABEL)) {
+      labels[label] = text.replace(/\\(.)/g, (_, escaped: string) => (escaped === 'n' ? '\n' : escaped));
+    }
+    return [{ labels, value }];
+  });
+}
