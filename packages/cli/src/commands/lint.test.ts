@@ -1,9 +1,10 @@
 /** Goal: `waxseal lint` as it is typed: findings, exit codes, JSON. */
 import assert from 'node:assert/strict';
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { openLmdbStore } from '@waxseal/storage';
 import { waxseal } from '../testing/command.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'waxseal-lint-'));
@@ -24,7 +25,12 @@ function write(name: string, providers: readonly string[], mode = 0o600): string
 const secretbox = `secretbox: { keys: [{ name: one, secret: ${SECRET} }] }`;
 
 interface Answer {
-  readonly findings: readonly { readonly id: string; readonly severity: string; readonly where: string }[];
+  readonly findings: readonly {
+    readonly id: string;
+    readonly severity: string;
+    readonly where: string;
+    readonly values?: number;
+  }[];
 }
 
 test('without an error the exit code is 0, with --fail-on info it is 1', () => {
@@ -62,4 +68,45 @@ test('an invalid file is exit code 1, one that is not there 3, a wrong option 2'
   assert.equal(waxseal(['lint', write('bad.yaml', ['rot13: {}'])]).status, 1);
   assert.equal(waxseal(['lint', join(folder, 'absent.yaml')]).status, 3);
   assert.equal(waxseal(['lint', 'x', '--fail-on', 'never']).status, 2);
+});
+
+test('with a source, what is stored counts: removing a key is an error only while values need it', async () => {
+  const dataDir = join(folder, 'data');
+  mkdirSync(join(dataDir, 'api'), { recursive: true, mode: 0o700 });
+  const store = await openLmdbStore({ path: join(dataDir, 'api') });
+  const stored = { a: 'k8s:enc:aescbc:v1:old:x', b: 'k8s:enc:secretbox:v1:one:x', c: '{"kind":"Secret"}' };
+  for (const [name, value] of Object.entries(stored)) {
+    const key = Buffer.from(`/registry/secrets/default/${name}`);
+    await store.txn({ compare: [], success: [{ kind: 'put', key, value: Buffer.from(value) }], failure: [] });
+  }
+  await store.close();
+  const old = (name: string): string =>
+    `aescbc: { keys: [{ name: ${name}, secret: ${SECRET.replace('w', 'x')} }] }`;
+  const next = write('rewrapped.yaml', [secretbox, 'identity: {}']);
+  const lost = (before: string): readonly unknown[] => {
+    const { stdout } = waxseal([
+      'lint',
+      next,
+      '--against',
+      before,
+      '--data-dir',
+      dataDir,
+      '--output',
+      'json',
+    ]);
+    const { findings } = JSON.parse(stdout) as Answer;
+    return findings
+      .filter(({ id }) => id === 'reader-removed' || id === 'values-unreadable')
+      .map(({ id, severity, values }) => [id, severity, values]);
+  };
+  assert.deepEqual(lost(write('needed.yaml', [secretbox, old('old'), 'identity: {}'])), [
+    ['values-unreadable', 'error', 1],
+    ['reader-removed', 'error', 1],
+  ]);
+  assert.deepEqual(lost(write('unused.yaml', [secretbox, old('older'), 'identity: {}'])), [
+    ['values-unreadable', 'error', 1],
+    ['reader-removed', 'info', 0],
+  ]);
+  assert.equal(waxseal(['lint', next, '--data-dir', join(folder, 'absent')]).status, 3);
+  assert.equal(waxseal(['lint', next, '--cacert', 'ca.crt']).status, 2);
 });

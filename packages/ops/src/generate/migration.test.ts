@@ -115,9 +115,9 @@ test('every file of every migration is valid, and no change between neighbours l
         assert.equal(anyAtLeast(changes, 'error'), false, JSON.stringify(changes));
       }
     }),
-    { numRuns: 300 },
+    { numRuns: 150 },
   );
-  assert.ok(migrations > 200, `${migrations} of 300 had something to migrate`);
+  assert.ok(migrations > 75, `${migrations} of 150 had something to migrate`);
 });
 
 async function open(text: string): Promise<EncryptionAtRest> {
@@ -160,7 +160,7 @@ test('servers with neighbouring files read what the other writes; the last file 
         await Promise.all(servers.map((server) => server.close()));
       },
     ),
-    { numRuns: 40 },
+    { numRuns: 25 },
   );
 });
 
