@@ -4,7 +4,7 @@
  * The store must be the key service's own: after a key is destroyed its history is compacted, which would cut another
  * user's watches short.
  */
-import { type Compare, prefixRangeEnd, type Op, type Store, StoreError, type Watch } from '@waxseal/storage';
+import { type Compare, prefixRangeEnd, type Op, type Store, StoreError } from '@waxseal/storage';
 import type { Logger } from 'pino';
 import { AwsError } from '../aws-error.js';
 import { type CustomKeyStoreRecord, serializeCustomKeyStores } from '../custom-key-stores/record.js';
@@ -14,6 +14,7 @@ import { type AliasRecord, arnOf, type KeyRecord, serializeRecord } from './key-
 import { parseKeyReference } from './key-id.js';
 import { familyRegions } from './multi-region.js';
 import { type KeyEntry, RecordCache } from './record-cache.js';
+import { RecordFeed } from './record-feed.js';
 import type { SortedNames } from './sorted-names.js';
 import { absent, grantKeyOf, grantNameKeyOf, storeKeyOf, unchanged } from './record-keys.js';
 import { markChanges, type RecordStore, ReplicaBarrier } from './replica-barrier.js';
@@ -30,8 +31,6 @@ import {
 
 /** A change that lost this many races in a row is answered with an error; each loss means another change won. */
 const MAX_ATTEMPTS = 16;
-const PAGE_SIZE = 1000;
-const REWATCH_DELAY_MS = 1000;
 
 /** Returns the changed record, the same record when nothing changes; may throw AwsError to give up. */
 export type KeyChange = (record: KeyRecord) => KeyRecord;
@@ -49,18 +48,16 @@ const NOTHING: Alongside = () => [];
 
 export class KeyStore {
   readonly #store: RecordStore;
-  readonly #logger: Logger;
   readonly #cache: RecordCache;
+  readonly #feed: RecordFeed;
   /** Absent: this process alone writes to the store. */
   readonly #barrier: ReplicaBarrier | undefined;
-  #watch: Watch | undefined;
-  #closed = false;
 
   private constructor(store: Store, logger: Logger, cache: RecordCache, replicas: boolean) {
     this.#store = replicas ? markChanges(store) : store;
-    this.#logger = logger;
     this.#cache = cache;
     this.#barrier = replicas ? new ReplicaBarrier(store) : undefined;
+    this.#feed = new RecordFeed(store, logger, cache, this.#barrier);
   }
 
   /**
@@ -77,7 +74,7 @@ export class KeyStore {
     replicas = false,
   ): Promise<KeyStore> {
     const keys = new KeyStore(store, logger, new RecordCache(onKeyGone), replicas);
-    await keys.load();
+    await keys.#feed.load();
     return keys;
   }
 
@@ -383,8 +380,7 @@ export class KeyStore {
 
   /** Stops following the store; the store itself stays open. */
   close(): void {
-    this.#closed = true;
-    this.#watch?.cancel();
+    this.#feed.close();
   }
 
   private async putNew(storeKey: Buffer, value: Buffer): Promise<boolean> {
@@ -432,89 +428,5 @@ export class KeyStore {
     const { kv, revision } = await this.#store.get(storeKey);
     if (kv === undefined) this.forget(storeKey, revision);
     else this.#cache.put(kv);
-  }
-
-  private async load(): Promise<void> {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return await this.loadOnce();
-      } catch (error) {
-        // Another replica compacted the revision that was being read, page by page.
-        const compacted = error instanceof StoreError && error.code === 'compacted';
-        if (!compacted || attempt === MAX_ATTEMPTS) throw error;
-      }
-    }
-  }
-
-  private async loadOnce(): Promise<void> {
-    const rangeEnd = prefixRangeEnd(RECORDS_PREFIX);
-    // The first load finds nothing that could be gone.
-    const known = this.#cache.isEmpty ? undefined : new Set<string>();
-    let revision: number | undefined;
-    let from: Buffer | undefined = RECORDS_PREFIX;
-    while (from !== undefined) {
-      const page = await this.#store.range({
-        key: from,
-        rangeEnd,
-        limit: PAGE_SIZE,
-        revision,
-        uncounted: true,
-      });
-      revision ??= page.revision;
-      for (const kv of page.kvs) {
-        this.#cache.load(kv);
-        known?.add(kv.key.toString());
-      }
-      const last = page.kvs[page.kvs.length - 1];
-      from = page.more && last !== undefined ? Buffer.concat([last.key, Buffer.alloc(1)]) : undefined;
-    }
-    if (known !== undefined) this.#cache.retain(known, revision ?? 0);
-    this.#barrier?.saw(revision ?? 0);
-    await this.follow(rangeEnd, revision ?? 0);
-  }
-
-  private async follow(rangeEnd: Buffer, revision: number): Promise<void> {
-    if (this.#closed) return;
-    this.#watch = this.#store.watch(
-      { key: RECORDS_PREFIX, rangeEnd, startRevision: revision + 1 },
-      {
-        onEvents: (events, seen) => {
-          for (const { type, kv } of events) {
-            if (type === 'delete') this.#cache.delete(kv.key.toString(), kv.modRevision);
-            else this.take(kv);
-          }
-          this.#cache.forgetTombstones(
-            events.map(({ kv }) => kv.key.toString()),
-            seen,
-          );
-          this.#barrier?.saw(seen);
-        },
-        onEnd: (reason) => {
-          if (this.#closed || reason.kind === 'closed' || reason.kind === 'cancelled') return;
-          this.#logger.warn({ reason: reason.kind }, 'the watch on keys ended; loading all keys again');
-          this.reload();
-        },
-      },
-    );
-    await this.#watch.started;
-  }
-
-  private take(kv: Parameters<RecordCache['put']>[0]): void {
-    try {
-      this.#cache.put(kv);
-    } catch (error) {
-      // Another replica wrote what we cannot read: keep what we have, and say so.
-      this.#logger.error({ err: error }, 'a changed record cannot be read; the older version stays in use');
-    }
-  }
-
-  private reload(): void {
-    setTimeout(() => {
-      if (this.#closed) return;
-      this.load().catch((error: unknown) => {
-        this.#logger.error({ err: error }, 'keys cannot be loaded from the store; trying again');
-        this.reload();
-      });
-    }, REWATCH_DELAY_MS).unref();
   }
 }
