@@ -4,10 +4,15 @@ import { addGenerate } from './cli-ops-generate.js';
 import { addLint } from './cli-ops-lint.js';
 import { addRetire } from './cli-ops-rotate.js';
 import { addRewrap } from './cli-ops-rewrap.js';
+import { addExplainError, addVerify } from './cli-ops-verify.js';
+import { addScan } from './cli-ops-scan.js';
 
 export function addOperations(program: Command): void {
+  addScan(program);
+  addVerify(program);
   addLint(program);
   addGenerate(program);
   addRetire(program);
   addRewrap(program);
+  addExplainError(program);
 }

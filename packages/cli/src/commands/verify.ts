@@ -1,0 +1,95 @@
+/** `waxseal verify`: which stored values cannot be read, and why. */
+import {
+  decodeStoredObject,
+  OpsError,
+  verify,
+  verifyAdvice,
+  type VerifyFailure,
+  type VerifyResult,
+} from '@waxseal/ops';
+import { CliError, exitCodes } from '../errors.js';
+import { runUntilDone } from '../lifetime.js';
+import type { OutputFormat } from '../options.js';
+import { openProgress } from '../progress.js';
+import { openSource, type SourceOptions } from '../source-options.js';
+import { formatTable } from '../table.js';
+
+export interface VerifyCommandOptions extends SourceOptions {
+  readonly encryptionConfig: string;
+  readonly all: boolean;
+  readonly decode: boolean;
+  readonly workers: number;
+  readonly output: OutputFormat;
+}
+
+export async function verifyCommand(options: VerifyCommandOptions): Promise<void> {
+  const source = await openSource(options);
+  try {
+    const progress = await openProgress(options.output);
+    try {
+      const result = await runUntilDone((signal) =>
+        verify({
+          source,
+          prefix: options.prefix,
+          encryptionConfigFile: options.encryptionConfig,
+          all: options.all,
+          workers: options.workers,
+          signal,
+          ...(options.decode ? { decode: decodeStoredObject } : {}),
+          onProgress: ({ seen, total, checked, failed }) =>
+            progress.report({
+              phase: 'verify',
+              done: seen,
+              total: Math.max(total, seen),
+              counts: { checked, failed },
+            }),
+        }),
+      );
+      progress.end();
+      if (result.failed.length > 0) process.exitCode = exitCodes.negative;
+      console.log(
+        options.output === 'json' ? JSON.stringify(result) : formatResult(result, source.name, options),
+      );
+    } catch (error) {
+      progress.end();
+      throw error instanceof OpsError && error.code === 'interrupted'
+        ? new CliError('interrupted', error.message, 130, { cause: error })
+        : error;
+    }
+  } finally {
+    await source.close();
+  }
+}
+
+function formatResult(result: VerifyResult, name: string, { all }: VerifyCommandOptions): string {
+  const { checked, seen, failed } = result;
+  const opened = checked - failed.length;
+  const counts = `${name}: ${seen} values, ${checked} tried, ${opened} open, ${failed.length} do not`;
+  if (failed.length === 0) {
+    return all || checked === seen
+      ? counts
+      : `${counts}\nOne value per key was tried; --all opens every one.`;
+  }
+  const rows = failed.map(({ key, cause, provider, keyName }) => [key, cause, provider, keyName]);
+  return [
+    formatTable(['KEY', 'CAUSE', 'PROVIDER', 'KEY NAME'], rows),
+    '',
+    ...byCause(failed).flatMap(([cause, failures]) => [
+      `${cause} (${failures.length}): ${failures[0]?.message ?? ''}`,
+      `  ${verifyAdvice[cause]}`,
+    ]),
+    counts,
+  ].join('\n');
+}
+
+function byCause(
+  failed: readonly VerifyFailure[],
+): readonly (readonly [VerifyFailure['cause'], readonly VerifyFailure[]])[] {
+  const causes = new Map<VerifyFailure['cause'], VerifyFailure[]>();
+  for (const failure of failed) {
+    const known = causes.get(failure.cause);
+    if (known === undefined) causes.set(failure.cause, [failure]);
+    else known.push(failure);
+  }
+  return [...causes];
+}
