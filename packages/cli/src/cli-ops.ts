@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { addGenerate } from './cli-ops-generate.js';
 import { addLint } from './cli-ops-lint.js';
-import { addRetire } from './cli-ops-rotate.js';
+import { addRetire, addRotate } from './cli-ops-rotate.js';
 import { addRewrap } from './cli-ops-rewrap.js';
 import { addExplainError, addVerify } from './cli-ops-verify.js';
 import { addScan } from './cli-ops-scan.js';
@@ -12,6 +12,7 @@ export function addOperations(program: Command): void {
   addVerify(program);
   addLint(program);
   addGenerate(program);
+  addRotate(program);
   addRetire(program);
   addRewrap(program);
   addExplainError(program);
