@@ -1,7 +1,7 @@
 /** Goal: what is written as YAML is read back the same by Kubernetes's rules. Method: the words that mean something else in YAML 1.1 or 1.2, random objects. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { parse } from 'yaml';
 import type { JsonObject } from './object.js';
 import { formatYaml } from './yaml-format.js';

@@ -22,8 +22,14 @@ export {
   type RewrapProgress,
   type RewrapReport,
 } from './rewrap/rewrap.js';
+export { readKubeconfig } from './rewrap-via-api/kubeconfig.js';
+export { rewrapViaApi, type RewrapViaApiReport } from './rewrap-via-api/rewrap-via-api.js';
 export { parseKeyReference, type KeyReference } from './retire/key-reference.js';
 export { mayRetire, type Need, type RetireOptions, type RetireReport } from './retire/retire.js';
+export { planRotation } from './rotate/plan-rotation.js';
+export { nextStep, readRotationState, type RotationState } from './rotate/rotation-state.js';
+export { runRotation, type RotationOutcome, type RotationTools } from './rotate/run-rotation.js';
+export type { WantedChange } from './rotate/wanted-change.js';
 export type { PastKeyValue, Source, StoredKeyValue } from './sources/source.js';
 export { describeStoredValue, type ProviderKind, type StoredValueKind } from './stored-value.js';
 export { decodeStoredObject } from './verify/decode-object.js';
@@ -56,3 +62,8 @@ export {
   type ErrorSubject,
   type ExplainedError,
 } from './explain-error/explain-error.js';
+export { escrowConnectors } from './recover/escrow-connectors.js';
+export { openManifestFolder } from './recover/manifest-folder.js';
+export { formatRecovered, manifestFormats, type ManifestFormat } from './recover/manifest-text.js';
+export { recoverObjects, type Recovered } from './recover/recover.js';
+export { reencryptSnapshot, type ReencryptResult } from './recover/reencrypt.js';

@@ -39,7 +39,7 @@ export async function* recoverObjects(source: Source, options: RecoverOptions): 
   const isFiltered =
     options.resources !== undefined || options.namespace !== undefined || options.name !== undefined;
   let looked = 0;
-  for await (const stored of source.live(Buffer.from(options.prefix))) {
+  for await (const stored of source.live(keyPrefix(options.prefix))) {
     options.signal?.throwIfAborted();
     options.onProgress?.(++looked);
     const path = parseObjectPath(stored.key.toString(), options.prefix);
@@ -76,4 +76,9 @@ function foreign({ key, value }: StoredKeyValue): Unrecovered {
 
 function unrecovered(key: string, stage: Unrecovered['stage'], reason: string, bytes: Buffer): Unrecovered {
   return { kind: 'unrecovered', key, stage, reason, bytes };
+}
+
+/** As keys begin with it: `/registry/`, so that `/registry2` is left out. */
+function keyPrefix(prefix: string): Buffer {
+  return Buffer.from(prefix.endsWith('/') ? prefix : `${prefix}/`);
 }

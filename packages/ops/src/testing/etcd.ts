@@ -28,20 +28,28 @@ function program(name: string): string {
   return path;
 }
 
-/** Resolves when it answers. */
-export async function startEtcd(): Promise<RunningEtcd> {
+/** Resolves when it answers. @param snapshot restored first, by the real etcdctl */
+export async function startEtcd(snapshot?: string): Promise<RunningEtcd> {
   const folder = mkdtempSync(join(tmpdir(), 'waxseal-ops-etcd-'));
   const [client, peer] = [await freePort(), await freePort()];
   const endpoint = `http://127.0.0.1:${client}`;
+  const member = [
+    `--data-dir=${join(folder, 'data')}`,
+    `--initial-advertise-peer-urls=http://127.0.0.1:${peer}`,
+    `--initial-cluster=default=http://127.0.0.1:${peer}`,
+  ];
+  if (snapshot !== undefined) {
+    await run(program('etcdctl'), ['snapshot', 'restore', snapshot, '--name=default', ...member], {
+      env: { ...process.env, ETCDCTL_API: '3' },
+    });
+  }
   const child = spawn(
     program('etcd'),
     [
-      `--data-dir=${join(folder, 'data')}`,
+      ...member,
       `--listen-client-urls=${endpoint}`,
       `--advertise-client-urls=${endpoint}`,
       `--listen-peer-urls=http://127.0.0.1:${peer}`,
-      `--initial-advertise-peer-urls=http://127.0.0.1:${peer}`,
-      `--initial-cluster=default=http://127.0.0.1:${peer}`,
       '--logger=zap',
       '--log-level=error',
     ],

@@ -121,7 +121,8 @@ class BoltWriter {
       element += leafElementBytes;
     }
     await this.#file.write(page, 0, page.length, pageId * pageBytes);
-    return { firstKey: (entries[0] as LeafEntry).key, pageId };
+    // A copy: a view would keep all bytes it was read with until the file is done.
+    return { firstKey: Buffer.from((entries[0] as LeafEntry).key), pageId };
   }
 
   async #writeBranches(children: readonly Child[]): Promise<Child[]> {
