@@ -73,7 +73,7 @@ function formatFindings(file: string, findings: readonly Finding[]): string {
 }
 
 function formatFinding({ id, severity, where, why, fix, source, resources, values }: Finding): string {
-  const stored = values === undefined ? '' : ` (${values} stored values)`;
+  const stored = values === undefined ? '' : ` (values stored: ${values})`;
   return [
     `${severity}: ${where === '' ? '' : `${where}: `}${why}${stored} [${id}]`,
     ...(resources === undefined ? [] : [`  concerns ${resources.join(', ')}`]),

@@ -3,7 +3,7 @@
  */
 import type { Migration, MigrationFile } from './migration.js';
 
-export interface PlanCheck {
+interface PlanCheck {
   readonly command: string;
   /** What it must say. */
   readonly expect: string;

@@ -3,7 +3,7 @@
  */
 import type { EncryptionConfiguration, ProviderConfiguration } from '@waxseal/encryption-config';
 import { OpsError } from '../errors.js';
-import { staticKinds } from '../lint/readers.js';
+import { socketOf, staticKinds } from '../lint/readers.js';
 
 export type MigrationTarget =
   | {
@@ -64,7 +64,7 @@ export function createTargetProvider(
 export function isTarget(provider: ProviderConfiguration, target: MigrationTarget): boolean {
   if (target.kind === 'identity') return provider.identity !== undefined;
   if (target.kind !== 'kms') return false;
-  return provider.kms?.apiVersion === 'v2' && provider.kms.endpoint === target.endpoint;
+  return provider.kms?.apiVersion === 'v2' && socketOf(provider.kms.endpoint) === socketOf(target.endpoint);
 }
 
 /** @param from the first number to try behind the word; undefined: the word alone, then from 2 on */

@@ -117,6 +117,11 @@ const cases: readonly (readonly [string, string, string, readonly string[]])[] =
     ['warning kms-endpoint-changed'],
   ],
 ];
+test('another spelling of the same socket is the same', () => {
+  const spelled = entry('secrets', "kms: { apiVersion: v2, name: one, endpoint: 'unix:/run/kms.sock' }");
+  assert.deepEqual(told(compare(config(entry('secrets', kms('one'))), config(spelled))), []);
+});
+
 for (const [what, before, after, expected] of cases) {
   test(`${what}: ${expected.join(', ') || 'nothing'}`, () =>
     assert.deepEqual(told(compare(config(before), config(after))), expected));

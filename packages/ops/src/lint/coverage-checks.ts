@@ -86,10 +86,10 @@ function toFinding(groups: readonly StoredGroup[]): Finding {
   const resources = [...new Set(groups.map(({ resource }) => resource))];
   const where = 'resources';
   if (provider === 'identity') {
-    const why = `${values} values are plaintext, and no entry for them has identity.`;
+    const why = 'Plaintext is stored that no entry with identity reads.';
     return finding('plaintext-unreadable', { where, why, resources, values });
   }
   const what = provider === 'unknown' ? 'an unknown provider' : formatReader({ kind: provider, name });
-  const why = `${values} values are under ${what}, which no entry for them has.`;
+  const why = `Values are stored under ${what}, which no entry for them has.`;
   return finding('values-unreadable', { where, why, resources, values });
 }

@@ -96,7 +96,7 @@ function checkGcm(writer: Reader, values: number | undefined): Finding {
   }
   const severity =
     values >= GCM_LIMIT_WRITES ? 'error' : values >= GCM_DOCUMENTED_WRITES ? 'warning' : 'info';
-  const why = `${key} has written at least ${values} values; rotate it before ${GCM_DOCUMENTED_WRITES} writes.`;
+  const why = `${key} writes with random nonces of 96 bits, and every value was one write at least.`;
   return finding('gcm-not-rotated', { where, why, severity, values });
 }
 

@@ -11,11 +11,12 @@ import {
   formatGroupResource,
   type KmsConfiguration,
   parseGroupResource,
+  parseKmsEndpoint,
   type ProviderConfiguration,
   rulesFor,
 } from '@waxseal/encryption-config';
 
-export type ReaderKind = 'identity' | 'aescbc' | 'aesgcm' | 'secretbox' | 'kms-v1' | 'kms-v2';
+type ReaderKind = 'identity' | 'aescbc' | 'aesgcm' | 'secretbox' | 'kms-v1' | 'kms-v2';
 
 /** One key, one KMS provider, or identity. */
 export interface Reader {
@@ -25,7 +26,7 @@ export interface Reader {
   /** Field path: `resources[0].providers[1].aescbc.keys[0]`. */
   readonly where: string;
   /**
-   * What tells two of the same name apart: of static keys SHA-256 of the key, of KMS providers the endpoint. To compare only: it is
+   * What tells two of the same name apart: of static keys SHA-256 of the key, of KMS providers the socket's path. To compare only: it is
    * never shown.
    */
   readonly material: string;
@@ -86,7 +87,7 @@ function readersOf(provider: ProviderConfiguration, path: string): readonly Read
   const { kms } = provider;
   if (kms !== undefined) {
     const kind = kms.apiVersion === 'v1' ? 'kms-v1' : 'kms-v2';
-    return [{ kind, name: kms.name, where: `${path}.kms`, material: kms.endpoint, kms }];
+    return [{ kind, name: kms.name, where: `${path}.kms`, material: socketOf(kms.endpoint), kms }];
   }
   for (const kind of staticKinds) {
     const keys = provider[kind]?.keys;
@@ -99,6 +100,12 @@ function readersOf(provider: ProviderConfiguration, path: string): readonly Read
     }));
   }
   return [{ kind: 'identity', name: '', where: `${path}.identity`, material: '' }];
+}
+
+/** `unix:/path` and `unix:///path` are the same to an API server. */
+export function socketOf(endpoint: string): string {
+  const parsed = parseKmsEndpoint(endpoint);
+  return parsed.problem === undefined ? parsed.path : endpoint;
 }
 
 /** Of the key's bytes: two spellings in base64 are one key. */
