@@ -12,7 +12,9 @@ import {
   type Severity,
 } from '@waxseal/ops';
 import { exitCodes } from '../errors.js';
+import { runUntilDone } from '../lifetime.js';
 import type { OutputFormat } from '../options.js';
+import { openProgress } from '../progress.js';
 import { keyPrefix, openSource, type SourceOptions } from '../source-options.js';
 
 export interface LintCommandOptions extends SourceOptions {
@@ -42,15 +44,21 @@ export async function lint(file: string, options: LintCommandOptions): Promise<v
 }
 
 /** Undefined when no source is named. */
-async function storedValues(options: SourceOptions): Promise<Inventory | undefined> {
+async function storedValues(options: LintCommandOptions): Promise<Inventory | undefined> {
   const { etcd, snapshot, dataDir, cacert, cert, key } = options;
   if ([etcd, snapshot, dataDir, cacert, cert, key].every((given) => given === undefined)) return undefined;
-  const source = await openSource(options);
-  try {
-    return inventoryOf(await scan(source, { prefix: keyPrefix(options) }));
-  } finally {
-    await source.close();
-  }
+  return runUntilDone(async (signal) => {
+    const source = await openSource(options);
+    const progress = await openProgress(options.output);
+    try {
+      const onProgress = (done: number, total = done): void =>
+        progress.report({ phase: 'scan', done, total });
+      return inventoryOf(await scan(source, { prefix: keyPrefix(options), signal, onProgress }));
+    } finally {
+      progress.end();
+      await source.close();
+    }
+  });
 }
 
 /** Undefined also for what may not be looked at: the finding then says that it is not there. */
