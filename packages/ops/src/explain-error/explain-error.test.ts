@@ -17,6 +17,14 @@ const dial = (why: string): string =>
 
 /** `[the first explanation, the message]`. */
 const MESSAGES: readonly (readonly [string, string])[] = [
+  ['cipher-internal', internal('unable to read sufficient random bytes')],
+  ['cipher-internal', internal('failed to derive read key from KDF: failed to KDF expand seed with info: x')],
+  ['config-key-unusable', 'error while creating cipher for named key key1: something'],
+  ['config-unreadable', 'error while building transformers: something'],
+  ['kms-never-healthy', internal('got unexpected zero expirationTimestamp')],
+  ['kms-healthz-section', probe('something')],
+  ['kms-version-unsupported', 'failed get version from remote KMS provider: something'],
+  ['corrupt-object', 'failed to prepare current and previous objects: something'],
   ['no-matching-prefix', internal('no matching prefix found')],
   [
     'no-matching-prefix',
@@ -79,7 +87,7 @@ const MESSAGES: readonly (readonly [string, string])[] = [
   ],
   [
     'not-encrypted',
-    'E1122 10:11:12.131415       1 transformer.go:178] "failed to encrypt data" err="unable to read sufficient random bytes"',
+    'E1122 10:11:12.131415       1 transformer.go:178] "failed to encrypt data" err="something"',
   ],
   [
     'deadline',

@@ -52,16 +52,24 @@ const TEXT_MAX_CHARACTERS = 256 * 1024;
 export function explainError(text: string): ExplainedError {
   const plain = unescaped(text.slice(0, TEXT_MAX_CHARACTERS));
   const found = errorPatterns.filter(({ pattern }) => pattern.test(plain));
-  const seen = new Set<string>();
   const explanations = found
-    // The general form says nothing where a specific one was found.
-    .filter(
-      ({ id }) => !(id === 'illegal-base64' && found.some((one) => /^(manifest|key)-base64$/.test(one.id))),
-    )
-    .filter(({ id }) => !(id === 'deadline' && found.length > 1))
-    .filter(({ id }) => !seen.has(id) && seen.add(id))
+    .filter(({ id }) => !found.some((one) => one.id !== id && isSaidBetterBy(id, one.id)))
     .map(({ id, cause, fix, commands }) => ({ id, cause, fix, commands }));
   return { explanations, subject: subjectOf(plain) };
+}
+
+/** A general row says nothing more where the special one was found. */
+function isSaidBetterBy(general: string, special: string): boolean {
+  switch (general) {
+    case 'deadline':
+      return true;
+    case 'illegal-base64':
+      return special === 'manifest-base64' || special === 'key-base64';
+    case 'kms-unavailable':
+      return special.startsWith('kms-socket-');
+    default:
+      return false;
+  }
 }
 
 /** klog and JSON write quotes inside quotes as \". */

@@ -90,9 +90,17 @@ export const configPatterns: readonly ErrorPattern[] = [
     commands,
   },
   {
+    id: 'config-key-unusable',
+    pattern: /could not obtain secret for named key|error while creating (cipher|transformer) for named key/,
+    cause:
+      'A key of the configuration cannot be used: its secret is not base64, or of a length that no cipher takes.',
+    fix: 'Write base64 of 32 random bytes as the secret of the key that the message names.',
+    commands: ['waxseal generate key', CHECK],
+  },
+  {
     id: 'config-unreadable',
     pattern:
-      /encryption provider configuration file "[^"]*"( is empty|:)|error (while parsing file|while loading file|decoding encryption provider configuration file|reading encryption provider configuration file)|got unexpected config type|EncryptionConfiguration can't be nil|at least one \S+ is required/,
+      /encryption provider configuration file "[^"]*"( is empty|:)|error (while parsing file|while loading file|while building transformers|decoding encryption provider configuration file|reading encryption provider configuration file)|got unexpected config type|EncryptionConfiguration can't be nil|at least one \S+ is required/,
     cause: 'The API server cannot read its EncryptionConfiguration, so it does not start.',
     fix: 'Check path, mount, permissions and YAML; kind EncryptionConfiguration of apiserver.config.k8s.io/v1.',
     commands,

@@ -156,9 +156,10 @@ const health: readonly ErrorPattern[] = [
   },
   {
     id: 'kms-never-healthy',
-    pattern: /got unexpected nil transformer|The KMS plugin has not given a key to write with yet/i,
+    pattern:
+      /got unexpected (?:nil transformer|zero expirationTimestamp|empty cacheKey)|The KMS plugin has not given a key to write with yet/i,
     cause:
-      'The KMS v2 plugin has not been healthy once since the API server started, so there is no DEK to write with.',
+      'The KMS v2 plugin has not been healthy once since the API server started, so objects under it can be neither read nor written.',
     fix: 'Make the plugin answer Status and Encrypt; start it before the API server.',
     commands: [LOOK],
   },
@@ -179,7 +180,8 @@ const health: readonly ErrorPattern[] = [
   },
   {
     id: 'kms-version-unsupported',
-    pattern: /expected KMSv2 API version \S+ got|KMS provider api version \S+ is not supported/,
+    pattern:
+      /expected KMSv2 API version \S+ got|KMS provider api version \S+ is not supported|failed get version from remote KMS provider/,
     cause: 'The plugin reports a version of the KMS API that this API server does not speak.',
     fix: 'Update the plugin, or set the provider’s apiVersion to the one it serves.',
     commands: [LOOK],
@@ -196,7 +198,7 @@ const health: readonly ErrorPattern[] = [
   {
     id: 'kms-answer-too-large',
     pattern:
-      /encrypted DEK source is \d+ bytes, which exceeds|total size of annotations is \d+|encrypted DEK source is empty|failed to validate annotations/,
+      /encrypted DEK source is \d+ bytes, which exceeds|total size of annotations is \d+|encrypted DEK source is empty|failed to validate (encrypted DEK source|annotations)|got invalid EncryptedObject/,
     cause:
       'What the plugin returned for a DEK breaks a limit of KMS v2: 1..1024 bytes wrapped, 32 KiB of annotations, annotation keys that are domain names.',
     fix: 'Update or configure the plugin (fewer recipients, a smaller wrapping).',
@@ -205,7 +207,7 @@ const health: readonly ErrorPattern[] = [
   {
     id: 'kms-healthz-section',
     pattern:
-      /failed to perform (encrypt|decrypt|status) section of the healthz check for KMS Provider|kmsv2 Provider \S+ is not healthy/,
+      /failed to perform (encrypt|decrypt|status) section of the healthz check for KMS Provider|kmsv2 Provider \S+ is not healthy|kms plugin failed health check probe/,
     cause: 'The health check of a KMS plugin fails; the reason stands behind “error:”.',
     fix: 'Follow the reason; /livez does not depend on it, /readyz does.',
     commands: [LOOK],

@@ -133,6 +133,15 @@ export const valuePatterns: readonly ErrorPattern[] = [
     commands: [`${VERIFY_ALL} --decode`],
   },
   {
+    id: 'cipher-internal',
+    pattern:
+      /unable to read sufficient random bytes|failed to (derive (read|write) key|read a derived key) from KDF|failed to generate info for KDF|failed to KDF expand seed|failed to build transformer with KDF derived key|failed to write nonce for AES-GCM|NewGCM returned unexpected nonce size/,
+    cause:
+      'The API server’s own cryptography failed: no randomness, or a library that is not as it should be (a FIPS build, a container without entropy).',
+    fix: 'Read the end of the message; check the machine’s random source and the build of the API server.',
+    commands: [],
+  },
+  {
     id: 'unsupported-transformer',
     pattern: /the provided value does not match any of the supported transformers/,
     cause:
@@ -162,7 +171,7 @@ export const valueFramePatterns: readonly ErrorPattern[] = [
   {
     id: 'corrupt-object',
     pattern:
-      /corrupt object|data from the storage is not transformable|unable to transform or decode \d+ objects|unable to transform key|unionTransformers: unable to transform from storage|failed to decrypt data/,
+      /corrupt object|data from the storage is not transformable|unable to transform or decode \d+ objects|unable to transform key|unionTransformers: unable to transform from storage|failed to decrypt data|failed to prepare current and previous objects|too many errors, the list is truncated/,
     cause: 'An object in storage cannot be read.',
     fix: 'Let verify list all such objects with their causes; repair them or restore them from a backup before anything deletes them.',
     commands: [VERIFY_ALL],

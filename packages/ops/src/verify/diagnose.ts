@@ -26,7 +26,7 @@ import {
 } from './unverified.js';
 
 /** `undecided`: no key that is there fits; it is a wrong key unless another value opens under it. */
-export type Diagnosis = Finding | { readonly cause: 'undecided'; readonly message: string };
+type Diagnosis = Finding | { readonly cause: 'undecided'; readonly message: string };
 
 export interface Subject {
   readonly key: string;
@@ -57,6 +57,8 @@ const DECIPHERS: Readonly<Record<'aesgcm' | 'aescbc' | 'secretbox', Decipher>> =
   aescbc: unverifiedCbc,
   secretbox: unverifiedSecretbox,
 };
+
+const KMS_V1_TRIES_MAX = 8;
 
 const TRUNCATED =
   /shorter than the required size|multiple of the block size|uint16 length prefixed|premature EOF|missing the required info prefix|index out of range/;
@@ -109,7 +111,10 @@ export function createDiagnoser(options: DiagnoserOptions): Diagnoser {
 
   /** Where the value opens instead of at its key, or undefined. */
   const openingPlace = async (subject: Subject, hints: readonly Buffer[]): Promise<string | undefined> => {
+    let tried = 0;
     for (const candidate of candidatePlaces(subject, hints, options.prefixes)) {
+      // Where DEKs are not kept in memory each try of KMS v1 is a call.
+      if (subject.kind.provider === 'kms-v1' && tried++ >= KMS_V1_TRIES_MAX) return undefined;
       try {
         const { data } = await subject.transformer.transformFromStorage(
           subject.value,
@@ -250,13 +255,17 @@ function* candidatePlaces(
     ownTail,
   ]);
   for (const tail of tails) if (tail !== ownTail) yield `${ownRoot}${tail}`;
-  for (const tail of tails) {
-    for (const prefix of prefixes) {
-      for (const resource of objectPaths) {
-        const candidate = `${prefix.replace(/\/+$/, '')}/${resource}/${tail}`;
-        if (candidate !== key) yield candidate;
-      }
+  const roots = prefixes.map((prefix) => prefix.replace(/\/+$/, ''));
+  const ownResource = roots
+    .map((root) => ownRoot.slice(root.length))
+    .find((_, i) => ownRoot.startsWith(`${roots[i]}/`));
+  if (ownResource !== undefined) {
+    for (const tail of tails) {
+      for (const root of roots) if (!key.startsWith(`${root}/`)) yield `${root}${ownResource}${tail}`;
     }
+  }
+  for (const tail of tails) {
+    for (const root of roots) for (const resource of objectPaths) yield `${root}/${resource}/${tail}`;
   }
 }
 

@@ -48,7 +48,7 @@ export function kmsFinding(error: unknown, kmsName: string): Finding {
   return { cause, message: `KMS provider ${kmsName}: ${said}` };
 }
 
-export function causeOfWords(text: string): VerifyCause | undefined {
+function causeOfWords(text: string): VerifyCause | undefined {
   return WORDS.find(([pattern]) => pattern.test(text))?.[1];
 }
 

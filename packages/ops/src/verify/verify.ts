@@ -18,6 +18,7 @@ import type { Source, StoredKeyValue } from '../sources/source.js';
 import { describeStoredValue, type ProviderKind, type StoredValueKind } from '../stored-value.js';
 import type { Finding, VerifyCause } from './causes.js';
 import { createDiagnoser, type Diagnoser, type Subject } from './diagnose.js';
+import { createKmsGate } from './kms-gate.js';
 import { objectFinding } from './stored-object.js';
 import { createSampler } from './sampler.js';
 
@@ -67,8 +68,6 @@ export interface VerifyOptions {
   readonly connectors?: KmsConnectors;
 }
 
-/** A plugin that does not answer costs its whole timeout each time: after this many calls in a row it is not asked again. */
-const UNANSWERED_MAX = 3;
 const PROGRESS_EVERY = 1024;
 const DEFAULT_PREFIXES = ['/registry', '/kubernetes.io', 'registry'];
 
@@ -246,42 +245,6 @@ function groupOf(kind: StoredValueKind, path: ObjectPath): string {
   if (kind.dekSource !== undefined) return `${kind.provider}:${kind.kmsName}:${kind.key}:${kind.dekSource}`;
   return `${kind.provider}:${kind.key}:${resource}`;
 }
-
-/** Remembers what each plugin said, so that a refused DEK source, or a plugin that is away, is not asked for every value. */
-function createKmsGate() {
-  const refused = new Map<string, Finding>();
-  const unanswered = new Map<string, number>();
-  const name = (kind: StoredValueKind): string => `${kind.provider}:${kind.kmsName}`;
-  return {
-    closed(kind: StoredValueKind): Finding | undefined {
-      if (kind.dekSource === undefined) return undefined;
-      if ((unanswered.get(name(kind)) ?? 0) >= UNANSWERED_MAX) {
-        const message = `KMS provider ${kind.kmsName}: it did not answer ${UNANSWERED_MAX} times in a row and was not asked again`;
-        return { cause: 'kms-unreachable', message };
-      }
-      return refused.get(`${name(kind)}:${kind.dekSource}`);
-    },
-    answered(
-      kind: StoredValueKind,
-      diagnosis: { readonly cause: string; readonly message: string } | undefined,
-    ): void {
-      if (kind.dekSource === undefined) return;
-      if (diagnosis?.cause === 'kms-unreachable') {
-        unanswered.set(name(kind), (unanswered.get(name(kind)) ?? 0) + 1);
-        return;
-      }
-      unanswered.delete(name(kind));
-      if (diagnosis !== undefined && isRefusal(diagnosis.cause) && kind.provider === 'kms-v2') {
-        refused.set(`${name(kind)}:${kind.dekSource}`, {
-          cause: diagnosis.cause,
-          message: diagnosis.message,
-        });
-      }
-    },
-  };
-}
-
-const isRefusal = (cause: string): cause is VerifyCause => cause.startsWith('kms-');
 
 async function readConfig(file: string): Promise<EncryptionConfiguration> {
   let text: string;
