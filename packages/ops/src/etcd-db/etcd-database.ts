@@ -79,15 +79,17 @@ export class EtcdDatabase {
     return this.#history.liveCount;
   }
 
-  /** Newest values under the prefix, in order of revision. */
-  async *live(prefix: Buffer): AsyncGenerator<StoredKeyValue> {
+  /** Newest values under the prefix, in order of revision, a page at a time. */
+  async *livePages(prefix: Buffer): AsyncGenerator<readonly StoredKeyValue[]> {
     let place = 0;
     for await (const leaf of leafPagesOf(this.bolt, this.#keys)) {
+      const page: StoredKeyValue[] = [];
       for (let index = 0; index < leaf.count; index++) {
         if (!this.#history.isLive(place++)) continue;
         const kv = keyValueAt(leaf, index);
-        if (startsWith(kv.key, prefix)) yield kv;
+        if (startsWith(kv.key, prefix)) page.push(kv);
       }
+      if (page.length > 0) yield page;
     }
     this.#checkUnchanged();
   }

@@ -136,7 +136,9 @@ test('a scan that is aborted stops', async () => {
       }),
       { code: 'interrupted' },
     );
-    assert.deepEqual(seen, [2_003, 3_000]);
+    assert.equal(seen.length, 2);
+    assert.ok((seen[0] ?? 0) >= 2_000);
+    assert.equal(seen[1], 3_000);
     await source.close();
   });
 });

@@ -4,7 +4,7 @@
  */
 import { OpsError } from '../errors.js';
 import { parseObjectPath } from '../object-path.js';
-import type { Source } from '../sources/source.js';
+import { livePagesOf, type Source } from '../sources/source.js';
 import { createStoredValueDescriber, type ProviderKind, type StoredValueKind } from '../stored-value.js';
 
 /** Counts of what lies together. */
@@ -54,15 +54,14 @@ export interface ScanResult {
 export interface ScanOptions {
   /** As keys begin: `/registry/`. */
   readonly prefix: Buffer;
-  /** After every so many values; `total` is about right. */
+  /** After every few thousand values; `total` is about right. */
   readonly onProgress?: ((done: number, total: number | undefined) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 /** Counted one by one in each group; what is beyond is counted together. */
 export const DEK_SOURCES_MAX = 1_000;
-/** A multiple of no page size, so that what is shown moves. */
-const PROGRESS_VALUES = 2_003;
+const PROGRESS_VALUES = 2_000;
 const OTHER = '(other)';
 
 /** @throws OpsError source-unreadable, source-damaged, interrupted */
@@ -73,17 +72,21 @@ export async function scan(source: Source, options: ScanOptions): Promise<ScanRe
   const describe = createStoredValueDescriber();
   const groups = new Map<string, Group>();
   let total = 0;
-  for await (const { key, value, modRevision } of source.live(prefix)) {
-    const resource = resourceOf(key);
-    const kind = describe(value);
-    const id = `${resource}\0${kind.provider}\0${kind.key}\0${kind.kmsName ?? ''}`;
-    let group = groups.get(id);
-    if (group === undefined) groups.set(id, (group = new Group(resource, kind)));
-    group.add(kind, value.length, modRevision);
-    if (++total % PROGRESS_VALUES === 0) {
-      onProgress?.(total, expected);
-      if (signal?.aborted === true) throw new OpsError('interrupted', 'the scan was stopped', signal.reason);
+  let reported = 0;
+  for await (const page of livePagesOf(source, prefix)) {
+    for (const { key, value, modRevision } of page) {
+      const resource = resourceOf(key);
+      const kind = describe(value);
+      const id = `${resource}\0${kind.provider}\0${kind.key}\0${kind.kmsName ?? ''}`;
+      let group = groups.get(id);
+      if (group === undefined) groups.set(id, (group = new Group(resource, kind)));
+      group.add(kind, value.length, modRevision);
     }
+    total += page.length;
+    if (total - reported < PROGRESS_VALUES) continue;
+    reported = total;
+    onProgress?.(total, expected);
+    if (signal?.aborted === true) throw new OpsError('interrupted', 'the scan was stopped', signal.reason);
   }
   onProgress?.(total, total);
   const results = [...groups.values()].map((group) => group.result()).toSorted(byName);
@@ -158,7 +161,9 @@ const SLASH = 0x2f;
 function resourceNames(prefix: string): (key: Buffer) => string {
   const known = new Map<string, string>();
   return (key) => {
-    const folder = key.toString('latin1', 0, key.lastIndexOf(SLASH));
+    let end = key.length - 1;
+    while (end > 0 && key[end] !== SLASH) end--;
+    const folder = key.toString('latin1', 0, end);
     const before = known.get(folder);
     if (before !== undefined) return before;
     const path = parseObjectPath(key.toString(), prefix);

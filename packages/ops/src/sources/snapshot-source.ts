@@ -7,7 +7,7 @@ import { createReadStream } from 'node:fs';
 import { openPageFile, type PageFile } from '../bbolt/page-file.js';
 import { EtcdDatabase } from '../etcd-db/etcd-database.js';
 import { OpsError } from '../errors.js';
-import type { Source } from './source.js';
+import { eachOf, type Source } from './source.js';
 
 const SECTOR_BYTES = 512;
 const SHA256_BYTES = 32;
@@ -45,7 +45,8 @@ export async function openSnapshotSource(
       revision: database.revision,
       compactRevision: database.compactRevision,
       countLive: () => Promise.resolve(database.liveCount),
-      live: (prefix) => named(path, database.live(prefix)),
+      live: (prefix) => eachOf(named(path, database.livePages(prefix))),
+      livePages: (prefix) => named(path, database.livePages(prefix)),
       past: (prefix) => named(path, database.past(prefix)),
       close: () => {
         file.close();

@@ -34,9 +34,27 @@ export interface Source {
    * @throws OpsError source-unreadable, source-damaged
    */
   live(prefix: Buffer): AsyncIterable<StoredKeyValue>;
+  /** The same, many at once: handing them over one by one is a large part of reading them all. */
+  livePages?(prefix: Buffer): AsyncIterable<readonly StoredKeyValue[]>;
   /** Values that are still there but no longer live: older revisions not yet compacted. Empty where a source has none. */
   past(prefix: Buffer): AsyncIterable<PastKeyValue>;
   /** How many live keys there are, about: for progress. */
   countLive?(prefix: Buffer): Promise<number>;
   close(): Promise<void>;
+}
+
+/** What a source has, many at once, whether it can do so itself or not. */
+export function livePagesOf(source: Source, prefix: Buffer): AsyncIterable<readonly StoredKeyValue[]> {
+  return source.livePages?.(prefix) ?? onePages(source.live(prefix));
+}
+
+async function* onePages<T>(values: AsyncIterable<T>): AsyncGenerator<readonly T[]> {
+  for await (const value of values) yield [value];
+}
+
+/** Pages as single values. */
+export async function* eachOf<T>(pages: AsyncIterable<readonly T[]>): AsyncGenerator<T> {
+  for await (const page of pages) {
+    for (const value of page) yield value;
+  }
 }

@@ -5,7 +5,7 @@
 import type { KeyValue, RangeResult, Store } from '@waxseal/storage';
 import { pastOf } from './store-history.js';
 import { rangeOf, readable } from './store-reading.js';
-import type { Source, StoredKeyValue } from './source.js';
+import { eachOf, type Source, type StoredKeyValue } from './source.js';
 
 /** What one answer should hold: small beside a connection's window of time, large beside a call's cost. */
 const PAGE_BYTES = 2 * 1024 * 1024;
@@ -28,18 +28,19 @@ export async function storeSource(name: string, store: Store): Promise<Source> {
       const range = { ...rangeOf(prefix), revision, countOnly: true };
       return (await readable(name, store.range(range))).count;
     },
-    live: (prefix) => liveOf(name, store, revision, prefix),
+    live: (prefix) => eachOf(livePages(name, store, revision, prefix)),
+    livePages: (prefix) => livePages(name, store, revision, prefix),
     past: (prefix) => pastOf(name, store, { fromRevision: compactRevision, revision, prefix }),
     close: () => store.close(),
   };
 }
 
-async function* liveOf(
+async function* livePages(
   name: string,
   store: Store,
   revision: number,
   prefix: Buffer,
-): AsyncGenerator<StoredKeyValue> {
+): AsyncGenerator<readonly StoredKeyValue[]> {
   const { rangeEnd } = rangeOf(prefix);
   const read = (key: Buffer, limit: number): Promise<RangeResult> => {
     const page = readable(name, store.range({ key, rangeEnd, revision, limit, uncounted: true }));
@@ -54,7 +55,7 @@ async function* liveOf(
     const last = kvs.at(-1);
     limit = nextLimit(kvs, limit);
     next = more && last !== undefined ? read(Buffer.concat([last.key, Buffer.from([0])]), limit) : undefined;
-    yield* kvs;
+    yield kvs;
   }
 }
 
