@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { appendFile, copyFile, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { hashKeyId } from '@waxseal/envelope';
 import { planRotation } from './plan-rotation.js';
 import { nextStep, readRotationState, ROTATION_STEPS } from './rotation-state.js';
 import { runRotation, type RotationOutcome, type RotationTools } from './run-rotation.js';
@@ -19,6 +20,9 @@ const config = (...providers: readonly string[]): string =>
 const aescbc = `aescbc: {keys: [{name: key1, secret: ${key(1)}}]}`;
 const secretbox = `secretbox: {keys: [{name: box, secret: ${key(2)}}]}`;
 const identity = 'identity: {}';
+const kms = (name: string, version: string): string =>
+  `kms: {apiVersion: ${version}, name: ${name}, endpoint: "unix:///run/${name}.sock"}`;
+const toKms = { kind: 'to-kms', name: 'two', endpoint: 'unix:///run/two.sock', timeoutMs: 3000 } as const;
 
 async function world(t: TestContext, options: WorldOptions): Promise<RotationWorld> {
   const made = await createWorld(options);
@@ -88,6 +92,8 @@ const CHANGES: readonly (readonly [string, string, WantedChange, string])[] = [
     { kind: 'add-key', provider: 'aesgcm' },
     'k8s:enc:aesgcm:v1:key1:',
   ],
+  ['aescbc to kms v2', config(aescbc), toKms, 'k8s:enc:kms:v2:two:'],
+  ['kms v1 to v2', config(kms('one', 'v1')), toKms, 'k8s:enc:kms:v2:two:'],
   ['back to identity', config(secretbox, identity), { kind: 'to-identity' }, '{"name":'],
   [
     'a target that swaps two keys',
@@ -117,6 +123,27 @@ for (const [name, before, change, written] of CHANGES) {
     );
   });
 }
+
+test('a new keyID of a KMS: proved, rewrapped, verified; the file stays', async (t) => {
+  const made = await world(t, { config: config(kms('two', 'v2')) });
+  await plan(made, { kind: 'kms-key-id', name: 'two', keyId: 'key-2' });
+  const metrics = (keyId: string): string =>
+    `apiserver_envelope_encryption_key_id_hash_status_last_timestamp_seconds{key_id_hash="${hashKeyId(keyId)}",provider_name="two"} 1\n`;
+  const tools: RotationTools = {
+    ...made.tools,
+    fetchMetrics: () => Promise.resolve(metrics(made.kms.keyId)),
+  };
+  const early = await run(made, false, tools);
+  assert.equal(early.kind === 'stopped' && early.step, 'prove-key-id');
+  // Rewrap under the old keyID, as a plugin that lags behind would, is found by the verification.
+  const lagging = await run(made, false, { ...tools, fetchMetrics: () => Promise.resolve(metrics('key-2')) });
+  assert.equal(lagging.kind === 'stopped' && lagging.step, 'verify');
+  made.kms.keyId = 'key-2';
+  await made.tools.rewrap(made.configFile);
+  assert.equal((await run(made, false, tools)).kind, 'finished');
+  assert.equal(await readFile(made.configFile, 'utf8'), config(kms('two', 'v2')));
+  assert.ok((await made.readAll()) >= 15);
+});
 
 test('killed after every write, in each step, it goes on and ends the same', async (t) => {
   const made = await world(t, { config: config(aescbc) });

@@ -2,6 +2,7 @@
  * A cluster in one process for rotations: an embedded store, API servers that each have a configuration of their own in force, seal
  * what they write with it, and load the file when they are asked for metrics, some later than others.
  */
+import { randomBytes } from 'node:crypto';
 import { copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,6 +12,7 @@ import { mayRetire } from '../../retire/retire.js';
 import { parseKeyReference } from '../../retire/key-reference.js';
 import { rewrap } from '../../rewrap/rewrap.js';
 import { storeSource } from '../../sources/store-source.js';
+import { createMemoryKms, type MemoryKms } from '../../testing/memory-kms.js';
 import type { Source } from '../../sources/source.js';
 import { hashConfiguration } from '../configuration-file.js';
 import type { RotationTools } from '../run-rotation.js';
@@ -24,6 +26,8 @@ export interface RotationWorld {
   readonly stateFile: string;
   readonly servers: readonly string[];
   readonly tools: RotationTools;
+  /** Behind every KMS provider of the configurations. */
+  readonly kms: MemoryKms;
   /** The server writes an object as it would now. */
   write(server: string, name: string): Promise<void>;
   /** Every server reads every object. @throws when one cannot */
@@ -44,6 +48,7 @@ export async function createWorld({ config, lag = () => 0 }: WorldOptions): Prom
   const stateFile = join(folder, 'rotation.json');
   await writeFile(configFile, config, { mode: 0o640 });
   const store = await openLmdbStore({ path: join(folder, 'store') });
+  const kms = createMemoryKms(randomBytes(32));
   const servers = ['https://one', 'https://two', 'https://three'];
   const inForce = (server: string): string => join(folder, `${server.slice('https://'.length)}.yaml`);
   for (const server of servers) await copyFile(configFile, inForce(server));
@@ -56,7 +61,11 @@ export async function createWorld({ config, lag = () => 0 }: WorldOptions): Prom
       transformer: ReturnType<Awaited<ReturnType<typeof createEncryptionAtRest>>['transformerFor']>,
     ) => Promise<T>,
   ): Promise<T> => {
-    const encryption = await createEncryptionAtRest({ file: inForce(server), kmsV1Enabled: true });
+    const encryption = await createEncryptionAtRest({
+      file: inForce(server),
+      kmsV1Enabled: true,
+      connectors: kms.connectors,
+    });
     try {
       return await use(encryption.transformerFor(SECRETS));
     } finally {
@@ -76,6 +85,7 @@ export async function createWorld({ config, lag = () => 0 }: WorldOptions): Prom
     configFile,
     stateFile,
     servers,
+    kms,
     tools: {
       now: () => new Date(nowMs++),
       prefix: PREFIX,
@@ -89,7 +99,11 @@ export async function createWorld({ config, lag = () => 0 }: WorldOptions): Prom
       async rewrap(file) {
         const text = await readFile(file, 'utf8');
         const read = readEncryptionConfig(text, { fileName: file, kmsV1Enabled: true });
-        const encryption = await createEncryptionAtRest({ file, kmsV1Enabled: true });
+        const encryption = await createEncryptionAtRest({
+          file,
+          kmsV1Enabled: true,
+          connectors: kms.connectors,
+        });
         try {
           return await rewrap({
             store,
