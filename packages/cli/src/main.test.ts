@@ -38,6 +38,11 @@ const commands = [
   ['config'],
   ['config', 'check'],
   ['transform'],
+  ['lint'],
+  ['generate'],
+  ['generate', 'key'],
+  ['generate', 'config'],
+  ['generate', 'migration'],
 ];
 
 for (const command of commands) {
@@ -65,6 +70,9 @@ for (const [args, reason] of [
   [['kms', 'key', 'schedule-deletion', 'k', '--days', '6'], /Expected 7 to 30 days/],
   [['kms', 'key', 'show'], /missing required argument 'key'/],
   [['config', 'check'], /missing required argument 'file'/],
+  [['lint'], /missing required argument 'file'/],
+  [['generate', 'key'], /--out FILE, or --stdout/],
+  [['generate', 'config', '--to', 'kms', '--stdout'], /needs --kms-endpoint/],
 ] as const) {
   test(`waxseal ${args.join(' ')} is a usage error`, () => {
     const { status, stderr } = waxseal(...args);

@@ -85,3 +85,25 @@ test('what does not go together is a usage error', () => {
     2,
   );
 });
+
+test('the commands of the plan are commands of waxseal, with the options they are given', () => {
+  const out = join(folder, 'plan');
+  const { stdout } = waxseal(['generate', 'migration', '--to', 'aesgcm', '--out', out, '--output', 'json']);
+  const { steps } = JSON.parse(stdout) as {
+    readonly steps: readonly { readonly checks: readonly { readonly command: string }[] }[];
+  };
+  const words = steps.flatMap(({ checks }) => checks.map(({ command }) => command.split(' ')));
+  const optionsOf = new Map<string, Set<string>>();
+  for (const [program, name = '', ...rest] of words) {
+    if (program !== 'waxseal') continue;
+    const options = optionsOf.get(name) ?? new Set();
+    for (const word of rest.filter((each) => each.startsWith('--'))) options.add(word);
+    optionsOf.set(name, options);
+  }
+  assert.ok(optionsOf.size >= 4);
+  for (const [name, options] of optionsOf) {
+    const help = waxseal([name, '--help']).stdout;
+    const missing = [...options].filter((option) => !help.includes(`  ${option} `));
+    assert.deepEqual([name, missing], [name, []]);
+  }
+});
