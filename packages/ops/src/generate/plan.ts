@@ -91,12 +91,10 @@ export function migrationPlan(
       action:
         "What was written before stays in etcd's history and free pages until it is compacted and defragmented (etcdctl compact, etcdctl defrag). " +
         'Old keys open old backups: destroy a key only when retire says that nothing needs it.',
-      checks: [
-        ...migration.retiredKeys.map((key) => ({
-          command: `waxseal retire ${ETCD_OF_RETIRE} --key ${shellWord(key)} --snapshots DIR`,
-          expect: 'exit code 0',
-        })),
-      ],
+      checks: migration.retiredKeys.map((key) => ({
+        command: `waxseal retire ${ETCD_OF_RETIRE} --key ${shellWord(key)} --snapshots DIR`,
+        expect: 'exit code 0',
+      })),
     },
   ];
 }
