@@ -11,13 +11,14 @@ export function addRewrap(program: Command): void {
       .description(
         'Encrypt again, under the first provider of an EncryptionConfiguration, whatever lies in etcd otherwise.',
       )
-      .addOption(etcdOption().makeOptionMandatory()),
+      .addOption(etcdOption()),
   )
     .addOption(prefixOption())
     .addOption(
-      new Option('--encryption-config <file>', 'the EncryptionConfiguration that the API servers have')
-        .argParser(parsePath)
-        .makeOptionMandatory(),
+      new Option(
+        '--encryption-config <file>',
+        'the EncryptionConfiguration that the API servers have',
+      ).argParser(parsePath),
     )
     .addOption(
       new Option(
@@ -26,7 +27,11 @@ export function addRewrap(program: Command): void {
       ).argParser(parseResources),
     )
     .option('--dry-run', 'only count what is stale', false)
-    .addOption(new Option('--workers <n>', 'objects at once').argParser(parseCount(1, 1024)).default(64))
+    .addOption(
+      new Option('--workers <n>', 'objects at once (default: 64; via an API server 16)').argParser(
+        parseCount(1, 1024),
+      ),
+    )
     .addOption(
       new Option('--rate <n>', 'writes a second at most (default: no limit)').argParser(
         parseCount(1, 1_000_000),
@@ -34,6 +39,15 @@ export function addRewrap(program: Command): void {
     )
     .addOption(
       new Option('--checkpoint <file>', 'keeps the progress, and goes on from it').argParser(parsePath),
+    )
+    .option(
+      '--via-api [url]',
+      'through an API server, by server-side applies that change nothing, instead of --etcd',
+    )
+    .addOption(
+      new Option('--kubeconfig <file>', 'for --via-api (default: $KUBECONFIG, or ~/.kube/config)').argParser(
+        parsePath,
+      ),
     )
     .addOption(outputOption())
     .addHelpText(
@@ -43,12 +57,16 @@ Runs beside live API servers: each object is replaced only if nobody wrote it me
 so identity as the first provider decrypts everything. At the end everything is read again to prove that nothing is left.
 A rewrite makes a new revision of each object: mind etcd's quota when they are many, and compact and defragment afterwards.
 
+With --via-api the API server itself writes what it finds stale; no key and no way to etcd is needed, and it is much slower. Nothing is proved at the end:
+waxseal scan does that.
+
 Exit codes: 0 nothing is left, 1 something is or could not be read, 3 etcd or the KMS does not work; start again with the same --checkpoint.
 
 Examples:
   $ waxseal rewrap --etcd https://127.0.0.1:2379 --cacert ca.crt --cert client.crt --key client.key \\
       --encryption-config /etc/kubernetes/enc/enc.yaml --dry-run
-  $ waxseal rewrap --etcd http://127.0.0.1:2379 --encryption-config enc.yaml --rate 500 --checkpoint rewrap.json`,
+  $ waxseal rewrap --etcd http://127.0.0.1:2379 --encryption-config enc.yaml --rate 500 --checkpoint rewrap.json
+  $ waxseal rewrap --via-api --kubeconfig admin.conf --resources secrets`,
     )
     .action(async (options) => (await import('./commands/rewrap.js')).rewrapCommand(options));
 }

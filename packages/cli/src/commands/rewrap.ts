@@ -1,6 +1,8 @@
-/** `waxseal rewrap`: re-encryption of what is stale in a live etcd. */
+/** `waxseal rewrap`: re-encryption of what is stale in a live etcd, or through an API server. */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
 import {
   type Clock,
   createEncryptionAtRest,
@@ -8,7 +10,14 @@ import {
   readEncryptionConfig,
   systemClock,
 } from '@waxseal/encryption-config';
-import { OpsError, rewrap, type RewrapReport } from '@waxseal/ops';
+import {
+  OpsError,
+  readKubeconfig,
+  rewrap,
+  type RewrapReport,
+  rewrapViaApi,
+  type RewrapViaApiReport,
+} from '@waxseal/ops';
 import { openEtcdStore } from '@waxseal/storage';
 import { CliError, exitCodes } from '../errors.js';
 import { runUntilDone } from '../lifetime.js';
@@ -17,14 +26,16 @@ import { openProgress } from '../progress.js';
 import { type EtcdOptions, readEtcdTls } from '../source-options.js';
 
 export interface RewrapCommandOptions extends EtcdOptions {
-  readonly etcd: readonly string[];
   readonly prefix: string;
-  readonly encryptionConfig: string;
+  readonly encryptionConfig?: string;
   readonly resources?: readonly string[];
   readonly dryRun: boolean;
-  readonly workers: number;
+  readonly workers?: number;
   readonly rate?: number;
   readonly checkpoint?: string;
+  /** True: the server that the kubeconfig names. */
+  readonly viaApi?: string | true;
+  readonly kubeconfig?: string;
   readonly output: OutputFormat;
 }
 
@@ -42,14 +53,29 @@ const holdingClock: Clock = {
 };
 
 export async function rewrapCommand(options: RewrapCommandOptions): Promise<void> {
-  const { encryptionConfig: file, checkpoint, output } = options;
+  const { etcd, viaApi, encryptionConfig } = options;
+  if ((etcd === undefined) === (viaApi === undefined)) {
+    throw usage('name one of --etcd and --via-api', 'For example: --etcd https://127.0.0.1:2379');
+  }
+  if (viaApi !== undefined) return viaApiServer(options, viaApi);
+  if (encryptionConfig === undefined) {
+    throw usage(
+      '--etcd needs --encryption-config',
+      'Name the EncryptionConfiguration that the API servers have.',
+    );
+  }
+  return inEtcd(options, encryptionConfig);
+}
+
+async function inEtcd(options: RewrapCommandOptions, file: string): Promise<void> {
+  const { checkpoint, output, workers, etcd: endpoints = [] } = options;
   const bytes = await readFile(file);
   const tls = readEtcdTls(options);
   const resources = options.resources ?? coveredBy(bytes.toString('utf8'), file);
   const encryption = await createEncryptionAtRest({ file, kmsV1Enabled: true });
   try {
     const store = await openEtcdStore({
-      endpoints: options.etcd,
+      endpoints,
       ...tls,
       dialTimeoutMs: DIAL_TIMEOUT_MS,
       requestTimeoutMs: REQUEST_TIMEOUT_MS,
@@ -63,7 +89,7 @@ export async function rewrapCommand(options: RewrapCommandOptions): Promise<void
           resources,
           prefix: options.prefix,
           dryRun: options.dryRun,
-          workers: options.workers,
+          ...(workers === undefined ? {} : { workers }),
           ...(options.rate === undefined ? {} : { ratePerSecond: options.rate }),
           ...(checkpoint === undefined
             ? {}
@@ -85,6 +111,47 @@ export async function rewrapCommand(options: RewrapCommandOptions): Promise<void
   } finally {
     await encryption.close();
   }
+}
+
+async function viaApiServer(options: RewrapCommandOptions, server: string | true): Promise<void> {
+  const { encryptionConfig: file, workers, rate, output } = options;
+  if (options.dryRun || options.checkpoint !== undefined) {
+    throw usage(
+      '--dry-run and --checkpoint are for --etcd',
+      'An API server does not tell what is stale; running --via-api again is harmless.',
+    );
+  }
+  const resources =
+    options.resources ?? (file === undefined ? undefined : coveredBy(await readFile(file, 'utf8'), file));
+  if (resources === undefined) {
+    throw usage('--via-api needs --resources or --encryption-config', 'For example: --resources secrets');
+  }
+  const kubeconfig = options.kubeconfig ?? process.env['KUBECONFIG'] ?? join(homedir(), '.kube/config');
+  const access = readKubeconfig(kubeconfig, server === true ? undefined : server);
+  const progress = await openProgress(output);
+  try {
+    const report = await runUntilDone((signal) =>
+      rewrapViaApi({
+        access,
+        resources,
+        ...(workers === undefined ? {} : { workers }),
+        ...(rate === undefined ? {} : { ratePerSecond: rate }),
+        signal,
+        clock: holdingClock,
+        onProgress: ({ done, total, rewritten, failed }) =>
+          progress.report({ phase: 'rewrap', done, total, counts: { rewritten, failed } }),
+      }),
+    );
+    progress.end();
+    printViaApi(report, output);
+  } catch (error) {
+    progress.end();
+    throw goOnLater(error, undefined);
+  }
+}
+
+function usage(message: string, hint: string): CliError {
+  return new CliError(message, hint, exitCodes.usage);
 }
 
 /** @throws EncryptionConfigError as the API server refuses the file */
@@ -119,6 +186,19 @@ function print(report: RewrapReport, { output, dryRun }: RewrapCommandOptions): 
   for (const { key, message } of report.failures) console.log(`  ${key}: ${message}`);
   if (report.failures.length < failed) console.log(`  and ${failed - report.failures.length} more`);
   if (!report.addsUp) console.log('The counts do not add up. This is a fault in Waxseal: please report it.');
+}
+
+function printViaApi(report: RewrapViaApiReport, output: OutputFormat): void {
+  if (report.failed > 0 || !report.addsUp) process.exitCode = exitCodes.negative;
+  if (output === 'json') {
+    console.log(JSON.stringify(report));
+    return;
+  }
+  const { listed, skipped, rewritten, conflicts, gone, failed, failures } = report;
+  console.log(
+    `${listed} objects: ${rewritten} rewritten, ${skipped} as they should be, ${conflicts} written by others meanwhile, ${gone} deleted meanwhile, ${failed} failed`,
+  );
+  for (const { key, message } of failures) console.log(`  ${key}: ${message}`);
 }
 
 function goOnLater(error: unknown, checkpoint: string | undefined): unknown {

@@ -27,7 +27,7 @@ import {
   type ObjectOutcome,
   type RewrapFailureCause,
 } from './rewrap-object.js';
-import { createPatience, type Patience } from './store-patience.js';
+import { createPatience, type Patience, signalForMany } from './store-patience.js';
 import { targetOf, type Target } from './target.js';
 import { createWindow } from './window.js';
 
@@ -99,7 +99,7 @@ const MAX_PROOFS = 4;
  *   for a checkpoint of another run; invalid-option. In each case what is rewritten stays so, and starting again goes on.
  */
 export async function rewrap(options: RewrapOptions): Promise<RewrapReport> {
-  const run = new Run(options);
+  const run = new Run({ ...options, signal: signalForMany(options.signal) });
   return run.toEnd();
 }
 

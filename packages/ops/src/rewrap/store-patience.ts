@@ -2,6 +2,7 @@
  * Patience with an etcd that has lost its leader or restarts: a call that failed because nobody could answer it is tried again for a
  * while. Only for calls that may be repeated: reads, and writes by compare-and-swap.
  */
+import { setMaxListeners } from 'node:events';
 import type { Clock } from '@waxseal/encryption-config';
 import { StoreError } from '@waxseal/storage';
 import { OpsError } from '../errors.js';
@@ -42,6 +43,13 @@ export function createPatience({ clock, outageMs, signal }: PatienceOptions): Pa
 
 /** What fails for one object and would fail for the next one, too. */
 const STOPS: ReadonlySet<string> = new Set(['no-space', 'unauthenticated', 'corrupt', 'closed']);
+
+/** The same signal for a run in which every worker may wait on it: their number is no leak. */
+export function signalForMany(signal: AbortSignal): AbortSignal {
+  const own = AbortSignal.any([signal]);
+  setMaxListeners(0, own);
+  return own;
+}
 
 /** Ends early, without error, when `signal` aborts. */
 export function sleep(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {
