@@ -1,7 +1,6 @@
 /** `waxseal rotate plan`: what is wanted, on disk before anything is touched. */
 import { randomBytes } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { readFile, realpath } from 'node:fs/promises';
 import { planRotation, type WantedChange } from '@waxseal/ops';
 import { CliError, exitCodes } from '../errors.js';
 import type { OutputFormat } from '../options.js';
@@ -21,8 +20,8 @@ export interface RotatePlanOptions {
 export async function rotatePlan(options: RotatePlanOptions): Promise<void> {
   const state = await planRotation({
     stateFile: options.state,
-    // Later runs may start in another folder.
-    configFile: resolve(options.configFile),
+    // Later runs may start in another folder, and a link must stay one when the file is replaced.
+    configFile: await realpath(options.configFile),
     change: await wantedChange(options),
     randomBytes,
     now: () => new Date(),

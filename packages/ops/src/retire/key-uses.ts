@@ -7,7 +7,7 @@ import { describeStoredValue } from '../stored-value.js';
 import type { KeyUse } from './key-reference.js';
 
 /** `live`: objects as they are. `history`: older revisions that are not compacted yet. */
-export type Place = 'live' | 'history';
+type Place = 'live' | 'history';
 
 export interface KeyUses extends KeyUse {
   readonly place: Place;

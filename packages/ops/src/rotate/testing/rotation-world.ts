@@ -17,7 +17,7 @@ import type { Source } from '../../sources/source.js';
 import { hashConfiguration } from '../configuration-file.js';
 import type { RotationTools } from '../run-rotation.js';
 
-export const PREFIX = '/registry';
+const PREFIX = '/registry';
 const SECRETS = { group: '', resource: 'secrets' };
 
 export interface RotationWorld {
