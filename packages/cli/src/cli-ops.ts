@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { addGenerate } from './cli-ops-generate.js';
 import { addLint } from './cli-ops-lint.js';
+import { addRecover } from './cli-ops-recover.js';
 import { addRetire, addRotate } from './cli-ops-rotate.js';
 import { addRewrap } from './cli-ops-rewrap.js';
 import { addExplainError, addVerify } from './cli-ops-verify.js';
@@ -15,5 +16,6 @@ export function addOperations(program: Command): void {
   addRotate(program);
   addRetire(program);
   addRewrap(program);
+  addRecover(program);
   addExplainError(program);
 }

@@ -1,0 +1,85 @@
+/** `waxseal recover --reencrypt-with`: a snapshot under another configuration. */
+import { createEncryptionAtRest, type EncryptionAtRest } from '@waxseal/encryption-config';
+import { openSnapshotSource, reencryptSnapshot, type ReencryptResult } from '@waxseal/ops';
+import { CliError, exitCodes } from '../errors.js';
+import { runUntilDone } from '../lifetime.js';
+import { openProgress } from '../progress.js';
+import type { RecoverCommandOptions } from './recover.js';
+
+interface ReencryptOptions extends RecoverCommandOptions {
+  readonly reencryptWith: string;
+  readonly outputSnapshot: string;
+}
+
+/** As many keys are named; the rest is a number. */
+const SHOWN_MAX = 100;
+
+export async function reencrypt(options: ReencryptOptions, from: EncryptionAtRest): Promise<void> {
+  const { snapshot, outputSnapshot, outDir, resources, namespace, name, etcd, dataDir } = options;
+  if (snapshot === undefined || etcd !== undefined || dataDir !== undefined) {
+    throw new CliError(
+      '--reencrypt-with works on a snapshot',
+      'Name it with --snapshot; for a live etcd there is `waxseal rewrap`.',
+      exitCodes.usage,
+    );
+  }
+  if ([outDir, resources, namespace, name].some((given) => given !== undefined)) {
+    throw new CliError(
+      'a new snapshot holds everything',
+      'Leave out --out-dir, --resources, --namespace and --name.',
+      exitCodes.usage,
+    );
+  }
+  const source = await openSnapshotSource(snapshot);
+  try {
+    const to = await createEncryptionAtRest({ file: options.reencryptWith, kmsV1Enabled: true });
+    try {
+      const progress = await openProgress('text');
+      try {
+        const result = await runUntilDone((signal) =>
+          reencryptSnapshot(source.database.bolt, outputSnapshot, {
+            prefix: options.prefix,
+            from,
+            to,
+            keepUnreadable: options.keepUnreadable,
+            signal,
+            onProgress: (looked) =>
+              progress.report({
+                phase: 're-encrypt',
+                done: looked,
+                total: Math.max(source.database.liveCount, looked),
+              }),
+          }),
+        );
+        progress.end();
+        report(result, outputSnapshot);
+      } finally {
+        progress.end();
+      }
+    } finally {
+      await to.close();
+    }
+  } finally {
+    await source.close();
+  }
+}
+
+function report(result: ReencryptResult, output: string): void {
+  const { reencrypted, copied, decrypted, unreadable, unreadablePast, sizeBytes } = result;
+  for (const { key, reason } of unreadable.slice(0, SHOWN_MAX)) process.stderr.write(`${key}: ${reason}\n`);
+  if (unreadable.length > SHOWN_MAX) process.stderr.write(`… and ${unreadable.length - SHOWN_MAX} more\n`);
+  if (unreadable.length > 0) process.exitCode = exitCodes.negative;
+  if (sizeBytes === undefined) {
+    process.stderr.write(
+      `${unreadable.length} live values do not open, so no snapshot was written. --keep-unreadable copies them as they are.\n`,
+    );
+    return;
+  }
+  const counts = `${reencrypted} values re-encrypted, ${copied} keys of others copied, ${unreadable.length + unreadablePast} unreadable (${unreadablePast} of them history) copied as they were`;
+  console.log(`${output}: ${sizeBytes} bytes, ${counts}`);
+  if (decrypted > 0) {
+    process.stderr.write(
+      `${decrypted} values were encrypted and are plaintext now: the new configuration says so.\n`,
+    );
+  }
+}
