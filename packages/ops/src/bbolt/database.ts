@@ -7,10 +7,9 @@ import { readMeta, type BoltMeta } from './meta.js';
 import {
   compareKeys,
   damaged,
-  LeafPage,
+  type LeafPage,
   PAGE_HEADER_BYTES,
   parsePage,
-  type BranchPage,
   type LeafElement,
 } from './page.js';
 import type { PageFile } from './page-file.js';
@@ -96,7 +95,7 @@ export class BoltDatabase {
     const used = new PageSet(this.meta.highWaterMark);
     used.add(0);
     used.add(1);
-    if (this.meta.freelistPage !== undefined) this.#readPage(this.meta.freelistPage, used);
+    if (this.meta.freelistPage !== undefined) this.#pageBytes(this.meta.freelistPage, used);
     const open: BoltBucket[] = [this.root];
     for (let bucket = open.pop(); bucket !== undefined; bucket = open.pop()) {
       for (const leaf of this.#leafPages(bucket, used)) {
@@ -127,19 +126,16 @@ export class BoltDatabase {
         path.pop();
         continue;
       }
-      const page = this.#readPage(child, seen);
-      if (page.kind === 'leaf') yield page;
-      else if (path.length < DEPTH_MAX) path.push({ children: page.children, next: 0 });
+      const page = parsePage(this.#pageBytes(child, seen), `page ${child}`);
+      if (page.kind === 'leaf') {
+        if (page.count === 0 && path.length > 1) throw damaged(`page ${child} is a leaf without entries`);
+        yield page;
+      } else if (path.length < DEPTH_MAX) path.push({ children: page.children, next: 0 });
       else throw damaged(`the tree above page ${child} is deeper than any tree`);
     }
   }
 
-  /** Reads a page with its overflow and enters all of them into `seen`. */
-  #readPage(page: number, seen: PageSet): BranchPage | LeafPage {
-    const bytes = this.#pageBytes(page, seen);
-    return page === this.meta.freelistPage ? new LeafPage(bytes, 0) : parsePage(bytes, `page ${page}`);
-  }
-
+  /** A page with its overflow; all of them are entered into `seen`. */
   #pageBytes(page: number, seen: PageSet): Buffer {
     const { pageBytes, highWaterMark } = this.meta;
     this.#checkPageNumber(page, 'a branch page');

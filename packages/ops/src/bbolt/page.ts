@@ -144,6 +144,9 @@ function checkEntry(
   if (keyAt < PAGE_HEADER_BYTES + count * ELEMENT_BYTES || end > bytes.length) {
     throw damaged(`entry ${index} of ${name} lies outside the page`);
   }
+  // Keys and values begin right behind the elements: a count that was made smaller would hide entries.
+  if (index === 0 && keyAt !== elementAt(count))
+    throw damaged(`${name} has another number of entries than it says`);
   if (keyEnd === keyAt) throw damaged(`entry ${index} of ${name} has an empty key`);
 }
 

@@ -23,10 +23,6 @@ export class History {
     return this.#live;
   }
 
-  get length(): number {
-    return this.#length;
-  }
-
   /** Adds the next revision; its place is the one `fateAt` takes. */
   add(hasValue: boolean): number {
     const place = this.#length++;

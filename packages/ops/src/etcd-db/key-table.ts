@@ -23,10 +23,6 @@ export class KeyTable {
     this.#seed = seed >>> 0;
   }
 
-  get size(): number {
-    return this.#keys;
-  }
-
   /** Remembers the number (below 2^32) for the key; the one it replaces, or undefined. */
   set(key: Buffer, number: number): number | undefined {
     const hash = hashBytes(key, this.#seed);
