@@ -81,16 +81,13 @@ function storedAs(key: string, root: string): GroupResource | undefined {
   return STORED_AS.get(first) ?? parseObjectPath(key, root);
 }
 
-/** Where a resource's objects lie, without prefix; a name that two layouts could have is looked for in both. */
+/** Where a resource's objects lie, without prefix. */
 function pathsOf(resource: GroupResource): readonly string[] {
-  const candidates = [
-    resource.resource,
-    `${resource.group}/${resource.resource}`,
-    ...OTHER_PATHS,
-    ...STORED_AS.keys(),
-  ];
-  return candidates.filter((path) => {
+  const isIts = (path: string): boolean => {
     const found = storedAs(`/${path}/namespace/name`, '/');
     return found?.group === resource.group && found.resource === resource.resource;
-  });
+  };
+  const other = OTHER_PATHS.filter(isIts);
+  const own = [resource.resource, `${resource.group}/${resource.resource}`].filter(isIts);
+  return [...(other.length > 0 ? other : own), ...[...STORED_AS.keys()].filter(isIts)];
 }
