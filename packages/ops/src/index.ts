@@ -65,5 +65,6 @@ export {
 export { escrowConnectors } from './recover/escrow-connectors.js';
 export { openManifestFolder } from './recover/manifest-folder.js';
 export { formatRecovered, manifestFormats, type ManifestFormat } from './recover/manifest-text.js';
+export { patientConnectors } from './recover/patient-connectors.js';
 export { recoverObjects, type Recovered } from './recover/recover.js';
 export { reencryptSnapshot, type ReencryptResult } from './recover/reencrypt.js';

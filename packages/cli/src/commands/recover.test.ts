@@ -136,7 +136,7 @@ test('a snapshot under a KMS, read again with the escrow key when the KMS is gon
   );
   await config(
     'kms.yaml',
-    `kms: {apiVersion: v2, name: here, endpoint: 'unix://${at('kms.sock')}', timeout: 3s}`,
+    `kms: {apiVersion: v2, name: here, endpoint: 'unix://${at('kms.sock')}', timeout: 1s}`,
   );
   await writeFile(at('age.txt'), `${ageIdentity}\n`, { mode: 0o600 });
   const plugin = await startPluginProcess(t, [

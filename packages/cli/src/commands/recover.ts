@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import {
   createEncryptionAtRest,
+  grpcConnectors,
   type EncryptionAtRest,
   type GroupResource,
 } from '@waxseal/encryption-config';
@@ -11,6 +12,7 @@ import {
   escrowConnectors,
   formatRecovered,
   openManifestFolder,
+  patientConnectors,
   recoverObjects,
   type ManifestFormat,
   type Recovered,
@@ -61,7 +63,8 @@ async function openEncryption({
   escrowIdentity,
 }: RecoverCommandOptions): Promise<EncryptionAtRest> {
   const common = { file: encryptionConfig, kmsV1Enabled: true };
-  if (escrowIdentity === undefined) return createEncryptionAtRest(common);
+  if (escrowIdentity === undefined)
+    return createEncryptionAtRest({ ...common, connectors: patientConnectors(grpcConnectors) });
   const identity = await parseEscrowIdentity(await readFile(escrowIdentity, 'utf8'));
   const connectors = escrowConnectors(
     async (wrapped) => (await recoverDekSource(wrapped, identity)).dekSource,
