@@ -4,7 +4,7 @@
  */
 import type { OutputFormat } from './options.js';
 
-export interface ProgressReport {
+interface ProgressReport {
   /** What is being done, one word: a new one begins a new bar. */
   readonly phase: string;
   readonly done: number;

@@ -64,20 +64,20 @@ interface Ended {
 /** @param onError sees what is written to standard error so far, and may send a signal */
 async function rewrap(
   args: readonly string[],
-  onError: (text: string, kill: () => void) => void = () => undefined,
+  onError: (text: string, kill: (signal: NodeJS.Signals) => void) => void = () => undefined,
 ): Promise<Ended> {
   const child = spawn(process.execPath, [launcher, 'rewrap', '--etcd', front.endpoint, ...args]);
   let [stdout, stderr] = ['', ''];
   child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
   child.stderr.on('data', (chunk: Buffer) => {
     stderr += chunk.toString();
-    onError(stderr, () => child.kill('SIGINT'));
+    onError(stderr, (signal) => child.kill(signal));
   });
   const [code] = (await once(child, 'close')) as [number | null];
   return { code, stdout, stderr };
 }
 
-test('a dry run counts; Ctrl-C leaves a checkpoint; the next run goes on and proves that nothing is left', async () => {
+test('a dry run counts; Ctrl-C and a kill leave a checkpoint; the next run goes on and proves that nothing is left', async () => {
   const config = ['--encryption-config', newConfig, '--output', 'json'];
   const dry = await rewrap([...config, '--dry-run']);
   assert.equal(dry.code, 0, dry.stderr);
@@ -88,7 +88,7 @@ test('a dry run counts; Ctrl-C leaves a checkpoint; the next run goes on and pro
   const slow = ['--checkpoint', checkpoint, '--workers', '2', '--rate', '60'];
   let signals = 0;
   const stopped = await rewrap([...config, ...slow], (text, kill) => {
-    if (text.includes('"phase":"rewrap"') && ++signals === 1) kill();
+    if (text.includes('"phase":"rewrap"') && ++signals === 1) kill('SIGINT');
   });
   assert.equal(stopped.code, 130, stopped.stderr);
   assert.match(
@@ -96,6 +96,12 @@ test('a dry run counts; Ctrl-C leaves a checkpoint; the next run goes on and pro
     /interrupted\n {2}What is rewritten stays so\. Start it again with --checkpoint/,
   );
   assert.equal(stopped.stdout, '');
+
+  const killed = await rewrap([...config, ...slow], (text, kill) => {
+    if (text.includes('"phase":"rewrap"')) kill('SIGKILL');
+  });
+  assert.equal(killed.code, null);
+  assert.equal(existsSync(checkpoint), true);
 
   const done = await rewrap([...config, '--checkpoint', checkpoint]);
   assert.equal(done.code, 0, done.stderr);

@@ -7,7 +7,7 @@ import { OpsError } from '../errors.js';
 import { sleep } from '../rewrap/store-patience.js';
 import type { ApiServerAccess } from './kubeconfig.js';
 
-export interface ApiRequest {
+interface ApiRequest {
   readonly method: 'GET' | 'PATCH';
   /** With its query. */
   readonly path: string;

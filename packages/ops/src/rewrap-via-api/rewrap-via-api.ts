@@ -33,7 +33,7 @@ export interface RewrapViaApiOptions {
   readonly onProgress?: (progress: { readonly done: number; readonly total: number } & RewrapCounts) => void;
 }
 
-export interface ViaApiFailure {
+interface ViaApiFailure {
   readonly key: string;
   readonly message: string;
 }

@@ -16,7 +16,7 @@ const kms = createMemoryKms(randomBytes(32));
 const secret = (byte: number): string => Buffer.alloc(32, byte).toString('base64');
 
 /** Providers as a configuration lists them. */
-export const providers = {
+const providers = {
   identity: 'identity: {}',
   aescbc: `aescbc: { keys: [{ name: cbc, secret: ${secret(1)} }] }`,
   secretbox: `secretbox: { keys: [{ name: box, secret: ${secret(2)} }] }`,
@@ -29,7 +29,7 @@ export type ProviderName = keyof typeof providers;
 /** The KMS behind every encryption of this process. */
 export const sharedKms = kms;
 
-export const secrets = { group: '', resource: 'secrets' } as const;
+const secrets = { group: '', resource: 'secrets' } as const;
 
 /** @param names in order: the first one writes */
 export async function encryptionWith(
