@@ -27,7 +27,7 @@ const openStore = (): Promise<Store> =>
 /** More keys than one page holds, replaced and deleted ones, and one outside the prefix. */
 async function writeHistory(store: Store): Promise<number> {
   const key = (index: number): Buffer => Buffer.from(`/registry/secrets/default/s${index}`);
-  for (let start = 0; start < 1_000; start += 100) {
+  for (let start = 0; start < 1_500; start += 100) {
     const success = Array.from({ length: 100 }, (_, index) => ({
       kind: 'put' as const,
       key: key(start + index),
@@ -84,11 +84,11 @@ test('every way to the same values tells the same', async () => {
     const store = await openStore();
     const compactAt = await writeHistory(store);
     const liveBefore = await read(await openEtcdSource({ endpoints: [etcd.endpoint] }));
-    assert.equal(liveBefore.live.length, 999);
+    assert.equal(liveBefore.live.length, 1_499);
     assert.deepEqual(
       liveBefore.past.map((text) => text.slice(0, 40).trimEnd()),
       [
-        '/registry/secrets/default/s3 13 second <',
+        '/registry/secrets/default/s3 18 second <',
         '/registry/secrets/default/s3 2 first 3fi',
         '/registry/secrets/default/s4 2 first 4fi',
         '/registry/secrets/default/s5 2 first 5fi',

@@ -7,10 +7,14 @@ import { pastOf } from './store-history.js';
 import { rangeOf, readable } from './store-reading.js';
 import { eachOf, type Source, type StoredKeyValue } from './source.js';
 
-/** What one answer should hold: small beside a connection's window of time, large beside a call's cost. */
-const PAGE_BYTES = 2 * 1024 * 1024;
-const PAGE_KEYS_FIRST = 200;
-const PAGE_KEYS_MAX = 4_000;
+/**
+ * What one answer should hold. etcd walks over every key behind a page to count it (3.4 even collects them), whatever is asked: small pages make
+ * reading a million keys quadratic.
+ */
+const PAGE_BYTES = 16 * 1024 * 1024;
+const PAGE_KEYS_FIRST = 1_000;
+/** The next values may be larger than the last ones: so many of 10 KiB are still no harm. */
+const PAGE_KEYS_MAX = 20_000;
 /** etcd's revision of an empty database. */
 const FIRST_REVISION = 1;
 
@@ -64,5 +68,5 @@ function nextLimit(kvs: readonly KeyValue[], limit: number): number {
   let bytes = 0;
   for (const { key, value } of kvs) bytes += key.length + value.length;
   const fitting = Math.floor((PAGE_BYTES * Math.max(1, kvs.length)) / Math.max(1, bytes));
-  return Math.max(1, Math.min(fitting, limit * 2, PAGE_KEYS_MAX));
+  return Math.max(1, Math.min(fitting, limit * 4, PAGE_KEYS_MAX));
 }
