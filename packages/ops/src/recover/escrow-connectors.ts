@@ -5,7 +5,7 @@
 import type { KmsConnectors } from '@waxseal/encryption-config';
 
 /** What is stored of a DEK source, as the plugin that wrapped it gave it. */
-export interface WrappedDekSource {
+interface WrappedDekSource {
   readonly keyId: string;
   readonly ciphertext: Buffer;
   readonly annotations: Readonly<Record<string, Buffer>>;

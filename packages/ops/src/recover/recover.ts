@@ -24,7 +24,7 @@ export type Recovered =
   | Unrecovered;
 
 /** What could not be made an object; nothing of it is lost. */
-export interface Unrecovered {
+interface Unrecovered {
   readonly kind: 'unrecovered';
   readonly key: string;
   /** `open`: it could not be decrypted, and `bytes` are as stored. `decode`: it could, and `bytes` are the plaintext. */
