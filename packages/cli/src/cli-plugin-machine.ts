@@ -17,12 +17,13 @@ const keyringOptions = (command: Command): Command =>
 export function addLocal(plugin: Command): void {
   const local = plugin
     .command('local')
-    .description('Wrap DEKs under a keyring file on this machine; rotate and encrypt that file.')
+    .description('Wrap DEKs under a keyring file on this machine; make, rotate and encrypt that file.')
     .addHelpText(
       'after',
       `
 Examples:
   $ waxseal plugin local --keyring ./keyring.json --listen unix:///run/waxseal/kms.sock
+  $ waxseal plugin local create --keyring ./keyring.json
   $ waxseal plugin local rotate --keyring ./keyring.json`,
     );
   keyringOptions(
@@ -44,6 +45,21 @@ Example:
   $ waxseal plugin local --keyring ./keyring.json --passphrase-file ./passphrase --listen unix:///run/waxseal/kms.sock`,
     )
     .action(async (_command, options) => (await import('./commands/plugin-local.js')).pluginLocal(options));
+  keyringOptions(
+    local
+      .command('create')
+      .description('Make a keyring with a new key; a file that is there is left as it is, and told.'),
+  )
+    .addOption(outputOption())
+    .addHelpText(
+      'after',
+      `
+With a passphrase the keyring is encrypted. \`waxseal plugin serve\` needs the file before it starts.
+
+Example:
+  $ waxseal plugin local create --keyring ./keyring.json --passphrase-file ./passphrase`,
+    )
+    .action(async (options) => (await import('./commands/plugin-local.js')).createLocalKeyring(options));
   keyringOptions(
     local
       .command('rotate')

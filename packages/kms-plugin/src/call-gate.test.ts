@@ -101,12 +101,60 @@ test('a rate limit lets a Decrypt take the next token, whoever came before', asy
   assert.equal(g.tryEnter('encrypt'), false);
   void g.wait('encrypt', never).then(() => order.push(`encrypt ${clock.nowMs()}`));
   void g.wait('decrypt', never).then(() => order.push(`decrypt ${clock.nowMs()}`));
-  assert.equal(limited, 1);
+  assert.equal(limited, 2, 'whoever waits is counted once, whether or not it found the line empty');
   for (let i = 0; i < 4; i++) {
     clock.advance(50);
     await settled();
   }
   assert.deepEqual(order, ['decrypt 100', 'encrypt 200']);
+  assert.equal(limited, 2);
+});
+
+test('a hundred calls against a rate of 50 and a burst of 10: ninety are counted as limited', async () => {
+  const clock = createFakeClock();
+  let limited = 0;
+  const { gate: g } = gate(
+    {
+      inFlightMax: 128,
+      queueMax: 80,
+      rateLimit: createTokenBucket({ perSecond: 50, burst: 10, clock }),
+      onRateLimited: () => {
+        limited += 1;
+      },
+    },
+    clock,
+  );
+  const calls: Promise<unknown>[] = [];
+  for (let i = 0; i < 100; i++) if (!g.tryEnter('encrypt')) calls.push(g.wait('encrypt', never));
+  assert.equal(limited, 90, 'those refused by a full line as well');
+  const settledCalls = Promise.allSettled(calls);
+  clock.advance(1600);
+  const results = await settledCalls;
+  assert.equal(results.filter(({ status }) => status === 'fulfilled').length, 80);
+  assert.equal(limited, 90);
+});
+
+test('a call that waits for a slot is limited only if the line also comes to wait for a token', async () => {
+  const clock = createFakeClock();
+  let limited = 0;
+  const { gate: g } = gate(
+    {
+      rateLimit: createTokenBucket({ perSecond: 10, burst: 2, clock }),
+      onRateLimited: () => {
+        limited += 1;
+      },
+    },
+    clock,
+  );
+  assert.ok(g.tryEnter('encrypt'));
+  const [slot, token] = [g.wait('encrypt', never), g.wait('encrypt', never)];
+  g.leave();
+  await slot;
+  assert.equal(limited, 0);
+  g.leave();
+  clock.advance(100);
+  await token;
+  assert.equal(limited, 1);
 });
 
 test('whatever comes, leaves and gives up: every call is answered once, and priority is never inverted', async () => {

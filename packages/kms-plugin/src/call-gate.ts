@@ -20,7 +20,7 @@ export interface CallGateOptions {
   readonly queueMax: number;
   /** Every call takes a token; no limit on the rate without it. */
   readonly rateLimit?: TokenBucket | undefined;
-  /** Told of each call that finds a slot free and no token. */
+  /** Told once of each call that waits, or is refused, while the rate limit holds the line. */
   readonly onRateLimited: () => void;
 }
 
@@ -43,6 +43,8 @@ export interface CallGate {
 interface Waiter {
   readonly go: () => void;
   readonly refuse: () => void;
+  /** Whether it has been told as limited, or how often the line had waited for a token when it joined. */
+  tokenWaitsBefore: number | 'told';
 }
 
 const queueFull = (): ProviderError => new ProviderError('too many calls in line', overloaded);
@@ -58,6 +60,7 @@ export function createCallGate(options: CallGateOptions): CallGate {
   let inFlight = 0;
   let queued = 0;
   let tokenTimer: (() => void) | undefined;
+  let tokenWaits = 0;
 
   const take = (): boolean => {
     if (inFlight >= options.inFlightMax) return false;
@@ -69,7 +72,9 @@ export function createCallGate(options: CallGateOptions): CallGate {
     return true;
   };
   const waitForToken = (bucket: TokenBucket): void => {
-    tokenTimer ??= clock.after(Math.max(1, bucket.waitMs()), () => {
+    if (tokenTimer !== undefined) return;
+    tokenWaits += 1;
+    tokenTimer = clock.after(Math.max(1, bucket.waitMs()), () => {
       tokenTimer = undefined;
       admit();
     });
@@ -98,10 +103,7 @@ export function createCallGate(options: CallGateOptions): CallGate {
     inFlight: () => inFlight,
     tryEnter: () => {
       if (queued > 0) return false;
-      const slotFree = inFlight < options.inFlightMax;
-      const taken = take();
-      if (slotFree && !taken) options.onRateLimited();
-      return taken;
+      return take();
     },
     wait: (priority, signal) =>
       new Promise((resolve, reject) => {
@@ -112,6 +114,7 @@ export function createCallGate(options: CallGateOptions): CallGate {
         if (queued >= options.queueMax) {
           const refused = lessImportant(priority);
           if (refused === undefined) {
+            if (tokenTimer !== undefined) options.onRateLimited();
             reject(queueFull());
             return;
           }
@@ -120,6 +123,8 @@ export function createCallGate(options: CallGateOptions): CallGate {
         const line = lines[priority];
         const step = (): void => {
           if (line.delete(waiter)) queued -= 1;
+          if (waiter.tokenWaitsBefore !== 'told' && tokenWaits > waiter.tokenWaitsBefore)
+            options.onRateLimited();
           signal.removeEventListener('abort', onAbort);
         };
         const onAbort = (): void => {
@@ -135,7 +140,12 @@ export function createCallGate(options: CallGateOptions): CallGate {
             step();
             reject(queueFull());
           },
+          tokenWaitsBefore: tokenWaits,
         };
+        if (tokenTimer !== undefined) {
+          waiter.tokenWaitsBefore = 'told';
+          options.onRateLimited();
+        }
         line.add(waiter);
         queued += 1;
         signal.addEventListener('abort', onAbort, { once: true });

@@ -28,7 +28,7 @@ export function createGuardMetrics(registry: Registry): GuardMetrics {
   });
   const rateLimited = new Counter({
     name: 'waxseal_kms_plugin_rate_limited_total',
-    help: 'Calls that had to wait because of the rate limit.',
+    help: 'Calls that waited or were refused while the rate limit held the line; each once.',
     labelNames: ['key_set', 'key_id_hash'],
     registers,
   });

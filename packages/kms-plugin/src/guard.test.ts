@@ -159,7 +159,7 @@ test('the rate limit counts every attempt', async () => {
   await pass(clock, 400);
   await Promise.all(calls);
   assert.deepEqual(startsMs, [0, 0, 100, 200, 300]);
-  assert.equal(seen.limited, 1, 'the others found somebody in line before them');
+  assert.equal(seen.limited, 3, 'whoever waits is counted, also behind others');
 });
 
 test('limits under which no call would ever go are refused', () => {

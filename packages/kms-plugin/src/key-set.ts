@@ -16,6 +16,7 @@ import { startProber } from './prober.js';
 import { daysUntilUnreadable, startKeyWatch } from './key-watch.js';
 import type { Provider, ProviderMember } from './provider.js';
 import { createDaysGauge } from './recipients/days-gauge.js';
+import { createSecretFileWatch } from './secret-files.js';
 import { createV1Service, createV2Service } from './service.js';
 
 export interface KeySetOptions {
@@ -27,7 +28,9 @@ export interface KeySetOptions {
   readonly socketGroupId?: number | undefined;
   /** The plugin closes it when no key set uses it any more. */
   readonly provider: Provider;
-  /** The KMS versions to serve; both by default. */
+  /** Files with the provider's secrets, to warn of those that others may read; none by default. */
+  readonly secretFiles?: readonly string[] | undefined;
+  /** The KMS versions to serve; both by default, v2 alone for a key with recipients, which KMS v1 cannot store. */
   readonly versions?: readonly ('v1' | 'v2')[] | undefined;
   /**
    * What `Status.version` answers; `v2` by default. It must not change under a running API server: `v2beta1` when this
@@ -53,6 +56,10 @@ export interface KeySetOptions {
    */
   readonly failOnPendingDeletion?: boolean | undefined;
 }
+
+/** Why `versions` may not name v1 beside recipients, and what to do. An API server fails its readiness on a v1 provider that does not encrypt. */
+export const recipientsNeedV2 =
+  'KMS v1 has no place to store what they wrap: serve v2 alone, and give old KMS v1 values a key set of their own, without recipients.';
 
 /** What the key sets of a process share. */
 export interface KeySetContext {
@@ -96,11 +103,15 @@ export function startKeySet(options: KeySetOptions, context: KeySetContext): Key
   const clock = context.clock ?? systemClock;
   const logger = context.logger ?? silentLogger;
   const name = keySetName(options);
-  const versions = options.versions ?? ['v1', 'v2'];
+  const needsV2 = provider.needsV2 === true;
+  const versions = options.versions ?? (needsV2 ? ['v2'] : ['v1', 'v2']);
   const operationTimeoutMs = positive('operationTimeoutMs', options.operationTimeoutMs ?? 2800);
   const intervalMs = positive('probeIntervalMs', options.probeIntervalMs ?? 60_000);
   const retryMs = positive('probeRetryMs', options.probeRetryMs ?? 5000);
   if (versions.length === 0) throw new KmsPluginError('invalid_options', 'Serve at least one of v1 and v2.');
+  if (needsV2 && versions.includes('v1')) {
+    throw new KmsPluginError('invalid_options', `Key set "${name}" has recipients, and ${recipientsNeedV2}`);
+  }
   const statusVersion = options.statusVersion ?? 'v2';
 
   let hastenProbe = (): void => {};
@@ -193,6 +204,9 @@ export function startKeySet(options: KeySetOptions, context: KeySetContext): Key
     },
   });
 
+  const watchSecrets = createSecretFileWatch(name, options.secretFiles ?? [], logger);
+  void watchSecrets();
+
   askOfKeys = () => {
     void watch.ask();
   };
@@ -271,6 +285,7 @@ export function startKeySet(options: KeySetOptions, context: KeySetContext): Key
     },
     reload: async () => {
       await provider.reload();
+      void watchSecrets();
       await prober.probe();
       void watch.ask();
     },

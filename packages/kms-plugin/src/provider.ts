@@ -67,6 +67,9 @@ export interface Provider {
    */
   readonly forgeable?: boolean;
 
+  /** True when what it wraps for recipients lies in annotations, which KMS v1 cannot store. */
+  readonly needsV2?: boolean;
+
   /** Where its calls go, as far as the settings tell; for `waxseal plugin explain`. */
   readonly connection?: ProviderConnection;
 

@@ -1,19 +1,12 @@
 /** The plugin's answers on the socket: KMS v1 and v2 over one backend. */
 import { KmsApiError, kmsV1Version, type KmsV1Service, type KmsV2Service } from '@waxseal/kms-api';
 import type { Backend } from './backend.js';
-import { ProviderError, toProviderError, type Failure } from './errors.js';
+import { toProviderError } from './errors.js';
 import type { KeyHealth } from './key-health.js';
 import { pluginVersion } from './version.js';
-import { recipientsOf } from './recipients/annotation.js';
 
 /** How the plugin introduces itself to KMS v1. */
 const runtimeName = 'waxseal';
-
-const onlyWithV2: Failure = {
-  class: 'user-induced',
-  code: 'failed_precondition',
-  advice: 'KMS v1 cannot store what is wrapped for recipients; use KMS v2, or a key set without recipients.',
-};
 
 /** What a call on the socket fails with; the provider's own error stays behind as its cause, for the log. */
 function toKmsApiError(method: string, error: unknown): KmsApiError {
@@ -28,7 +21,7 @@ export interface V2Options {
   readonly statusVersion: 'v2' | 'v2beta1';
   /** Resolves once there is something to say about the key. */
   readonly ready: () => Promise<void>;
-  /** What `healthz` says although the key works: that it will not for long. */
+  /** What `healthz` says before anything else: that the key will not work for long, or already does not. */
   readonly danger: () => string | undefined;
 }
 
@@ -41,8 +34,8 @@ export function createV2Service(options: V2Options): KmsV2Service {
       // rotateDEKOnKeyIDChange). Without one it stops writing after three minutes: nothing new is sealed under a key
       // that is disabled or about to be deleted. Reads go on.
       const keyId = health.of('encrypt').kind === 'failing' ? '' : backend.snapshot().keyId;
-      const summary = health.summary();
-      const healthz = summary === 'ok' ? (options.danger() ?? summary) : summary;
+      // What endangers the key is the reason when the key fails too, and says until when something can be done.
+      const healthz = options.danger() ?? health.summary();
       return { version: options.statusVersion, healthz, keyId };
     },
     encrypt: async (_uid, plaintext, signal, timeoutMs) => {
@@ -72,10 +65,8 @@ export function createV1Service(backend: Backend): KmsV1Service {
     version: () => Promise.resolve({ version: kmsV1Version, runtimeName, runtimeVersion: pluginVersion }),
     encrypt: async (plaintext, signal, timeoutMs) => {
       try {
-        const wrapped = await backend.encrypt(backend.snapshot(), plaintext, { signal, timeoutMs });
-        // KMS v1 stores the ciphertext and nothing beside it.
-        if (recipientsOf(wrapped.annotations).length > 0) throw new ProviderError('KMS v1', onlyWithV2);
-        return wrapped.ciphertext;
+        // KMS v1 stores the ciphertext and nothing beside it; a key set with recipients does not serve it.
+        return (await backend.encrypt(backend.snapshot(), plaintext, { signal, timeoutMs })).ciphertext;
       } catch (error) {
         throw toKmsApiError('Encrypt', error);
       }

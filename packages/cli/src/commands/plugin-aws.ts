@@ -1,7 +1,7 @@
 /** `waxseal plugin aws`: DEKs wrapped with AWS KMS, by the flags of aws-encryption-provider. */
 import { createAwsProvider, type KeySetOptions } from '@waxseal/kms-plugin';
 import { CliError, exitCodes } from '../errors.js';
-import { definedOnly, serveKeySets, type ServeOptions } from './plugin-serve-key.js';
+import { definedOnly, givenFiles, serveKeySets, type ServeOptions } from './plugin-serve-key.js';
 
 export interface AwsOptions extends Omit<ServeOptions, 'listen'> {
   readonly key: readonly string[];
@@ -33,6 +33,7 @@ export async function pluginAws(options: AwsOptions): Promise<void> {
   const { healthPort, healthzPath, livezPath } = options;
   await serveKeySets(keySets, {
     ...options,
+    secretFiles: givenFiles(options.credentialsFile),
     logLevel: options.debug ? 'debug' : options.logLevel,
     ...(healthPort === undefined ? {} : { healthPort: { ...healthPort, healthzPath, livezPath } }),
   });

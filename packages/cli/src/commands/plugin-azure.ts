@@ -6,7 +6,7 @@ import {
   type AzureProviderOptions,
 } from '@waxseal/kms-plugin';
 import { CliError, exitCodes } from '../errors.js';
-import { definedOnly, serveKey, type ServeOptions } from './plugin-serve-key.js';
+import { definedOnly, givenFiles, serveKey, type ServeOptions } from './plugin-serve-key.js';
 
 export interface AzureOptions extends ServeOptions {
   readonly key?: string;
@@ -42,7 +42,15 @@ export async function pluginAzure(options: AzureOptions): Promise<void> {
       encryptedClusterSeedFile: options.encryptedClusterSeedFile,
     }),
   });
-  await serveKey(provider, options);
+  await serveKey(provider, {
+    ...options,
+    secretFiles: givenFiles(
+      options.clientSecretFile,
+      options.clientCertificateFile,
+      options.tokenFile,
+      options.configFilePath,
+    ),
+  });
 }
 
 /** One option says which way to identify oneself; the others belong to it. */

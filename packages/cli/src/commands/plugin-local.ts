@@ -8,10 +8,11 @@ import {
   setKeyringPassphrase,
   type ReadPassphrase,
 } from '@waxseal/kms-plugin';
+import { CliError } from '../errors.js';
 import type { OutputFormat } from '../options.js';
-import type { SecretSource } from '../parts/secrets.js';
+import { warnIfOpen, type SecretSource } from '../parts/secrets.js';
 import { secretReader } from './plugin-secret.js';
-import { definedOnly, serveKey, type ServeOptions } from './plugin-serve-key.js';
+import { definedOnly, givenFiles, serveKey, type ServeOptions } from './plugin-serve-key.js';
 
 interface KeyringOptions {
   readonly keyring: string;
@@ -33,12 +34,38 @@ export async function pluginLocal(options: LocalOptions): Promise<void> {
   if (options.explain !== true && !existsSync(keyring))
     await createKeyring(keyring, undefined, undefined, passphrase);
   const provider = await createLocalProvider({ keyringFile: keyring, ...definedOnly({ passphrase }) });
-  await serveKey(provider, options);
+  await serveKey(provider, {
+    ...options,
+    secretFiles: givenFiles(options.passphraseFile),
+  });
+}
+
+export async function createLocalKeyring(
+  options: KeyringOptions & { readonly output: OutputFormat },
+): Promise<void> {
+  const { keyring } = options;
+  // Before a passphrase is asked for; the file is also refused where it appears meanwhile.
+  if (existsSync(keyring)) {
+    throw new CliError(
+      `${keyring} exists already`,
+      'Nothing was changed. `waxseal plugin local rotate` puts a new key into a keyring; for another one choose another path.',
+    );
+  }
+  warnIfOpen(options.passphraseFile);
+  const passphrase = await passphraseOf(options);
+  await createKeyring(keyring, undefined, undefined, passphrase);
+  const encrypted = passphrase !== undefined;
+  console.log(
+    options.output === 'json'
+      ? JSON.stringify({ keyring, version: 1, encrypted })
+      : `${keyring} holds a new key (mode 0600${encrypted ? ', encrypted with the passphrase' : ''}). Keep a copy: without it nothing that is stored under it can be read.`,
+  );
 }
 
 export async function rotateLocalKeyring(
   options: KeyringOptions & { readonly output: OutputFormat },
 ): Promise<void> {
+  warnIfOpen(options.passphraseFile);
   const version = await rotateKeyring(options.keyring, undefined, await passphraseOf(options));
   console.log(
     options.output === 'json'
@@ -50,6 +77,8 @@ export async function rotateLocalKeyring(
 export async function setLocalPassphrase(
   options: KeyringOptions & { readonly newPassphraseFile: string; readonly output: OutputFormat },
 ): Promise<void> {
+  warnIfOpen(options.passphraseFile);
+  warnIfOpen(options.newPassphraseFile);
   const next = await secretReader(options.newPassphraseFile, ofKeyring);
   await setKeyringPassphrase(options.keyring, next, await passphraseOf(options));
   console.log(

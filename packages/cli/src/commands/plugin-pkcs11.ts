@@ -6,8 +6,9 @@ import {
   type Pkcs11ProviderOptions,
 } from '@waxseal/kms-plugin';
 import type { OutputFormat } from '../options.js';
+import { warnIfOpen } from '../parts/secrets.js';
 import { secretReader } from './plugin-secret.js';
-import { definedOnly, serveKey, type ServeOptions } from './plugin-serve-key.js';
+import { definedOnly, givenFiles, serveKey, type ServeOptions } from './plugin-serve-key.js';
 
 interface TokenOptions {
   readonly module: string;
@@ -30,7 +31,10 @@ export async function pluginPkcs11(options: Pkcs11Options): Promise<void> {
     ...(await tokenOf(options)),
     ...definedOnly({ keyId, mechanism, maxSessions }),
   });
-  await serveKey(provider, options);
+  await serveKey(provider, {
+    ...options,
+    secretFiles: givenFiles(options.pinFile),
+  });
 }
 
 export async function createTokenKey(
@@ -41,6 +45,7 @@ export async function createTokenKey(
   },
 ): Promise<void> {
   const { mechanism, endDate, keyLabel } = options;
+  warnIfOpen(options.pinFile);
   const id = await createPkcs11Key({ ...(await tokenOf(options)), mechanism, endDate });
   const keyId = id.toString('hex');
   console.log(

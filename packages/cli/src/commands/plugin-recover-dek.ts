@@ -3,11 +3,13 @@
  * needs neither a plugin nor a configuration.
  */
 import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { createKmsV2Transformer } from '@waxseal/envelope';
 import { parseEscrowIdentity, recoverDekSource } from '@waxseal/kms-plugin';
 import { CliError, exitCodes } from '../errors.js';
 import { writeNewPrivateFile } from '../private-files.js';
+import { warnIfOpen } from '../parts/secrets.js';
 import { parseRecoverable, recoverableMaxBytes, type Recoverable } from '../recoverable-value.js';
 
 export interface RecoverDekOptions {
@@ -32,6 +34,13 @@ export async function pluginRecoverDek(options: RecoverDekOptions): Promise<void
       exitCodes.usage,
     );
   }
+  if (out !== undefined && existsSync(out)) {
+    throw new CliError(
+      `${out} exists already`,
+      'Nothing was recovered. Name a new file with --out: what is there may be a secret too.',
+    );
+  }
+  warnIfOpen(options.identity);
   const identity = await parseEscrowIdentity(
     (await readWhole(options.identity, identityMaxBytes)).toString('utf8'),
   );

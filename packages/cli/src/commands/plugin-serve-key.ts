@@ -32,6 +32,8 @@ export interface ServeOptions extends KeyLossOptions {
   readonly statusVersion: 'v2' | 'v2beta1';
   readonly output: OutputFormat;
   readonly logLevel: LogLevel;
+  /** Files with secrets, to warn of those that others may read. */
+  readonly secretFiles?: readonly string[];
   /** Set by `waxseal plugin explain`: the keys are tried and not served. */
   readonly explain?: true;
   /** Of `waxseal plugin explain`: what some key must open. */
@@ -74,6 +76,7 @@ export async function serveKeySets(
           ...keySet,
           provider: escrow === undefined ? keySet.provider : withEscrow(keySet.provider, escrow),
           failOnPendingDeletion: options.failOnPendingDeletion,
+          secretFiles: options.secretFiles,
           socketGroupId,
           listen: withInherited(keySet.listen, surroundings.inheritedSockets),
         })),
@@ -165,6 +168,11 @@ Name it in the API server's EncryptionConfiguration:
 
 ${providers.join('\n')}
 `;
+}
+
+/** The files among these that were given. */
+export function givenFiles(...files: readonly (string | undefined)[]): readonly string[] {
+  return files.flatMap((file) => (file === undefined || file === '' ? [] : [file]));
 }
 
 /** Drops what was not given, so that defaults apply. */

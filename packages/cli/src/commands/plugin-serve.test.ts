@@ -71,6 +71,42 @@ test('serve --check names what is wrong, and starts nothing', async (t) => {
   const bad = waxseal(['plugin', 'serve', '--config', config, '--check']);
   assert.equal(bad.status, 1);
   assert.match(bad.stderr, /kesy: unknown field; did you mean keys\?/);
+  await writeFile(config, `keys:\n${keySet('old')}${keySet('absent')}`);
+  const missing = waxseal(['plugin', 'serve', '--config', config, '--check']);
+  assert.equal(missing.status, 1);
+  assert.match(missing.stderr, /keys\[1\]\.provider\.local\.keyringFile: there is no file .*absent\.json/);
+  assert.doesNotMatch(missing.stderr, /keys\[0\]/);
+});
+
+test('local create makes a keyring that serve takes, and leaves one that is there alone', async (t) => {
+  const folder = await folderOf(t);
+  const [keyring, passphraseFile] = [join(folder, 'made.json'), join(folder, 'passphrase')];
+  await writeFile(passphraseFile, 'correct horse\n', { mode: 0o644 });
+  const create = (...more: string[]): ReturnType<typeof waxseal> =>
+    waxseal(['plugin', 'local', 'create', '--keyring', keyring, '--output', 'json', ...more]);
+  const made = create();
+  assert.equal(made.status, 0, made.stderr);
+  assert.deepEqual(JSON.parse(made.stdout), { keyring, version: 1, encrypted: false });
+  assert.equal((await lstat(keyring)).mode & 0o777, 0o600);
+  const before = await readFile(keyring);
+  const again = create();
+  assert.equal(again.status, 3);
+  assert.match(again.stderr, /made\.json exists already/);
+  assert.deepEqual(await readFile(keyring), before);
+  await rm(keyring);
+  const encrypted = create('--passphrase-file', passphraseFile);
+  assert.equal(encrypted.status, 0, encrypted.stderr);
+  assert.match(encrypted.stderr, /passphrase holds a secret and others may read it \(mode 0644\)/);
+  assert.match(await readFile(keyring, 'latin1'), /BEGIN AGE ENCRYPTED FILE/);
+  const config = join(folder, 'plugin.yaml');
+  await writeFile(
+    config,
+    `keys: [{name: k, listen: ./k.sock, provider: {local: {keyringFile: made.json, passphraseFile: passphrase}}}]`,
+  );
+  const plugin = await startPluginProcess(t, ['serve', '--config', config]);
+  assert.equal((await plugin.client(join(folder, 'k.sock')).status()).healthz, 'ok');
+  await until(() => plugin.errors().includes('can be read by others'));
+  assert.match(plugin.errors(), /"mode":"0644"/);
 });
 
 test('sockets that systemd hands over are served, and it is told', async (t) => {

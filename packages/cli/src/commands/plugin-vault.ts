@@ -1,7 +1,7 @@
 /** `waxseal plugin vault`: DEKs wrapped with the transit engine of Vault or OpenBao. */
 import { createVaultProvider, type VaultAuth } from '@waxseal/kms-plugin';
 import { CliError, exitCodes } from '../errors.js';
-import { definedOnly, serveKey, type ServeOptions } from './plugin-serve-key.js';
+import { definedOnly, givenFiles, serveKey, type ServeOptions } from './plugin-serve-key.js';
 
 interface VaultOptions extends ServeOptions {
   readonly key: string;
@@ -44,7 +44,16 @@ export async function pluginVault(options: VaultOptions): Promise<void> {
       serverName: options.tlsServerName ?? fromEnvironment('TLS_SERVER_NAME'),
     }),
   });
-  await serveKey(provider, options);
+  await serveKey(provider, {
+    ...options,
+    secretFiles: givenFiles(
+      options.tokenFile,
+      options.roleIdFile,
+      options.secretIdFile,
+      options.jwtFile,
+      options.clientKeyFile ?? fromEnvironment('CLIENT_KEY'),
+    ),
+  });
 }
 
 function authOf(options: VaultOptions): VaultAuth {

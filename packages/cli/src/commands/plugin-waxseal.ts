@@ -1,7 +1,7 @@
 /** `waxseal plugin waxseal`: DEKs wrapped with our key service. */
 import { createWaxsealProvider } from '@waxseal/kms-plugin';
 import { CliError, exitCodes } from '../errors.js';
-import { definedOnly, serveKey, type ServeOptions } from './plugin-serve-key.js';
+import { definedOnly, givenFiles, serveKey, type ServeOptions } from './plugin-serve-key.js';
 
 interface WaxsealOptions extends ServeOptions {
   readonly key: string;
@@ -33,5 +33,8 @@ export async function pluginWaxseal(options: WaxsealOptions): Promise<void> {
       profile: options.profile,
     }),
   });
-  await serveKey(provider, options);
+  await serveKey(provider, {
+    ...options,
+    secretFiles: givenFiles(credentialsFile),
+  });
 }

@@ -1,5 +1,5 @@
 /** Secrets that are given by file, environment variable or prompt; never as an argument, which every process of the machine can read. */
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { Writable } from 'node:stream';
 import { CliError } from '../errors.js';
@@ -37,6 +37,19 @@ export function readPassphraseFile(file: string): Buffer {
   if (bytes[end - 1] === 0x0a) end--;
   if (bytes[end - 1] === 0x0d) end--;
   return bytes.subarray(0, end);
+}
+
+/**
+ * Warns on standard error when others than its owner may read this file. Not refused: Kubernetes mounts secrets with mode 0644 unless told otherwise,
+ * and the folder around a file may keep others out.
+ */
+export function warnIfOpen(file: string | undefined): void {
+  const mode = file === undefined ? undefined : statSync(file, { throwIfNoEntry: false })?.mode;
+  if (file === undefined || mode === undefined || (mode & 0o077) === 0) return;
+  const octal = (mode & 0o777).toString(8).padStart(4, '0');
+  console.error(
+    `waxseal: warning: ${file} holds a secret and others may read it (mode ${octal}); chmod 600 it`,
+  );
 }
 
 /** Asks on the terminal and does not show the answer. */

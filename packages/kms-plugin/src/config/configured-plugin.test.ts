@@ -8,7 +8,7 @@ import { KmsPluginError } from '../errors.js';
 import type { Plugin } from '../plugin.js';
 import { createKeyring, rotateKeyring } from '../providers/local-keyring.js';
 import { tempFolder } from '../testing/temp-folder.js';
-import { startConfiguredPlugin } from './configured-plugin.js';
+import { checkPluginConfig, startConfiguredPlugin } from './configured-plugin.js';
 
 interface Running {
   readonly folder: string;
@@ -131,6 +131,42 @@ test('reload reads keyrings again, and timeouts change without another provider'
   await writeFile(join(folder, 'old.json'), 'no keyring');
   await assert.rejects(plugin.reload(), /Key set "old" cannot be read again/);
   assert.deepEqual(await a.status(), rotated);
+});
+
+test('a check tells every file that is absent or cannot be read, by its path in the configuration', async (t) => {
+  const folder = await tempFolder(t);
+  const configFile = join(folder, 'plugin.yaml');
+  await createKeyring(join(folder, 'k.json'));
+  await writeFile(
+    configFile,
+    `keys:
+  - {name: a, listen: ./a.sock, provider: {local: {keyringFile: k.json, passphraseFile: none}}}
+  - name: b
+    listen: ./b.sock
+    provider: {vault: {address: 'https://v', keyName: k, caFile: ${folder}, auth: {kind: token, tokenFile: no-token}}}
+    recipients:
+      - {name: r, provider: {aws: {keyId: k, credentialsFile: no-credentials}}}
+      - {name: s, escrow: {publicKeyFile: no-key}}
+`,
+  );
+  await assert.rejects(checkPluginConfig(configFile), (error) => {
+    assert.ok(error instanceof KmsPluginError && error.code === 'config_invalid');
+    assert.deepEqual(
+      error.message
+        .split('\n')
+        .slice(1)
+        .map((line) => line.trim().split(':')[0]),
+      [
+        'keys[0].provider.local.passphraseFile',
+        'keys[1].provider.vault.auth.tokenFile',
+        'keys[1].provider.vault.caFile',
+        'keys[1].recipients[0].provider.aws.credentialsFile',
+        'keys[1].recipients[1].escrow.publicKeyFile',
+      ],
+    );
+    assert.match(error.message, /caFile: .* is a folder/);
+    return true;
+  });
 });
 
 test('a file that is absent or a field that holds a secret is told', async (t) => {

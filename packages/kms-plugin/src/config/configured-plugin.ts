@@ -2,7 +2,7 @@
  * A plugin that runs by a configuration file and follows it: read again, the file adds, takes away and changes key sets while the sockets that
  * stay keep their connections. A file that cannot be used changes nothing.
  */
-import { readFile } from 'node:fs/promises';
+import { access, constants, readFile, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { KmsPluginError } from '../errors.js';
 import type { HealthAddress } from '../health.js';
@@ -10,7 +10,8 @@ import type { KeySetOptions } from '../key-set.js';
 import { silentLogger } from '../logger.js';
 import { startKeySets, type Plugin, type ProcessOptions } from '../plugin.js';
 import type { Provider } from '../provider.js';
-import { parsePluginConfig, type KeySetConfig, type PluginConfig } from './plugin-config.js';
+import { invalid, parsePluginConfig, type KeySetConfig, type PluginConfig } from './plugin-config.js';
+import type { NamedFile } from './settings.js';
 
 export interface ConfiguredPluginOptions extends Omit<ProcessOptions, 'health'> {
   /** YAML. */
@@ -110,13 +111,31 @@ export async function startConfiguredPlugin(options: ConfiguredPluginOptions): P
 }
 
 /**
- * Reads a configuration file without making anything of it.
+ * Reads a configuration file without making anything of it, and tries whether the files it names can be read.
  *
  * @returns the names of its key sets
  * @throws KmsPluginError `config_unreadable` or `config_invalid`
  */
 export async function checkPluginConfig(configFile: string): Promise<readonly string[]> {
-  return (await readConfig(configFile)).keySets.map(({ options }) => options.name);
+  const { keySets, files } = await readConfig(configFile);
+  const problems = await Promise.all(files.map(fileProblem));
+  const found = problems.filter((problem) => problem !== undefined);
+  if (found.length > 0) throw invalid(found);
+  return keySets.map(({ options }) => options.name);
+}
+
+async function fileProblem({ path, file }: NamedFile): Promise<string | undefined> {
+  try {
+    // A folder can be opened too, and a pipe would wait for its writer.
+    if ((await stat(file)).isDirectory()) return `${path}: ${file} is a folder; name a file.`;
+    await access(file, constants.R_OK);
+    return undefined;
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
+    return code === 'ENOENT'
+      ? `${path}: there is no file ${file}.`
+      : `${path}: ${file} cannot be read (${code}); check its permissions and those of its folders.`;
+  }
 }
 
 /**

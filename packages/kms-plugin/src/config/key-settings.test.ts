@@ -66,6 +66,10 @@ test('recipients, escrow by text and by file, readers: what was written is read 
 test('what is wrong is named with its path', async (t) => {
   const folder = await folderWithKeys(t);
   const rows: readonly (readonly [string, RegExp])[] = [
+    [
+      '    versions: [v1, v2]\n    recipients: [{name: r, provider: {local: {keyringFile: b.json}}}]\n',
+      /keys\[0\]\.versions: there are recipients, and KMS v1 has no place/,
+    ],
     ['    recipients: [{name: r}]\n', /keys\[0\]\.recipients\[0\]\.provider: is missing/],
     ['    recipients: [{name: r, escrow: {}}]\n', /recipients\[0\]\.escrow: give either publicKey/],
     ['    recipients: [{name: r, escrow: {publicKey: a, publicKeyFile: b}}]\n', /escrow: give either/],

@@ -4,6 +4,7 @@
  */
 import { readFile } from 'node:fs/promises';
 import { KmsPluginError } from '../errors.js';
+import { recipientsNeedV2, type KeySetOptions } from '../key-set.js';
 import type { Provider } from '../provider.js';
 import { createEscrowKey } from '../recipients/escrow-key.js';
 import { createKeyGroup, type EscrowRecipient, type GroupKey } from '../recipients/key-group.js';
@@ -33,11 +34,16 @@ interface NamedKey {
 type NamedRecipient = NamedKey | { readonly name: string; readonly publicKey: () => Promise<string> };
 
 /** @returns undefined when something is wrong; the problems say what */
-export function readKeys(settings: Settings): CreateProvider | undefined {
+export function readKeys(
+  settings: Settings,
+  versions: KeySetOptions['versions'],
+): CreateProvider | undefined {
   const primary = readProvider(settings.requiredSection('provider'));
   const name = settings.optionalText('providerName');
   const recipients = settings.sections('recipients').map(readRecipient);
   const readers = settings.sections('readers').map(readNamedKey);
+  if (recipients.length > 0 && versions?.includes('v1') === true)
+    settings.problem('versions', `there are recipients, and ${recipientsNeedV2}`);
   const more = given({
     writePolicy: settings.choice('writePolicy', writePolicies),
     recipientsInKeyId: settings.flag('recipientsInKeyId'),

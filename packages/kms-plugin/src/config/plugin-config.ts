@@ -11,7 +11,7 @@ import type { HealthAddress } from '../health.js';
 import type { KeySetOptions } from '../key-set.js';
 import { keyFields, readKeys } from './key-settings.js';
 import type { CreateProvider } from './provider-settings.js';
-import { Settings, type Problems } from './settings.js';
+import { Settings, type NamedFile, type Problems } from './settings.js';
 
 /** A key set without its provider, which is made when everything in the file has been found right. */
 export interface KeySetConfig {
@@ -24,6 +24,8 @@ export interface KeySetConfig {
 export interface PluginConfig {
   readonly keySets: readonly KeySetConfig[];
   readonly health: HealthAddress | undefined;
+  /** Every file it names. */
+  readonly files: readonly NamedFile[];
 }
 
 const fileMaxBytes = 1024 * 1024;
@@ -41,12 +43,12 @@ export function parsePluginConfig(text: string, folder: string): PluginConfig {
   if (Buffer.byteLength(text) > fileMaxBytes) {
     throw invalid([`the file has more than ${fileMaxBytes} bytes.`]);
   }
-  const problems: Problems = { found: [], folder };
+  const problems: Problems = { found: [], folder, files: [] };
   const root = new Settings(parseYaml(text), '', problems);
   const health = readHealth(root.section('health'));
   const sections = root.sections('keys');
   if (sections.length === 0) root.problem('keys', 'expected a list of at least one key set.');
-  const keySets = sections.map((section) => readKeySet(section, folder));
+  const keySets = sections.map((section) => readKeySet(section, problems));
   root.end();
   const names = keySets.map((keySet) => keySet?.options.name);
   sections.forEach((section, i) => {
@@ -55,7 +57,7 @@ export function parsePluginConfig(text: string, folder: string): PluginConfig {
   });
   const complete = keySets.filter((keySet) => keySet !== undefined);
   if (problems.found.length > 0 || complete.length !== keySets.length) throw invalid(problems.found);
-  return { keySets: complete, health };
+  return { keySets: complete, health, files: problems.files };
 }
 
 function parseYaml(text: string): unknown {
@@ -89,7 +91,7 @@ function readPath(settings: Settings, name: string): string | undefined {
   return settings.problem(name, 'expected a path of letters, digits, dots and dashes, as /healthz.');
 }
 
-function readKeySet(settings: Settings, folder: string): KeySetConfig | undefined {
+function readKeySet(settings: Settings, { folder, files }: Problems): KeySetConfig | undefined {
   const name = settings.text('name');
   if (name !== '' && !/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(name)) {
     settings.problem('name', 'expected 1 to 63 lower-case letters, digits and dashes.');
@@ -107,10 +109,14 @@ function readKeySet(settings: Settings, folder: string): KeySetConfig | undefine
     awsMetrics: settings.flag('awsMetrics'),
     failOnPendingDeletion: settings.flag('failOnPendingDeletion'),
   };
-  const createProvider = readKeys(settings);
+  const filesBefore = files.length;
+  const createProvider = readKeys(settings, options.versions);
+  const secretFiles = files.slice(filesBefore).flatMap(({ file, secret }) => (secret ? [file] : []));
   const providerText = settings.textOf(keyFields);
   settings.end();
-  return createProvider === undefined ? undefined : { options, createProvider, providerText };
+  return createProvider === undefined
+    ? undefined
+    : { options: { ...options, secretFiles }, createProvider, providerText };
 }
 
 /** A URL and `@name` as they are, a path from where the file lies. */
@@ -150,7 +156,8 @@ function readVersions(settings: Settings): readonly ('v1' | 'v2')[] | undefined 
   return settings.problem('versions', 'expected v1, v2 or both.');
 }
 
-function invalid(problems: readonly string[]): KmsPluginError {
+/** What makes a configuration unusable, as one error. */
+export function invalid(problems: readonly string[]): KmsPluginError {
   const more = problems.length - problemsShown;
   const lines = [...problems.slice(0, problemsShown), ...(more > 0 ? [`and ${more} more.`] : [])];
   return new KmsPluginError('config_invalid', `The configuration cannot be used:\n  ${lines.join('\n  ')}`);

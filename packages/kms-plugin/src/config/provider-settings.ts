@@ -25,6 +25,7 @@ function aws(settings: Settings): CreateProvider {
     decryptKeyIds: settings.texts('decryptKeyIds'),
     region: settings.optionalText('region'),
     endpoint: settings.optionalText('endpoint'),
+    credentialsFile: settings.optionalSecretFile('credentialsFile'),
     profile: settings.optionalText('profile'),
     sourceArn: settings.optionalText('sourceArn'),
     caFile: settings.optionalFile('caFile'),
@@ -37,7 +38,7 @@ function waxseal(settings: Settings): CreateProvider {
   const needed = {
     keyId: settings.text('keyId'),
     endpoint: settings.text('endpoint'),
-    credentialsFile: settings.file('credentialsFile'),
+    credentialsFile: settings.secretFile('credentialsFile'),
   };
   const options = given({
     encryptionContext: settings.map('encryptionContext'),
@@ -52,7 +53,7 @@ function waxseal(settings: Settings): CreateProvider {
 
 function local(settings: Settings): CreateProvider {
   const keyringFile = settings.file('keyringFile');
-  const passphraseFile = settings.optionalFile('passphraseFile');
+  const passphraseFile = settings.optionalSecretFile('passphraseFile');
   return async () =>
     (await import('../providers/local.js')).createLocalProvider({
       keyringFile,
@@ -113,14 +114,14 @@ function azureCredentialOf(
         kind,
         ...tenantId(),
         ...clientId(),
-        ...given({ tokenFile: settings.optionalFile('tokenFile') }),
+        ...given({ tokenFile: settings.optionalSecretFile('tokenFile') }),
       };
     case 'client-secret':
-      return { kind, ...principal(), secretFile: settings.file('secretFile') };
+      return { kind, ...principal(), secretFile: settings.secretFile('secretFile') };
     case 'client-certificate':
-      return { kind, ...principal(), certificateFile: settings.file('certificateFile') };
+      return { kind, ...principal(), certificateFile: settings.secretFile('certificateFile') };
     case 'azure-json':
-      return { kind, file: settings.file('file') };
+      return { kind, file: settings.secretFile('file') };
     default:
       return kind satisfies undefined;
   }
@@ -132,7 +133,7 @@ function gcp(settings: Settings): CreateProvider {
     decryptKeys: settings.texts('decryptKeys'),
     keyIdSuffix: settings.optionalText('keyIdSuffix'),
     additionalAuthenticatedData: settings.optionalText('additionalAuthenticatedData'),
-    credentialsFile: settings.optionalFile('credentialsFile'),
+    credentialsFile: settings.optionalSecretFile('credentialsFile'),
     endpoint: settings.optionalText('endpoint'),
     universeDomain: settings.optionalText('universeDomain'),
   });
@@ -151,7 +152,7 @@ function vault(settings: Settings): CreateProvider {
     serverName: settings.optionalText('serverName'),
     caFile: settings.optionalFile('caFile'),
     clientCertFile: settings.optionalFile('clientCertFile'),
-    clientKeyFile: settings.optionalFile('clientKeyFile'),
+    clientKeyFile: settings.optionalSecretFile('clientKeyFile'),
     keyPollMs: settings.wholeNumber('keyPollMs', pollRange),
     baoKmsProvider: baoKmsProvider(settings.section('baoKmsProvider')),
   });
@@ -183,15 +184,15 @@ function vaultAuthOf(kind: VaultAuth['kind'], settings: Settings): VaultAuth {
   const mount = (): { mount?: string } => given({ mount: settings.optionalText('mount') });
   switch (kind) {
     case 'token':
-      return { kind, tokenFile: settings.file('tokenFile') };
+      return { kind, tokenFile: settings.secretFile('tokenFile') };
     case 'approle':
       return {
         kind,
         ...mount(),
         ...given({
           roleId: settings.optionalText('roleId'),
-          roleIdFile: settings.optionalFile('roleIdFile'),
-          secretIdFile: settings.optionalFile('secretIdFile'),
+          roleIdFile: settings.optionalSecretFile('roleIdFile'),
+          secretIdFile: settings.optionalSecretFile('secretIdFile'),
           secretIdWrapped: settings.flag('secretIdWrapped'),
         }),
       };
@@ -201,7 +202,7 @@ function vaultAuthOf(kind: VaultAuth['kind'], settings: Settings): VaultAuth {
         kind,
         ...mount(),
         role: settings.text('role'),
-        ...given({ jwtFile: settings.optionalFile('jwtFile') }),
+        ...given({ jwtFile: settings.optionalSecretFile('jwtFile') }),
       };
     default:
       return {
@@ -213,7 +214,7 @@ function vaultAuthOf(kind: VaultAuth['kind'], settings: Settings): VaultAuth {
 }
 
 function pkcs11(settings: Settings): CreateProvider {
-  const pinFile = settings.file('pinFile');
+  const pinFile = settings.secretFile('pinFile');
   const needed = { modulePath: settings.file('modulePath'), keyLabel: settings.text('keyLabel') };
   const keyId = settings.optionalText('keyId');
   if (keyId !== undefined && !/^([0-9a-fA-F]{2}){1,64}$/.test(keyId)) {

@@ -5,11 +5,22 @@
 import { resolve } from 'node:path';
 import { nearest } from './nearest.js';
 
+/** A file that a configuration names. */
+export interface NamedFile {
+  /** Where the configuration names it, as `keys[0].provider.local.keyringFile`. */
+  readonly path: string;
+  readonly file: string;
+  /** Whether nobody but its owner should read it. */
+  readonly secret: boolean;
+}
+
 /** What is wrong with a file: one sentence each, beginning with the path. */
 export interface Problems {
   readonly found: string[];
   /** Relative paths in the file begin here. */
   readonly folder: string;
+  /** What the file names. */
+  readonly files: NamedFile[];
 }
 
 export interface NumberRange {
@@ -49,12 +60,22 @@ export class Settings {
 
   /** A path, absolute in the answer. */
   file(name: string): string {
-    return resolve(this.#problems.folder, this.text(name));
+    return this.#named(name, this.text(name), false);
   }
 
   optionalFile(name: string): string | undefined {
     const path = this.optionalText(name);
-    return path === undefined ? undefined : resolve(this.#problems.folder, path);
+    return path === undefined ? undefined : this.#named(name, path, false);
+  }
+
+  /** As `file`, of a file that others should not read. */
+  secretFile(name: string): string {
+    return this.#named(name, this.text(name), true);
+  }
+
+  optionalSecretFile(name: string): string | undefined {
+    const path = this.optionalText(name);
+    return path === undefined ? undefined : this.#named(name, path, true);
   }
 
   flag(name: string): boolean | undefined {
@@ -178,6 +199,12 @@ export class Settings {
       const meant = nearest(name, [...this.#known]);
       this.problem(name, `unknown field${meant === undefined ? '.' : `; did you mean ${meant}?`}`);
     }
+  }
+
+  #named(name: string, path: string, secret: boolean): string {
+    const file = resolve(this.#problems.folder, path);
+    if (path !== '') this.#problems.files.push({ path: this.#at(name), file, secret });
+    return file;
   }
 
   #at(name: string): string {

@@ -4,8 +4,10 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { KmsPluginError } from '../errors.js';
 import { startPlugin, type Plugin, type PluginOptions } from '../plugin.js';
+import type { Provider } from '../provider.js';
 import { createLocalProvider } from '../providers/local.js';
 import { createKeyring } from '../providers/local-keyring.js';
+import { createKeyGroup } from '../recipients/key-group.js';
 import { openSealed, startBrokenPlugin, type Behaviour } from '../testing/broken-plugins.js';
 import { check, idsOf, trouble } from '../testing/conformance.js';
 import { tempFolder } from '../testing/temp-folder.js';
@@ -55,6 +57,24 @@ test('a plugin of one version is checked for that one', async (t) => {
     assert.ok(idsOf(report, 'passed').includes(`${version}.round-trip`));
     assert.ok(idsOf(report, 'not-run').includes(`${other}.round-trip`));
   }
+});
+
+test('a plugin with recipients keeps the contract: it serves v2 alone', async (t) => {
+  const folder = await tempFolder(t);
+  const local = async (name: string): Promise<Provider> => {
+    const keyringFile = join(folder, name);
+    await createKeyring(keyringFile);
+    return createLocalProvider({ keyringFile });
+  };
+  const provider = createKeyGroup({
+    primary: { provider: await local('a.json') },
+    recipients: [{ name: 'b', provider: await local('b.json') }],
+  });
+  const { socket } = await localPlugin(t, { provider });
+  const report = await check(socket);
+  assert.equal(trouble(report), '');
+  assert.equal(report.conforms, true);
+  assert.deepEqual(report.served, ['v2']);
 });
 
 test('a restart is survived with values, key id and version', async (t) => {

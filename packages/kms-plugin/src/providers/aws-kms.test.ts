@@ -64,6 +64,36 @@ const creators: Readonly<Record<string, Create>> = {
   },
 };
 
+test('aws: each key has the credentials of its own file, whatever the environment names', async (t) => {
+  const kms = await startTestKms(t);
+  const make = async (text: string, profile?: string): Promise<Provider> => {
+    const file = join(await tempFolder(t), 'credentials');
+    await writeFile(file, text, { mode: 0o600 });
+    const provider = createAwsProvider({
+      keyId: testKeyArn,
+      endpoint: kms.endpoint,
+      region: testRegion,
+      credentialsFile: file,
+      ...(profile === undefined ? {} : { profile }),
+    });
+    t.after(() => provider.close());
+    return provider;
+  };
+  const { accessKeyId, secretAccessKey } = testCredentials;
+  const section = (name: string): string =>
+    `[${name}]\naws_access_key_id = ${accessKeyId}\naws_secret_access_key = ${secretAccessKey}\n`;
+  const first = await make(section('default'));
+  const second = await make(`[default]\naws_access_key_id = no\n${section('second')}`, 'second');
+  for (const provider of [first, second]) await encrypt(provider, 'dek');
+  assert.deepEqual(kms.problems, []);
+  const without = await make('[other]\n');
+  await assert.rejects(encrypt(without, 'dek'), (error: unknown) => {
+    assert.ok(error instanceof ProviderError);
+    assert.match(error.message, /has no aws_access_key_id/);
+    return true;
+  });
+});
+
 const signal = (): AbortSignal => new AbortController().signal;
 const encrypt = (provider: Provider, plaintext: string, abort = signal()): Promise<{ ciphertext: Buffer }> =>
   provider.encrypt(provider.snapshot(), Buffer.from(plaintext), abort);

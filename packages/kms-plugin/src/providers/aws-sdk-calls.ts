@@ -6,6 +6,7 @@ import { Readable } from 'node:stream';
 import { KmsPluginError, type ProviderError } from '../errors.js';
 import { classifyAws, garbledAnswer } from './aws-errors.js';
 import { answerMaxBytes, type AwsKmsCalls } from './aws-kms-calls.js';
+import { readSharedCredentials } from './aws-shared-credentials.js';
 import { parseEndpoint } from './endpoint.js';
 
 export interface AwsCredentials {
@@ -21,6 +22,8 @@ export interface AwsConnectionOptions {
   readonly endpoint?: string;
   /** The SDK's default chain otherwise: environment, profile, SSO, web identity, container or machine role. */
   readonly credentials?: AwsCredentials;
+  /** AWS shared credentials file with static credentials under `profile` (`default` by default); the SDK's own chain without it. */
+  readonly credentialsFile?: string;
   /** The profile of the shared configuration files; `AWS_PROFILE` or `default` otherwise. */
   readonly profile?: string;
   /** PEM file of the CA of a private endpoint; the system's CAs otherwise. */
@@ -239,9 +242,20 @@ async function clientConfig(options: AwsConnectionOptions): Promise<KMSClientCon
     },
     ...(options.region === undefined ? {} : { region: options.region }),
     ...(options.endpoint === undefined ? {} : { endpoint: options.endpoint }),
-    ...(options.credentials === undefined ? {} : { credentials: { ...options.credentials } }),
-    ...(options.profile === undefined ? {} : { profile: options.profile }),
+    ...credentialsOf(options),
   };
+}
+
+/** With a file of the key's own the SDK's chain, which belongs to the whole process, is not asked. */
+function credentialsOf({
+  credentials,
+  credentialsFile,
+  profile,
+}: AwsConnectionOptions): Pick<KMSClientConfig, 'credentials' | 'profile'> {
+  const named = profile === undefined ? {} : { profile };
+  if (credentials !== undefined) return { credentials: { ...credentials }, ...named };
+  if (credentialsFile === undefined) return named;
+  return { credentials: () => readSharedCredentials(credentialsFile, profile ?? 'default') };
 }
 
 /** @throws KmsPluginError `invalid_options` */

@@ -10,7 +10,7 @@ import {
   type KmsV1Client,
   type KmsV2Client,
 } from '@waxseal/kms-api';
-import { ProviderError, type Failure } from '../errors.js';
+import { KmsPluginError, ProviderError, type Failure } from '../errors.js';
 import type { KeyCondition } from '../key-condition.js';
 import { startPlugin, type Plugin, type PluginOptions } from '../plugin.js';
 import type { Provider } from '../provider.js';
@@ -194,18 +194,55 @@ test('what a write lacks under the policy primary is counted, when it goes out a
   }
 });
 
-test('KMS v1 writes nothing that would lack its recipients, and reads what it wrote before', async (t) => {
-  const { v1 } = await running(t, {
+test('recipients are served to KMS v2 alone; readers take nothing from KMS v1', async (t) => {
+  const group = {
     primary: { provider: fakeKey('one') },
     recipients: [{ name: 'second', provider: fakeKey('two') }],
+  };
+  const { v1 } = await running(t, group);
+  await assert.rejects(v1.version(), failing('unimplemented'));
+  await assert.rejects(v1.encrypt(Buffer.from('dek')), failing('unimplemented'));
+  await assert.rejects(running(t, group, { versions: ['v1', 'v2'] }), (error: unknown) => {
+    assert.ok(error instanceof KmsPluginError);
+    assert.equal(error.code, 'invalid_options');
+    assert.match(error.message, /"set" has recipients, and KMS v1 has no place .* a key set of their own/);
+    return true;
   });
-  await assert.rejects(v1.encrypt(Buffer.from('dek')), failing('failed_precondition', /use KMS v2/));
-  assert.equal((await v1.decrypt(Buffer.from('one:ked'))).toString(), 'dek');
   const readersOnly = await running(t, {
     primary: { provider: fakeKey('one') },
     readers: [{ name: 'old', provider: fakeKey('two') }],
   });
   assert.equal((await readersOnly.v1.encrypt(Buffer.from('dek'))).toString(), 'one:ked');
+});
+
+test('a key that is refused because it will be deleted: Status tells the danger and its date, not the refusal', async (t) => {
+  const epochMs = Date.UTC(2026, 0, 1);
+  const refused: Failure = { class: 'user-induced', code: 'failed_precondition', advice: 'Look at the key.' };
+  const provider = fakeKey('one', {
+    encrypt: () => Promise.reject(new ProviderError('KMSInvalidStateException', refused)),
+    describe: () =>
+      Promise.resolve({
+        state: 'pending-deletion',
+        unreadableFromMs: epochMs + 3 * 86_400_000,
+        warnings: [],
+      }),
+  });
+  for (const failOnPendingDeletion of [false, true]) {
+    const { v2 } = await running(
+      t,
+      { primary: { provider } },
+      { failOnPendingDeletion, clock: createFakeClock(), epochMs: () => epochMs },
+    );
+    await settled();
+    const { keyId, healthz } = await v2.status();
+    assert.equal(keyId, '', 'nothing new is sealed under it');
+    assert.match(
+      healthz,
+      failOnPendingDeletion
+        ? /^The primary key will be deleted on 2026-01-04; cancel its deletion/
+        : /^encrypt: KMSInvalidStateException: Look at the key\.$/,
+    );
+  }
 });
 
 test('a key that is about to be deleted: in metrics always, in Status when asked for', async (t) => {

@@ -141,6 +141,7 @@ export function createKeyGroup(options: KeyGroupOptions): Provider {
     get forgeable() {
       return primary.provider.forgeable ?? false;
     },
+    needsV2: given.length > 0,
     members,
     attach: (to) => {
       attached = to;
