@@ -5,17 +5,25 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { systemClock } from '../clock.js';
-import { ProviderError, type Failure } from '../errors.js';
+import { ProviderError, unopenable, type Failure } from '../errors.js';
 import type { KeyCondition } from '../key-condition.js';
 import type { Provider } from '../provider.js';
 import { createFakeClock } from '../testing/fake-clock.js';
 import { createFakeProvider } from '../testing/fake-provider.js';
 import { awsFailures } from '../providers/aws-errors.js';
+import { createKeyGroup } from '../recipients/key-group.js';
 import { createSnapshot } from '../snapshot.js';
 import { explainKeys, type ExplainOptions, type Finding, type Step } from './explain.js';
 import { formatExplanation } from './report.js';
 
 const nowMs = Date.UTC(2026, 0, 1);
+
+const asked: ExplainOptions = {
+  clock: systemClock,
+  nowMs: () => nowMs,
+  randomBytes: (size) => Buffer.alloc(size, 7),
+  timeoutMs: 2000,
+};
 
 async function findingsOf(
   provider: Provider,
@@ -25,13 +33,7 @@ async function findingsOf(
   readonly of: (step: Step) => Finding | undefined;
   readonly text: string;
 }> {
-  const explanation = await explainKeys([{ name: 'keys', provider }], {
-    clock: systemClock,
-    nowMs: () => nowMs,
-    randomBytes: (size) => Buffer.alloc(size, 7),
-    timeoutMs: 2000,
-    ...more,
-  });
+  const explanation = await explainKeys([{ name: 'keys', provider }], { ...asked, ...more });
   const all = explanation.keySets.flatMap(({ keys }) => keys.flatMap(({ findings }) => findings));
   return {
     works: explanation.works,
@@ -70,6 +72,47 @@ test('a provider that works', async () => {
   assert.equal(of('decrypt')?.result, 'works');
   assert.match(text, /^keys fake fake-key-1\n/);
   assert.match(text, /Everything that was tried works\.$/);
+});
+
+test('a reader is asked for its state, tried with a stored value, and named when it opens it', async () => {
+  const marked = (name: string): Provider =>
+    createFakeProvider({
+      snapshot: () => createSnapshot({ keyId: name }),
+      describe: () => Promise.resolve({ state: 'usable', warnings: [] }),
+      recognizes: ({ ciphertext }) => ciphertext.toString().startsWith(name),
+      encrypt: () => Promise.resolve({ ciphertext: Buffer.from(`${name}:x`), annotations: {} }),
+      decrypt: ({ ciphertext }) =>
+        ciphertext.toString() === `${name}:x`
+          ? Promise.resolve(Buffer.alloc(32, 7))
+          : Promise.reject(new ProviderError('damaged', unopenable)),
+    });
+  const group = createKeyGroup({
+    primary: { name: 'new', provider: marked('a') },
+    readers: [
+      { name: 'old', provider: marked('b') },
+      { name: 'older', provider: marked('c') },
+    ],
+  });
+  const without = await explainKeys([{ name: 'keys', provider: group }], asked);
+  for (const key of without.keySets[0]?.keys.slice(1) ?? []) {
+    assert.deepEqual(
+      key.findings.map(({ step, result }) => `${step} ${result}`),
+      ['describe works', 'decrypt not-tried'],
+    );
+  }
+  assert.match(formatExplanation(without), /It only reads, .* --sealed/);
+  const open = async (text: string): Promise<Finding | undefined> =>
+    (await findingsOf(group, { sealed: { ciphertext: Buffer.from(text), annotations: {} } })).of('open');
+  assert.deepEqual((await open('b:x'))?.sentences, [
+    'The stored value opens: the reader old recognises and opens it.',
+    'The primary new does not recognise it.',
+    'The reader older does not recognise it.',
+  ]);
+  const damaged = await open('c:y');
+  assert.equal(damaged?.result, 'fails');
+  assert.equal(damaged.failureClass, 'corrupt');
+  assert.match(damaged.sentences.join(' '), /The reader older recognises it and cannot open it: damaged/);
+  assert.equal((await open('nobody'))?.result, 'fails');
 });
 
 test('every key state becomes a sentence', async () => {

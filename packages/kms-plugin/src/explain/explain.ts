@@ -97,8 +97,9 @@ async function explainKey(member: ProviderMember, options: ExplainOptions): Prom
   const hints = regionHint(provider);
   const findings: Finding[] = [...(await connect(provider, options))];
   findings.push(await describe(provider, hints, options));
-  // A reader need not be allowed to encrypt.
+  // A reader need not be allowed to encrypt, and what it wrote is not at hand unless it is given.
   if (member.role !== 'reader') findings.push(...(await sealAndOpen(provider, hints, options)));
+  else if (options.sealed === undefined) findings.push(readerNotTried);
   return {
     name: member.name,
     role: member.role,
@@ -107,6 +108,13 @@ async function explainKey(member: ProviderMember, options: ExplainOptions): Prom
     findings,
   };
 }
+
+const readerNotTried: Finding = {
+  step: 'decrypt',
+  result: 'not-tried',
+  sentences: ['It only reads, and nothing is at hand that it wrote: give such a value with --sealed.'],
+  durationMs: 0,
+};
 
 async function sealAndOpen(
   provider: Provider,
@@ -245,11 +253,57 @@ async function sealOnce(provider: Provider, options: ExplainOptions, signal: Abo
 
 async function tryOpening(provider: Provider, sealed: Wrapped, options: ExplainOptions): Promise<Finding> {
   const value: Unwrap = { ...sealed, version: 'v2', keyId: provider.snapshot().keyId };
+  if (provider.members !== undefined) return tryMembers(provider.members, sealed, options);
   const hints = openingHints(provider, value);
   const { finding } = await tried('open', provider, hints, options, async (signal) => {
     (await provider.decrypt(value, signal)).fill(0);
   });
   return finding.result === 'works' ? { ...finding, sentences: ['The stored value opens.'] } : finding;
+}
+
+/** Each key that recognises the value by itself: which one opens it is what the operator wants to know. */
+async function tryMembers(
+  members: readonly ProviderMember[],
+  sealed: Wrapped,
+  options: ExplainOptions,
+): Promise<Finding> {
+  const startMs = options.clock.nowMs();
+  const sentences: string[] = [];
+  let opened = false;
+  let failureClass: FailureClass | undefined;
+  for (const { name, role, provider } of members) {
+    const value: Unwrap = { ...sealed, version: 'v2', keyId: provider.snapshot().keyId };
+    const key = name === role ? `The ${role}` : `The ${role} ${name}`;
+    if (!provider.recognizes(value)) {
+      sentences.push(`${key} does not recognise it.`);
+      continue;
+    }
+    const { finding } = await tried(
+      'open',
+      provider,
+      openingHints(provider, value),
+      options,
+      async (signal) => {
+        (await provider.decrypt(value, signal)).fill(0);
+      },
+    );
+    if (finding.result === 'works') {
+      opened = true;
+      sentences.unshift(`The stored value opens: ${key.replace('The', 'the')} recognises and opens it.`);
+    } else {
+      failureClass ??= finding.failureClass;
+      sentences.push(`${key} recognises it and cannot open it: ${finding.sentences.join(' ')}`);
+    }
+  }
+  const durationMs = options.clock.nowMs() - startMs;
+  if (opened) return { step: 'open', result: 'works', sentences, durationMs };
+  return {
+    step: 'open',
+    result: 'fails',
+    sentences: ['No key opens the stored value.', ...sentences],
+    ...(failureClass === undefined ? {} : { failureClass }),
+    durationMs,
+  };
 }
 
 function openingHints(provider: Provider, value: Unwrap): readonly string[] {
