@@ -4,12 +4,12 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { lstat, rename } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { connectKmsV2 } from './client-v2.js';
 import { KmsApiError } from './errors.js';
-import { everyInherited, inheritedSockets } from './inherited-sockets.js';
+import { everyInherited, inheritedSockets, urlOfInherited } from './inherited-sockets.js';
 import { serveKms } from './server.js';
 import { socketFolder, turningV2 } from './testing/services.js';
 
@@ -69,6 +69,15 @@ test('a process serves on a socket it inherits, tells its path, and leaves it in
   child.stdin.end();
   await exited;
   assert.ok((await lstat(path)).isSocket());
+});
+
+test('a socket that was bound by a relative path is told by an absolute one', async (t) => {
+  const path = join(await socketFolder(t), 'kms.sock');
+  const owner = createServer().listen(relative(process.cwd(), path));
+  await once(owner, 'listening');
+  assert.equal(urlOfInherited(handleOf(owner)), `unix://${path}`);
+  owner.close();
+  await once(owner, 'close');
 });
 
 /** The file descriptor of a listening server; a child gets it as its own. */

@@ -5,6 +5,7 @@
  * LISTEN_PID names; LISTEN_FDNAMES holds their names, parted by colons.
  */
 import { readFileSync, readlinkSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { KmsApiError } from './errors.js';
 
 /** By `fd://NAME` and by `fd://NUMBER`, the address to listen on; the first socket of a name has it. */
@@ -57,7 +58,8 @@ export function urlOfInherited(fd: number): string | undefined {
       .find((fields) => inode !== undefined && fields[6] === inode);
     const path = line?.slice(7).join(' ');
     if (path === undefined || path === '') return undefined;
-    return path.startsWith('@') ? `unix:///${path}` : `unix://${path}`;
+    // A path is told as it was bound; whoever bound a relative one also started this process, in the same folder.
+    return path.startsWith('@') ? `unix:///${path}` : `unix://${resolve(path)}`;
   } catch {
     return undefined;
   }

@@ -114,6 +114,7 @@ export function startKeySet(options: KeySetOptions, context: KeySetContext): Key
   }
   const statusVersion = options.statusVersion ?? 'v2';
 
+  let quiet = false;
   let hastenProbe = (): void => {};
   let askOfKeys = (): void => {};
   let askAgain = (): void => {};
@@ -128,6 +129,8 @@ export function startKeySet(options: KeySetOptions, context: KeySetContext): Key
         metrics.healthy.remove({ ...labels, key_id_hash: hashKeyId(shown) });
       shownKeys.set(operation, keyId);
       metrics.healthy.set(labels, known.kind === 'healthy' ? 1 : 0);
+      // A provider that is closed under a last probe says nothing of the key.
+      if (quiet) return;
       if (known.kind === 'failing') {
         // A call may have found it out long before the next probe, and nothing but a probe may find the end of it.
         hastenProbe();
@@ -290,6 +293,7 @@ export function startKeySet(options: KeySetOptions, context: KeySetContext): Key
       void watch.ask();
     },
     quiesce: () => {
+      quiet = true;
       prober.stop();
       watch.stop();
     },
@@ -298,6 +302,7 @@ export function startKeySet(options: KeySetOptions, context: KeySetContext): Key
       void watch.ask();
     },
     drain: async () => {
+      quiet = true;
       prober.stop();
       watch.stop();
       await Promise.all(underWay);

@@ -231,6 +231,33 @@ test('equal Decrypts at the same time cost one backend call, and each caller get
   );
 });
 
+test('a start that fails says nothing of the key, though its provider is closed under the first probe', async (t) => {
+  let fail = (_error: Error): void => {};
+  const lines: string[] = [];
+  const log = (_fields: object, message: string): void => {
+    lines.push(message);
+  };
+  const provider = createFakeProvider({
+    encrypt: () =>
+      new Promise((_resolve, reject) => {
+        fail = reject;
+      }),
+  });
+  await assert.rejects(
+    startPlugin({
+      listen: join(await tempFolder(t), 'no-such-folder', 'kms.sock'),
+      provider,
+      limits: { attemptsMax: 1 },
+      logger: { debug: log, info: log, warn: log },
+    }),
+    /does not exist/,
+  );
+  const stopping: Failure = { class: 'unavailable', code: 'unavailable', advice: 'The plugin is stopping.' };
+  fail(new ProviderError('closed', stopping));
+  await settled();
+  assert.deepEqual(lines, []);
+});
+
 test('strangers errors keep their message; logs and metrics hold no secrets', async (t) => {
   const marker = 'TOP-SECRET-MARKER';
   const lines: string[] = [];
