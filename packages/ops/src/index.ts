@@ -68,3 +68,11 @@ export { formatRecovered, manifestFormats, type ManifestFormat } from './recover
 export { patientConnectors } from './recover/patient-connectors.js';
 export { recoverObjects, type Recovered } from './recover/recover.js';
 export { reencryptSnapshot, type ReencryptResult } from './recover/reencrypt.js';
+export {
+  residueOfMember,
+  residueOfSnapshot,
+  residueOfStore,
+  type ResidueOptions,
+  type ResidueReport,
+} from './residue/residue.js';
+export { fixResidue } from './residue/fix.js';

@@ -1,4 +1,5 @@
 import type { openEtcdStore as OpenEtcdStore } from './etcd/etcd-store.js';
+import type { shrinkEtcd as ShrinkEtcd } from './etcd/maintenance.js';
 import type { startEtcdFront as StartEtcdFront } from './etcd-front/server.js';
 
 export * from './store.js';
@@ -15,6 +16,10 @@ export type { Clock } from './lmdb/clock.js';
 /** A Store over an etcd cluster. */
 export const openEtcdStore: typeof OpenEtcdStore = async (options) =>
   (await import('./etcd/etcd-store.js')).openEtcdStore(options);
+
+/** Compaction and defragmentation of an etcd cluster. */
+export const shrinkEtcd: typeof ShrinkEtcd = async (...args) =>
+  (await import('./etcd/maintenance.js')).shrinkEtcd(...args);
 
 /** The etcd v3 API over a Store. */
 export const startEtcdFront: typeof StartEtcdFront = async (options) =>

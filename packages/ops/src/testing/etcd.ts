@@ -13,8 +13,14 @@ export interface RunningEtcd {
   readonly endpoint: string;
   /** The member's database file; whole only while etcd is stopped. */
   readonly databaseFile: string;
+  /** Its --data-dir. */
+  readonly dataDir: string;
   /** By the real etcdctl. */
   saveSnapshot(path: string): Promise<void>;
+  /** By the real etcdctl; done on disk when it resolves. */
+  compact(revision: number): Promise<void>;
+  /** As a crash: its files stay until `stop`. */
+  halt(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -59,6 +65,12 @@ export async function startEtcd(snapshot?: string): Promise<RunningEtcd> {
     child.kill('SIGKILL');
   };
   process.once('exit', killNow);
+  const halt = async (): Promise<void> => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+    process.removeListener('exit', killNow);
+  };
   const store = await openEtcdStore({
     endpoints: [endpoint],
     dialTimeoutMs: 30_000,
@@ -68,16 +80,21 @@ export async function startEtcd(snapshot?: string): Promise<RunningEtcd> {
   await store.close();
   return {
     endpoint,
+    dataDir: join(folder, 'data'),
     databaseFile: join(folder, 'data/member/snap/db'),
     saveSnapshot: async (path) => {
       await run(program('etcdctl'), [`--endpoints=${endpoint}`, 'snapshot', 'save', path], {
         env: { ...process.env, ETCDCTL_API: '3' },
       });
     },
+    compact: async (revision) => {
+      await run(program('etcdctl'), [`--endpoints=${endpoint}`, 'compact', '--physical', String(revision)], {
+        env: { ...process.env, ETCDCTL_API: '3' },
+      });
+    },
+    halt,
     stop: async () => {
-      child.kill('SIGKILL');
-      await once(child, 'exit');
-      process.removeListener('exit', killNow);
+      await halt();
       rmSync(folder, { recursive: true, force: true });
     },
   };

@@ -1,0 +1,136 @@
+// Goal: what is left behind is found where it is, and not where it is not. Method: a real etcd writes, compacts and defragments; its
+// snapshots and its folder are looked at after each step.
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { openEtcdStore } from '@waxseal/storage';
+import { openEtcdSource } from '../sources/etcd-source.js';
+import { openSnapshotSource } from '../sources/snapshot-source.js';
+import { startEtcd, type RunningEtcd } from '../testing/etcd.js';
+import { inTemporaryFolder, writeEtcdFile } from '../testing/etcd-file.js';
+import { fixResidue } from './fix.js';
+import type { ResidueGroup } from './leftovers.js';
+import { residueOfMember, residueOfSnapshot, residueOfStore, type ResidueReport } from './residue.js';
+
+const prefix = Buffer.from('/registry/');
+const SECRET = '/registry/secrets/default/a';
+const PLAIN = Buffer.from(`{"kind":"Secret","data":"${'x'.repeat(600)}"}`);
+const sealed = (key: string): Buffer =>
+  Buffer.from(`k8s:enc:secretbox:v1:${key}:${key.repeat(300).slice(0, 600)}`);
+
+const brief = ({ groups }: ResidueReport): readonly string[] =>
+  groups.map(({ place, resource, provider, key }) => `${place} ${resource} ${provider} ${key}`).toSorted();
+const plaintext = ({ groups }: ResidueReport): readonly ResidueGroup[] =>
+  groups.filter(({ provider }) => provider === 'identity');
+
+async function putAll(etcd: RunningEtcd, values: readonly (readonly [string, Buffer])[]): Promise<void> {
+  const store = await openEtcdStore({
+    endpoints: [etcd.endpoint],
+    dialTimeoutMs: 30_000,
+    requestTimeoutMs: 30_000,
+  });
+  for (const [key, value] of values) {
+    await store.txn({
+      compare: [],
+      success: [{ kind: 'put', key: Buffer.from(key), value }],
+      failure: [],
+    });
+  }
+  await store.close();
+}
+
+async function lookAtHistory(etcd: RunningEtcd): Promise<ResidueReport> {
+  const source = await openEtcdSource({ endpoints: [etcd.endpoint] });
+  try {
+    return await residueOfStore(source, { prefix });
+  } finally {
+    await source.close();
+  }
+}
+
+async function lookAtSnapshot(path: string): Promise<ResidueReport> {
+  const source = await openSnapshotSource(path);
+  try {
+    return await residueOfSnapshot(source, { prefix });
+  } finally {
+    await source.close();
+  }
+}
+
+test('plaintext is found in history, then in free pages, then in the log alone', async () => {
+  const etcd = await startEtcd();
+  try {
+    await inTemporaryFolder(async (folder) => {
+      const names = Array.from({ length: 60 }, (_, index) => `${SECRET}${index}`);
+      await putAll(etcd, [
+        ...names.map((name) => [name, PLAIN] as const),
+        ['/registry/configmaps/default/c', PLAIN],
+        ['/registry/configmaps/default/c', Buffer.from('{"kind":"ConfigMap"}')],
+      ]);
+      // The plaintext must be on disk before it is replaced.
+      await etcd.saveSnapshot(join(folder, 'plain.db'));
+      assert.deepEqual(plaintext(await lookAtSnapshot(join(folder, 'plain.db'))), []);
+      await putAll(
+        etcd,
+        names.map((name) => [name, sealed('key1')] as const),
+      );
+
+      const history = await lookAtHistory(etcd);
+      assert.deepEqual(brief(history), ['history secrets identity ']);
+      assert.equal(history.total, 60);
+      assert.match(history.groups[0]?.remedy ?? '', /^Compaction, then defragmentation/);
+
+      const source = await openEtcdSource({ endpoints: [etcd.endpoint] });
+      const { revision } = source;
+      await source.close();
+      await etcd.compact(revision);
+      assert.deepEqual(brief(await lookAtHistory(etcd)), []);
+      await etcd.saveSnapshot(join(folder, 'compacted.db'));
+      const compacted = brief(await lookAtSnapshot(join(folder, 'compacted.db')));
+      assert.ok(compacted.includes('free-pages secrets identity '), compacted.join());
+      assert.ok(!compacted.some((line) => line.startsWith('history')), compacted.join());
+
+      const members: string[] = [];
+      await fixResidue({ endpoints: [etcd.endpoint] }, revision, (member) => members.push(member));
+      assert.deepEqual(members, [etcd.endpoint]);
+      await etcd.saveSnapshot(join(folder, 'fixed.db'));
+      assert.deepEqual(brief(await lookAtSnapshot(join(folder, 'fixed.db'))), []);
+
+      await etcd.halt();
+      const member = await residueOfMember(etcd.dataDir, { prefix });
+      assert.deepEqual(member.problems, []);
+      assert.deepEqual(brief(member), ['wal secrets identity ']);
+      assert.equal(member.total, 60);
+      assert.match(member.groups[0]?.remedy ?? '', /^WAL rotation/);
+      assert.doesNotMatch(JSON.stringify(member), /xxx/);
+    });
+  } finally {
+    await etcd.stop();
+  }
+});
+
+test('the way of the newest live value is today’s; older keys in history are left behind', async () => {
+  await inTemporaryFolder(async (folder) => {
+    const path = join(folder, 'db');
+    await writeEtcdFile(path, [
+      { key: SECRET, value: sealed('old') },
+      { key: SECRET, value: sealed('new') },
+      { key: SECRET, value: sealed('new') },
+      { key: '/registry/pods/default/p', value: PLAIN },
+      { key: '/registry/pods/default/p', value: PLAIN },
+    ]);
+    const found = await lookAtSnapshot(path);
+    assert.deepEqual(brief(found), ['history secrets secretbox old']);
+    assert.deepEqual(found.groups[0]?.examples, [SECRET]);
+    assert.match(found.groups[0]?.remedy ?? '', /delete this file/);
+  });
+});
+
+test('a folder that is no member says so', async () => {
+  await inTemporaryFolder(async (folder) => {
+    await assert.rejects(residueOfMember(folder, { prefix }), {
+      code: 'source-unreadable',
+      message: /name the --data-dir of etcd/,
+    });
+  });
+});
