@@ -8,7 +8,7 @@ import type { Logger } from './logger.js';
 const othersMask = 0o077;
 
 /** @returns its mode in octal when others than the owner may read, write or run it; undefined also when it cannot be looked at */
-export async function openMode(file: string): Promise<string | undefined> {
+async function openMode(file: string): Promise<string | undefined> {
   try {
     const { mode } = await stat(file);
     return (mode & othersMask) === 0 ? undefined : (mode & 0o777).toString(8).padStart(4, '0');
