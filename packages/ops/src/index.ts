@@ -1,5 +1,6 @@
 export { OpsError, type OpsErrorCode } from './errors.js';
 export { openDataDirSource } from './sources/data-dir-source.js';
+export { refuseWrongPrefix } from './sources/prefix-check.js';
 export { openEtcdSource, type EtcdSourceOptions } from './sources/etcd-source.js';
 export {
   openSnapshotSource,
@@ -69,9 +70,10 @@ export { patientConnectors } from './recover/patient-connectors.js';
 export { recoverObjects, type Recovered } from './recover/recover.js';
 export { reencryptSnapshot, type ReencryptResult } from './recover/reencrypt.js';
 export {
+  residueOfDataDir,
+  residueOfEtcd,
   residueOfMember,
   residueOfSnapshot,
-  residueOfStore,
   type ResidueOptions,
   type ResidueReport,
 } from './residue/residue.js';

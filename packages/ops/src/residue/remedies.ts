@@ -17,3 +17,5 @@ const BACKUP =
 
 export const memberRemedy = (place: ResiduePlace): string => MEMBER[place];
 export const backupRemedy = (): string => BACKUP;
+export const embeddedRemedy = (): string =>
+  'Compaction of the history (etcdctl compact, through the etcd address that waxseal up prints). Pages that it frees are not cleared.';

@@ -10,7 +10,7 @@ import { startEtcd, type RunningEtcd } from '../testing/etcd.js';
 import { inTemporaryFolder, writeEtcdFile } from '../testing/etcd-file.js';
 import { fixResidue } from './fix.js';
 import type { ResidueGroup } from './leftovers.js';
-import { residueOfMember, residueOfSnapshot, residueOfStore, type ResidueReport } from './residue.js';
+import { residueOfMember, residueOfSnapshot, residueOfEtcd, type ResidueReport } from './residue.js';
 
 const prefix = Buffer.from('/registry/');
 const SECRET = '/registry/secrets/default/a';
@@ -42,7 +42,7 @@ async function putAll(etcd: RunningEtcd, values: readonly (readonly [string, Buf
 async function lookAtHistory(etcd: RunningEtcd): Promise<ResidueReport> {
   const source = await openEtcdSource({ endpoints: [etcd.endpoint] });
   try {
-    return await residueOfStore(source, { prefix });
+    return await residueOfEtcd(source, { prefix });
   } finally {
     await source.close();
   }

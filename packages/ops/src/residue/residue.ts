@@ -10,9 +10,9 @@ import { livePagesOf, type Source } from '../sources/source.js';
 import { searchDatabase } from './database-leftovers.js';
 import { Leftovers, type ResidueGroup } from './leftovers.js';
 import { filesIn, searchMemberLog } from './member-log.js';
-import { backupRemedy, memberRemedy } from './remedies.js';
+import { backupRemedy, embeddedRemedy, memberRemedy } from './remedies.js';
 
-export interface ResidueProblem {
+interface ResidueProblem {
   readonly source: string;
   readonly message: string;
 }
@@ -35,18 +35,33 @@ export interface ResidueOptions {
 }
 
 /**
- * A live etcd or the embedded store: older revisions, as nothing else can be asked for.
+ * A live etcd: older revisions, as nothing else can be asked for.
  *
  * @throws OpsError source-unreadable, source-damaged
  */
-export async function residueOfStore(source: Source, options: ResidueOptions): Promise<ResidueReport> {
+export async function residueOfEtcd(source: Source, options: ResidueOptions): Promise<ResidueReport> {
+  const leftovers = await searchHistory(source, options, memberRemedy('history'));
+  return report(leftovers, [], ['free pages of database files', 'WAL files', 'backups']);
+}
+
+/**
+ * The embedded store of a data directory: older revisions.
+ *
+ * @throws OpsError source-unreadable, source-damaged
+ */
+export async function residueOfDataDir(source: Source, options: ResidueOptions): Promise<ResidueReport> {
+  const leftovers = await searchHistory(source, options, embeddedRemedy());
+  return report(leftovers, [], ['free pages of the store', 'backups']);
+}
+
+async function searchHistory(source: Source, options: ResidueOptions, remedy: string): Promise<Leftovers> {
   const leftovers = await withToday(source, options);
-  const finding = { source: source.name, place: 'history', remedy: memberRemedy('history') } as const;
+  const finding = { source: source.name, place: 'history', remedy } as const;
   for await (const { key, value } of source.past(options.prefix)) {
     options.signal?.throwIfAborted();
     leftovers.add(finding, key, value);
   }
-  return report(leftovers, [], ['free pages of database files', 'WAL files', 'backups']);
+  return leftovers;
 }
 
 /**

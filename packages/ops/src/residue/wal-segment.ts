@@ -44,24 +44,27 @@ export function* readWalSegment(
     const frame = file.read(at, FRAME_BYTES);
     const top = frame[7] ?? 0;
     const length = frame.readUIntLE(0, 6) + (frame[6] ?? 0) * 2 ** 48;
-    if (length === 0 && top === 0) return void (yield end());
+    if (length === 0 && top === 0) break;
     const padded = length + (top >= 0x80 ? top & 7 : 0);
     if (padded > file.sizeBytes - at - FRAME_BYTES) {
       const isCut = isLast && length <= RECORD_BYTES_MAX;
-      return void (yield isCut ? end() : end('a record goes on beyond the end of the file'));
+      yield isCut ? end() : end('a record goes on beyond the end of the file');
+      return;
     }
     const bytes = file.read(at + FRAME_BYTES, padded);
     const record = parseRecord(bytes.subarray(0, length));
     const known = record === undefined ? undefined : checkedCrc(record, crc);
     if (record === undefined || known === undefined) {
       const problem = record === undefined ? 'a record is not whole' : 'the checksum of a record is wrong';
-      return void (yield isLast && isTorn(bytes, at + FRAME_BYTES) ? end() : end(problem));
+      yield isLast && isTorn(bytes, at + FRAME_BYTES) ? end() : end(problem);
+      return;
     }
     crc = known;
     at += FRAME_BYTES + padded;
     if (record.type === ENTRY_TYPE) yield { kind: 'entry', data: record.data };
   }
-  yield end(at === file.sizeBytes || isLast ? undefined : 'the length of a record is cut short');
+  const isCut = file.sizeBytes - at > 0 && file.sizeBytes - at < FRAME_BYTES;
+  yield end(isCut && !isLast ? 'the length of a record is cut short' : undefined);
 }
 
 interface WalRecord {

@@ -1,0 +1,124 @@
+/** `waxseal residue`: what is left behind, where, and what removes it. */
+import {
+  type EtcdSourceOptions,
+  fixResidue,
+  openEtcdSource,
+  openSnapshotSource,
+  residueOfDataDir,
+  residueOfEtcd,
+  residueOfMember,
+  residueOfSnapshot,
+  type ResidueOptions,
+  type ResidueReport,
+} from '@waxseal/ops';
+import { CliError, exitCodes } from '../errors.js';
+import { runUntilDone } from '../lifetime.js';
+import type { OutputFormat } from '../options.js';
+import { openProgress, type ProgressView } from '../progress.js';
+import { keyPrefix, openSource, readEtcdTls, type SourceOptions } from '../source-options.js';
+import { formatTable } from '../table.js';
+
+export interface ResidueCommandOptions extends SourceOptions {
+  readonly dataDirEtcd?: string;
+  readonly fix: boolean;
+  readonly output: OutputFormat;
+}
+
+export async function residue(options: ResidueCommandOptions): Promise<void> {
+  checkOptions(options);
+  const report = await runUntilDone(async (signal) => {
+    const progress = await openProgress(options.output);
+    try {
+      return await look(options, progress, {
+        prefix: keyPrefix(options),
+        signal,
+        onProgress: (done, total) => progress.report({ phase: 'pages', done, total }),
+      });
+    } finally {
+      progress.end();
+    }
+  });
+  if (report.total > 0 || report.problems.length > 0) process.exitCode = exitCodes.negative;
+  console.log(options.output === 'json' ? JSON.stringify(report) : formatResidueReport(report));
+}
+
+function checkOptions({ etcd, snapshot, dataDir, dataDirEtcd, fix }: ResidueCommandOptions): void {
+  const named = [etcd, snapshot, dataDir, dataDirEtcd].filter((given) => given !== undefined).length;
+  if (named !== 1) {
+    throw new CliError(
+      'name one of --etcd, --snapshot, --data-dir and --data-dir-etcd',
+      'For example: --data-dir-etcd /var/lib/etcd',
+      exitCodes.usage,
+    );
+  }
+  if (fix && etcd === undefined) {
+    throw new CliError(
+      '--fix is for --etcd',
+      'Compaction and defragmentation are done by etcd while it runs.',
+      exitCodes.usage,
+    );
+  }
+}
+
+async function look(
+  options: ResidueCommandOptions,
+  progress: ProgressView,
+  searching: ResidueOptions,
+): Promise<ResidueReport> {
+  const { etcd, snapshot, dataDirEtcd } = options;
+  if (dataDirEtcd !== undefined) return residueOfMember(dataDirEtcd, searching);
+  if (snapshot !== undefined) return lookAt(() => openSnapshotSource(snapshot), residueOfSnapshot, searching);
+  if (etcd === undefined) return lookAt(() => openSource(options), residueOfDataDir, searching);
+  const connection = { endpoints: etcd, ...readEtcdTls(options) };
+  if (options.fix) await fix(connection, progress);
+  return lookAt(() => openEtcdSource(connection), residueOfEtcd, searching);
+}
+
+async function fix(connection: EtcdSourceOptions, progress: ProgressView): Promise<void> {
+  const source = await openEtcdSource(connection);
+  const { revision } = source;
+  await source.close();
+  const total = connection.endpoints.length;
+  let done = 0;
+  await fixResidue(connection, revision, () => progress.report({ phase: 'defragment', done: done++, total }));
+  progress.report({ phase: 'defragment', done, total });
+}
+
+async function lookAt<Opened extends { close(): Promise<void> }>(
+  open: () => Promise<Opened>,
+  search: (source: Opened, options: ResidueOptions) => Promise<ResidueReport>,
+  options: ResidueOptions,
+): Promise<ResidueReport> {
+  const source = await open();
+  try {
+    return await search(source, options);
+  } finally {
+    await source.close();
+  }
+}
+
+export function formatResidueReport({ groups, problems, notSearched }: ResidueReport): string {
+  const lines = [groups.length === 0 ? 'Nothing is left behind.' : 'Left behind:'];
+  if (groups.length > 0) {
+    lines.push(
+      formatTable(
+        ['PLACE', 'RESOURCE', 'STORED AS', 'COPIES', 'FIRST', 'SOURCE'],
+        groups.map(({ place, resource, provider, key, count, examples, source }) => [
+          place,
+          resource,
+          provider === 'identity' ? 'plaintext' : `${provider}:${key}`,
+          String(count),
+          examples[0] ?? '-',
+          source,
+        ]),
+      ),
+      '',
+      'What removes it:',
+    );
+    const remedies = new Map(groups.map(({ place, remedy }) => [place, remedy]));
+    for (const [place, remedy] of remedies) lines.push(`  ${place}: ${remedy}`);
+  }
+  for (const { source, message } of problems) lines.push(`${source} is not whole: ${message}.`);
+  lines.push(`Not searched: ${notSearched.join(', ')}.`);
+  return lines.join('\n');
+}
