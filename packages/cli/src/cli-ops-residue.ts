@@ -18,6 +18,11 @@ export function addResidue(program: Command): void {
       parsePath,
     )
     .option('--fix', 'with --etcd: compact, defragment every endpoint in turn, and look again', false)
+    .option(
+      '--marker <file>',
+      'with --snapshot or --data-dir-etcd: search the files also for this secret, in the clear and as base64; a last newline does not count',
+      parsePath,
+    )
     .addOption(outputOption())
     .addHelpText(
       'after',

@@ -76,5 +76,6 @@ export {
   residueOfSnapshot,
   type ResidueOptions,
   type ResidueReport,
+  withMarker,
 } from './residue/residue.js';
 export { fixResidue } from './residue/fix.js';

@@ -1,11 +1,11 @@
 // Goal: `waxseal residue` answers by exit code, in JSON and in words. Method: the real command over a store that was written, sealed and
 // compacted by this test.
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { openLmdbStore, type Store } from '@waxseal/storage';
+import { openLmdbStore, writeBoltFile, type Store } from '@waxseal/storage';
 import type { ResidueReport } from '@waxseal/ops';
 import { waxseal } from '../testing/command.js';
 
@@ -69,6 +69,33 @@ test('what is found is 1 and says where and what removes it; after compaction it
   const clean = waxseal(['residue', '--data-dir', dataDir]);
   assert.equal(clean.status, 0, clean.stderr);
   assert.match(clean.stdout, /^Nothing is left behind\.\nNot searched: /);
+});
+
+test('a known secret is searched byte for byte', async () => {
+  const snapshot = join(folder, 'member.db');
+  const file = await open(snapshot, 'wx+', 0o600);
+  await writeBoltFile(file, [{ name: 'key', entries: [] }]);
+  await file.write(Buffer.from('opensesame'), 0, 10, (await file.stat()).size);
+  await file.truncate(Math.ceil((await file.stat()).size / 512) * 512);
+  await file.close();
+  const marker = join(folder, 'marker');
+  await writeFile(marker, 'opensesame\n');
+  const found = waxseal(['residue', '--snapshot', snapshot, '--marker', marker, '--output', 'json']);
+  assert.equal(found.status, 1, found.stderr);
+  const { total, markers = [] } = JSON.parse(found.stdout) as ResidueReport;
+  assert.equal(total, 0);
+  assert.deepEqual(
+    markers.map(({ encoding, count }) => [encoding, count]),
+    [['raw', 1]],
+  );
+  await writeFile(marker, 'not in this file');
+  const clean = waxseal(['residue', '--snapshot', snapshot, '--marker', marker]);
+  assert.equal(clean.status, 0, clean.stderr);
+  assert.match(clean.stdout, /The marker is in no file/);
+  await writeFile(marker, 'short');
+  const short = waxseal(['residue', '--snapshot', snapshot, '--marker', marker]);
+  assert.equal(short.status, 2, short.stderr);
+  assert.match(short.stderr, /5 bytes/);
 });
 
 test('what does not go together is said in a sentence', () => {

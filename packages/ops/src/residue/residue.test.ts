@@ -1,6 +1,7 @@
 // Goal: what is left behind is found where it is, and not where it is not. Method: a real etcd writes, compacts and defragments; its
 // snapshots and its folder are looked at after each step.
 import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { openEtcdStore } from '@waxseal/storage';
@@ -103,6 +104,20 @@ test('plaintext is found in history, then in free pages, then in the log alone',
       assert.equal(member.total, 60);
       assert.match(member.groups[0]?.remedy ?? '', /^WAL rotation/);
       assert.doesNotMatch(JSON.stringify(member), /xxx/);
+
+      // One changed byte in the log is told, and what is behind it is still found, as bytes.
+      const wal = join(etcd.dataDir, 'member', 'wal', '0000000000000000-0000000000000000.wal');
+      const bytes = readFileSync(wal);
+      const at = bytes.indexOf(PLAIN, bytes.indexOf(`${SECRET}30`)) + 20;
+      bytes[at] = (bytes[at] ?? 0) ^ 1;
+      writeFileSync(wal, bytes);
+      const damaged = await residueOfMember(etcd.dataDir, { prefix });
+      assert.deepEqual(
+        damaged.problems.map(({ source, message }) => [source, message.replace(/\d+$/, 'N')]),
+        [[wal, 'the checksum of a record is wrong at byte N']],
+      );
+      assert.deepEqual(brief(damaged), ['wal secrets identity ', 'wal-slack secrets identity ']);
+      assert.equal(damaged.total, 60);
     });
   } finally {
     await etcd.stop();

@@ -2,13 +2,14 @@
  * What is left behind: plaintext and values under old keys where no reader of the API sees them any more. Needs no key: every stored
  * value begins with what it is stored as.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { OpsError } from '../errors.js';
 import { openSnapshotSource, type SnapshotSource } from '../sources/snapshot-source.js';
 import { livePagesOf, type Source } from '../sources/source.js';
 import { searchDatabase } from './database-leftovers.js';
 import { Leftovers, type ResidueGroup } from './leftovers.js';
+import { findMarker, type MarkerFind } from './marker.js';
 import { filesIn, searchMemberLog } from './member-log.js';
 import { backupRemedy, embeddedRemedy, memberRemedy } from './remedies.js';
 
@@ -23,6 +24,8 @@ export interface ResidueReport {
   readonly total: number;
   /** Files that are not whole; what is left of them was searched as far as it goes. */
   readonly problems: readonly ResidueProblem[];
+  /** Only when a marker was given: where its bytes are, whatever is around them. */
+  readonly markers?: readonly MarkerFind[];
   /** What a source of this kind does not show. */
   readonly notSearched: readonly string[];
 }
@@ -114,6 +117,30 @@ export async function residueOfMember(directory: string, options: ResidueOptions
     onProblem,
   });
   return report(leftovers, problems, ['other members', 'backups']);
+}
+
+/**
+ * Adds where a known secret lies in a file, or in the files of a member.
+ *
+ * @param path a snapshot, or etcd's --data-dir
+ * @throws OpsError invalid-option, source-unreadable
+ */
+export async function withMarker(
+  found: ResidueReport,
+  path: { readonly snapshot: string } | { readonly dataDirEtcd: string },
+  marker: Buffer,
+  signal?: AbortSignal,
+): Promise<ResidueReport> {
+  const paths = 'snapshot' in path ? [path.snapshot] : await memberFiles(path.dataDirEtcd);
+  return { ...found, markers: await findMarker(paths, marker, signal) };
+}
+
+async function memberFiles(directory: string): Promise<readonly string[]> {
+  const folders = ['snap', 'wal'].map((name) => join(directory, 'member', name));
+  const files = await Promise.all(
+    folders.map(async (folder) => (await filesIn(folder)).map((name) => join(folder, name))),
+  );
+  return files.flat().filter((file) => statSync(file).isFile());
 }
 
 /** `*.snap.db`: whole databases that a leader sent to a member that was far behind. */
