@@ -11,8 +11,8 @@ import { createStoredValueDescriber, type ProviderKind } from '../stored-value.j
  * - `live`: in a backup, what was live then
  * - `history`: revisions that were replaced or deleted, and are not yet compacted
  * - `free-pages`, `page-slack`: bytes of a database file that nothing points to: whole pages, and what is behind the entries of a page
- * - `wal`: records of the write-ahead log; `wal-slack`: behind its last whole record
- * - `raft-snapshot`: `member/snap/*.snap`
+ * - `wal`: records of the write-ahead log; `wal-slack`: behind its last whole record, and files beside it that are no segments
+ * - `raft-snapshot`: files of `member/snap` that are no database
  */
 export type ResiduePlace =
   'live' | 'history' | 'free-pages' | 'page-slack' | 'wal' | 'wal-slack' | 'raft-snapshot';

@@ -29,7 +29,8 @@ const SEGMENT = /^([0-9a-f]{16})-[0-9a-f]{16}\.wal$/;
 /** @throws OpsError source-unreadable */
 export async function searchMemberLog(search: MemberLogSearch): Promise<void> {
   const walFolder = join(search.folder, 'wal');
-  const segments = (await filesIn(walFolder)).flatMap((name) => {
+  const walFiles = await filesIn(walFolder);
+  const segments = walFiles.flatMap((name) => {
     const sequence = SEGMENT.exec(name)?.[1];
     return sequence === undefined ? [] : [{ name, sequence: Number.parseInt(sequence, 16) }];
   });
@@ -42,9 +43,15 @@ export async function searchMemberLog(search: MemberLogSearch): Promise<void> {
     );
     before = crc === undefined ? undefined : { sequence, crc };
   }
+  // What repairs and crashes leave: *.broken, and files that were never finished.
+  for (const name of walFiles.filter((file) => !SEGMENT.test(file))) {
+    await withFile(join(walFolder, name), (file, path) =>
+      searchBytes(search, file, { path, place: 'wal-slack', from: 0 }),
+    );
+  }
   const snapFolder = join(search.folder, 'snap');
   for (const name of await filesIn(snapFolder)) {
-    if (!name.endsWith('.snap')) continue;
+    if (name === 'db' || name.endsWith('.snap.db')) continue;
     await withFile(join(snapFolder, name), (file, path) =>
       searchBytes(search, file, { path, place: 'raft-snapshot', from: 0 }),
     );

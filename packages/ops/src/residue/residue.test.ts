@@ -1,7 +1,7 @@
 // Goal: what is left behind is found where it is, and not where it is not. Method: a real etcd writes, compacts and defragments; its
 // snapshots and its folder are looked at after each step.
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { openEtcdStore } from '@waxseal/storage';
@@ -118,6 +118,12 @@ test('plaintext is found in history, then in free pages, then in the log alone',
       );
       assert.deepEqual(brief(damaged), ['wal secrets identity ', 'wal-slack secrets identity ']);
       assert.equal(damaged.total, 60);
+
+      // What a repair leaves beside the log.
+      renameSync(wal, `${wal}.broken`);
+      const broken = await residueOfMember(etcd.dataDir, { prefix });
+      assert.deepEqual(brief(broken), ['wal-slack secrets identity ']);
+      assert.equal(broken.total, 60);
     });
   } finally {
     await etcd.stop();
