@@ -5,6 +5,7 @@ import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { openEtcdStore } from '@waxseal/storage';
+import { OpsError } from '../errors.js';
 import { openEtcdSource } from '../sources/etcd-source.js';
 import { openSnapshotSource } from '../sources/snapshot-source.js';
 import { startEtcd, type RunningEtcd } from '../testing/etcd.js';
@@ -153,5 +154,42 @@ test('a folder that is no member says so', async () => {
       code: 'source-unreadable',
       message: /name the --data-dir of etcd/,
     });
+  });
+});
+
+test('a database with a changed byte gives an answer or a clear error', async () => {
+  await inTemporaryFolder(async (folder) => {
+    const path = join(folder, 'db');
+    await writeEtcdFile(
+      path,
+      Array.from({ length: 40 }, (_, index) => ({
+        key: `${SECRET}${index % 10}`,
+        value: index < 20 ? PLAIN : sealed('key1'),
+      })),
+    );
+    assert.equal((await lookAtSnapshot(path)).total, 20);
+    const bytes = readFileSync(path);
+    // A fixed sequence: the linear congruential generator of Numerical Recipes.
+    let state = 20_251_122;
+    const next = (): number => (state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0);
+    const outcomes = { found: 0, refused: 0 };
+    for (let run = 0; run < 300; run++) {
+      const changed = Buffer.from(bytes);
+      const at = next() % bytes.length;
+      changed[at] = (changed[at] ?? 0) ^ (1 << (next() >>> 29));
+      writeFileSync(path, changed);
+      const outcome = await lookAtSnapshot(path).then(
+        ({ total }): 'found' | 'refused' => {
+          assert.ok(total <= 40, `byte ${at}`);
+          return 'found';
+        },
+        (error: unknown): 'found' | 'refused' => {
+          assert.ok(error instanceof OpsError, `byte ${at}: ${String(error)}`);
+          return 'refused';
+        },
+      );
+      outcomes[outcome]++;
+    }
+    assert.ok(outcomes.found > 0 && outcomes.refused > 0, JSON.stringify(outcomes));
   });
 });
