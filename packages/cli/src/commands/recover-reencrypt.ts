@@ -1,9 +1,10 @@
 /** `waxseal recover --reencrypt-with`: a snapshot under another configuration. */
 import { createEncryptionAtRest, type EncryptionAtRest } from '@waxseal/encryption-config';
-import { openSnapshotSource, reencryptSnapshot, type ReencryptResult } from '@waxseal/ops';
+import { openSnapshotSource, reencryptSnapshot, refuseWrongPrefix, type ReencryptResult } from '@waxseal/ops';
 import { CliError, exitCodes } from '../errors.js';
 import { runUntilDone } from '../lifetime.js';
 import { openProgress } from '../progress.js';
+import { keyPrefix } from '../source-options.js';
 import type { RecoverCommandOptions } from './recover.js';
 
 interface ReencryptOptions extends RecoverCommandOptions {
@@ -32,6 +33,7 @@ export async function reencrypt(options: ReencryptOptions, from: EncryptionAtRes
   }
   const source = await openSnapshotSource(snapshot);
   try {
+    await refuseWrongPrefix(source, keyPrefix(options));
     const to = await createEncryptionAtRest({ file: options.reencryptWith, kmsV1Enabled: true });
     try {
       const progress = await openProgress('text');

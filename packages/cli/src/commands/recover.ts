@@ -14,6 +14,7 @@ import {
   openManifestFolder,
   patientConnectors,
   recoverObjects,
+  refuseWrongPrefix,
   type ManifestFormat,
   type Recovered,
 } from '@waxseal/ops';
@@ -101,6 +102,7 @@ async function recoverManifests(options: RecoverCommandOptions, encryption: Encr
     } finally {
       progress?.end();
     }
+    if (counts.objects + counts.unrecovered === 0) await refuseWrongPrefix(source, keyPrefix(options));
     if (counts.unrecovered > 0) process.exitCode = exitCodes.negative;
     const where = outDir === undefined ? '' : ` in ${outDir}`;
     process.stderr.write(

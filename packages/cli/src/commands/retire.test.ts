@@ -86,3 +86,18 @@ test('what is missing is said in a sentence', () => {
   assert.equal(text.status, 1);
   assert.match(text.stdout, /key3 may not be deleted:\nWHERE/);
 });
+
+test('under a wrong prefix nothing needs a key, and that is no yes', () => {
+  const { status, stdout, stderr } = waxseal([
+    'retire',
+    '--data-dir',
+    dataDir,
+    '--prefix',
+    '/kubernetes',
+    '--key',
+    'aesgcm:key3',
+  ]);
+  assert.equal(status, 2);
+  assert.equal(stdout, '');
+  assert.match(stderr, /nothing lies under \/kubernetes\//);
+});

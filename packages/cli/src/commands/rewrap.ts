@@ -12,7 +12,9 @@ import {
 } from '@waxseal/encryption-config';
 import {
   OpsError,
+  openEtcdSource,
   readKubeconfig,
+  refuseWrongPrefix,
   rewrap,
   type RewrapReport,
   rewrapViaApi,
@@ -23,7 +25,7 @@ import { CliError, exitCodes } from '../errors.js';
 import { runUntilDone } from '../lifetime.js';
 import type { OutputFormat } from '../options.js';
 import { openProgress } from '../progress.js';
-import { type EtcdOptions, readEtcdTls } from '../source-options.js';
+import { type EtcdOptions, keyPrefix, readEtcdTls } from '../source-options.js';
 
 export interface RewrapCommandOptions extends EtcdOptions {
   readonly prefix: string;
@@ -101,6 +103,7 @@ async function inEtcd(options: RewrapCommandOptions, file: string): Promise<void
         }),
       );
       progress.end();
+      if (report.listed === 0) await refuseWrongPrefixOf(options);
       print(report, options);
     } catch (error) {
       progress.end();
@@ -110,6 +113,15 @@ async function inEtcd(options: RewrapCommandOptions, file: string): Promise<void
     }
   } finally {
     await encryption.close();
+  }
+}
+
+async function refuseWrongPrefixOf(options: RewrapCommandOptions): Promise<void> {
+  const source = await openEtcdSource({ endpoints: options.etcd ?? [], ...readEtcdTls(options) });
+  try {
+    await refuseWrongPrefix(source, keyPrefix(options));
+  } finally {
+    await source.close();
   }
 }
 

@@ -8,6 +8,7 @@ import {
   mayRetire,
   nextStep,
   openEtcdSource,
+  refuseWrongPrefix,
   openSnapshotSource,
   parseKeyReference,
   readRotationState,
@@ -122,6 +123,7 @@ async function rewrapWith(
         clock: systemClock,
         onProgress: ({ phase, done, total, etaMs }) => progress.report({ phase, done, total, etaMs }),
       });
+      if (listed === 0) await refuseWrongPrefixOf(options, tls);
       // What another server wrote the old way since is left too, and counts as not done.
       return { listed, stale, rewritten, conflicts, gone, failed: Math.max(failed, remaining) };
     } finally {
@@ -130,6 +132,19 @@ async function rewrapWith(
     }
   } finally {
     await encryption.close();
+  }
+}
+
+/** A wrong prefix has nothing to rewrap, and must not pass for done. */
+async function refuseWrongPrefixOf(
+  options: RotateOptions,
+  tls: ReturnType<typeof readEtcdTls>,
+): Promise<void> {
+  const source = await openEtcdSource({ endpoints: options.etcd, ...tls });
+  try {
+    await refuseWrongPrefix(source, keyPrefix(options));
+  } finally {
+    await source.close();
   }
 }
 

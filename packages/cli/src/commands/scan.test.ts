@@ -153,3 +153,10 @@ test('what cannot be scanned says why', async () => {
   assert.equal(short.status, 3);
   assert.match(short.stderr, /was cut short/);
 });
+
+test('a prefix under which nothing lies is no clean bill', () => {
+  const { status, stdout, stderr } = scanned('--prefix', '/kubernetes', '--require', 'secrets');
+  assert.equal(status, 2);
+  assert.equal(stdout, '');
+  assert.match(stderr, /nothing lies under \/kubernetes\/ in .* but a key there is "\/registry\/.*--prefix/);
+});

@@ -1,6 +1,13 @@
 /** `waxseal scan`: reads every stored value once and says what is sealed with which key. */
 import { readFile } from 'node:fs/promises';
-import { checkPolicy, parsePolicy, type PolicyRule, requireSealed, scan } from '@waxseal/ops';
+import {
+  checkPolicy,
+  parsePolicy,
+  type PolicyRule,
+  refuseWrongPrefix,
+  requireSealed,
+  scan,
+} from '@waxseal/ops';
 import { exitCodes } from '../errors.js';
 import { runUntilDone } from '../lifetime.js';
 import { writePrivateFile } from '../private-files.js';
@@ -56,6 +63,7 @@ async function takeReport(
         signal,
         onProgress: (done, total = done) => progress.report({ phase: 'scan', done, total }),
       });
+      if (result.total === 0) await refuseWrongPrefix(source, keyPrefix(options));
       return {
         ...result,
         prefix: options.prefix,

@@ -2,6 +2,7 @@
 import {
   decodeStoredObject,
   OpsError,
+  refuseWrongPrefix,
   verify,
   verifyAdvice,
   type VerifyFailure,
@@ -11,7 +12,7 @@ import { CliError, exitCodes } from '../errors.js';
 import { runUntilDone } from '../lifetime.js';
 import type { OutputFormat } from '../options.js';
 import { openProgress } from '../progress.js';
-import { openSource, type SourceOptions } from '../source-options.js';
+import { keyPrefix, openSource, type SourceOptions } from '../source-options.js';
 import { formatTable } from '../table.js';
 
 export interface VerifyCommandOptions extends SourceOptions {
@@ -46,6 +47,7 @@ export async function verifyCommand(options: VerifyCommandOptions): Promise<void
         }),
       );
       progress.end();
+      if (result.seen === 0) await refuseWrongPrefix(source, keyPrefix(options));
       if (result.failed.length > 0) process.exitCode = exitCodes.negative;
       console.log(
         options.output === 'json' ? JSON.stringify(result) : formatResult(result, source.name, options),

@@ -129,9 +129,20 @@ test('what nobody can tell the key of counts as a need, until it is said not to'
 });
 
 test('only what lies under the prefix counts', async () => {
-  const source = memorySource('here', [{ ...value('cbc1'), key: '/other/secrets/a' }]);
+  const source = memorySource('here', [{ ...value('cbc1'), key: '/other/secrets/a' }, value('box2')]);
   assert.equal((await ask('key1', source)).mayDelete, true);
   assert.equal((await ask('key1', source, { prefix: '/' })).mayDelete, false);
+});
+
+test('a prefix under which nothing lies is no yes, in a backup neither', async (t) => {
+  const elsewhere = { ...value('cbc1'), key: '/other/secrets/a' };
+  await assert.rejects(ask('key1', memorySource('here', [elsewhere])), { code: 'invalid-option' });
+  const directory = await temporary(t);
+  await writeFile(join(directory, 'monday.db'), 'a bare database');
+  const open = (path: string) => Promise.resolve(memorySource(path, [elsewhere]));
+  const report = await ask('key1', memorySource('here', [value('box2')]), { backups: { directory, open } });
+  assert.equal(report.mayDelete, false);
+  assert.match(report.needed[0]?.reason ?? '', /nothing lies under \/registry\//);
 });
 
 test('backups are read once, recognised after a move, and remembered when they are elsewhere', async (t) => {

@@ -3,6 +3,7 @@
  * whose key cannot be told, counts as a need: a key that is deleted too early takes data with it.
  */
 import { OpsError } from '../errors.js';
+import { refuseWrongPrefix } from '../sources/prefix-check.js';
 import type { Source } from '../sources/source.js';
 import { identifyBackup, listBackups } from './backup-file.js';
 import { isUndecided, needsKey, type KeyReference } from './key-reference.js';
@@ -49,11 +50,12 @@ export interface RetireReport {
   readonly backups: { readonly checked: number; readonly fromLedger: number };
 }
 
-/** @throws OpsError source-unreadable, source-damaged, state-invalid, interrupted */
+/** @throws OpsError source-unreadable, source-damaged, state-invalid, interrupted, invalid-option: nothing lies under the prefix, but elsewhere */
 export async function mayRetire(options: RetireOptions): Promise<RetireReport> {
   const { key, source, prefix, backups } = options;
   const ledger = await openLedger(options.ledgerFile);
   const uses = await collectKeyUses(source, Buffer.from(prefix), options);
+  if (uses.length === 0) await refuseWrongPrefix(source, Buffer.from(prefix));
   const needed: Need[] = needsOf(uses, source.name, options);
   const seen = new Set<string>();
   let fromLedger = 0;
@@ -137,6 +139,7 @@ async function readBackup(options: RetireOptions, ledger: Ledger, name: string):
     const source = await backups.open(path);
     try {
       const uses = await collectKeyUses(source, Buffer.from(prefix), options);
+      if (uses.length === 0) await refuseWrongPrefix(source, Buffer.from(prefix));
       const { sha256, sizeBytes } = backup;
       const entry = { file: path, sha256, sizeBytes, revision: source.revision, prefix, uses };
       await ledger.record(entry);
