@@ -148,6 +148,14 @@ test('the way of the newest live value is today’s; older keys in history are l
   });
 });
 
+test('a wrong prefix is refused, not answered with nothing', async () => {
+  await inTemporaryFolder(async (folder) => {
+    const path = join(folder, 'db');
+    await writeEtcdFile(path, [{ key: '/kubernetes/secrets/default/a', value: PLAIN }]);
+    await assert.rejects(lookAtSnapshot(path), { code: 'invalid-option', message: /--prefix/ });
+  });
+});
+
 test('a folder that is no member says so', async () => {
   await inTemporaryFolder(async (folder) => {
     await assert.rejects(residueOfMember(folder, { prefix }), {

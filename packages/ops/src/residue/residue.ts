@@ -6,6 +6,7 @@ import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { OpsError } from '../errors.js';
 import { openSnapshotSource, type SnapshotSource } from '../sources/snapshot-source.js';
+import { refuseWrongPrefix } from '../sources/prefix-check.js';
 import { livePagesOf, type Source } from '../sources/source.js';
 import { searchDatabase } from './database-leftovers.js';
 import { Leftovers, type ResidueGroup } from './leftovers.js';
@@ -40,7 +41,7 @@ export interface ResidueOptions {
 /**
  * A live etcd: older revisions, as nothing else can be asked for.
  *
- * @throws OpsError source-unreadable, source-damaged
+ * @throws OpsError source-unreadable, source-damaged, invalid-option for a prefix under which nothing lies
  */
 export async function residueOfEtcd(source: Source, options: ResidueOptions): Promise<ResidueReport> {
   const leftovers = await searchHistory(source, options, memberRemedy('history'));
@@ -50,7 +51,7 @@ export async function residueOfEtcd(source: Source, options: ResidueOptions): Pr
 /**
  * The embedded store of a data directory: older revisions.
  *
- * @throws OpsError source-unreadable, source-damaged
+ * @throws OpsError source-unreadable, source-damaged, invalid-option for a prefix under which nothing lies
  */
 export async function residueOfDataDir(source: Source, options: ResidueOptions): Promise<ResidueReport> {
   const leftovers = await searchHistory(source, options, embeddedRemedy());
@@ -70,7 +71,7 @@ async function searchHistory(source: Source, options: ResidueOptions, remedy: st
 /**
  * A snapshot or a database file: older revisions, free pages and slack.
  *
- * @throws OpsError source-unreadable, source-damaged
+ * @throws OpsError source-unreadable, source-damaged, invalid-option for a prefix under which nothing lies
  */
 export async function residueOfSnapshot(
   source: SnapshotSource,
@@ -85,7 +86,7 @@ export async function residueOfSnapshot(
  * The data directory of a member of etcd that is stopped: its database, the databases it was sent, its log and raft's snapshots.
  *
  * @param directory etcd's --data-dir
- * @throws OpsError source-unreadable, source-damaged
+ * @throws OpsError source-unreadable, source-damaged, invalid-option for a prefix under which nothing lies
  */
 export async function residueOfMember(directory: string, options: ResidueOptions): Promise<ResidueReport> {
   const member = join(directory, 'member');
@@ -175,10 +176,13 @@ async function addAllLive(source: Source, prefix: Buffer, leftovers: Leftovers):
 
 async function withToday(source: Source, { prefix, signal }: ResidueOptions): Promise<Leftovers> {
   const leftovers = new Leftovers(prefix.toString());
+  let live = 0;
   for await (const page of livePagesOf(source, prefix)) {
     signal?.throwIfAborted();
+    live += page.length;
     for (const value of page) leftovers.addLive(value);
   }
+  if (live === 0) await refuseWrongPrefix(source, prefix);
   return leftovers;
 }
 
