@@ -29,7 +29,7 @@ export async function targetOf(transformer: Transformer): Promise<Target> {
   const prefix = Buffer.from(`k8s:enc:kms:v2:${kmsName ?? ''}:`);
   const wanted = sourceOf(sample.subarray(prefix.length));
   return (value) => {
-    if (value.compare(prefix, 0, prefix.length, 0, prefix.length) !== 0) return false;
+    if (!value.subarray(0, prefix.length).equals(prefix)) return false;
     const found = sourceOf(value.subarray(prefix.length));
     return found?.keyId === wanted?.keyId && found?.type === wanted?.type;
   };
