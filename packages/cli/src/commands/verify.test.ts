@@ -73,7 +73,8 @@ const causes = (stdout: string): Record<string, string> =>
 
 test('what cannot be read is listed with its cause and advice, exit code 1', async () => {
   const file = await config('static.yaml', SECRETBOX);
-  const dataDir = await storeOf('static', file, ['a', 'b', 'c', 'd'], (values) => {
+  const dataDir = await storeOf('static', file, ['a', 'b', 'c', 'd', 'e', 'f'], (values) => {
+    values.set(keyOf('f'), values.get(keyOf('e')) ?? Buffer.alloc(0));
     values.set(keyOf('b'), values.get(keyOf('a')) ?? Buffer.alloc(0));
     values.set(keyOf('c'), (values.get(keyOf('c')) ?? Buffer.alloc(0)).subarray(0, 40));
     values.set(keyOf('d'), Buffer.from('k8s:enc:aescbc:v1:old:xxxxxxxx'));
@@ -85,13 +86,18 @@ test('what cannot be read is listed with its cause and advice, exit code 1', asy
     [keyOf('b')]: 'moved',
     [keyOf('c')]: 'truncated',
     [keyOf('d')]: 'provider-missing',
+    [keyOf('f')]: 'moved',
   });
   const text = waxseal(args);
   assert.equal(text.status, 1, text.stderr);
   assert.match(text.stdout, /\/registry\/secrets\/default\/b +moved +secretbox +one/);
   assert.match(text.stdout, /k8s:enc:aescbc:v1:old:/);
+  assert.match(
+    text.stdout,
+    /moved \(2\):\n {2}\S+\/b: the object in it is default\/a, .*\n {2}\S+\/f: the object in it is default\/e, /,
+  );
   assert.match(text.stdout, /Restore these objects from a backup/);
-  assert.match(text.stdout, /4 values, 4 tried, 1 open, 3 do not/);
+  assert.match(text.stdout, /6 values, 6 tried, 2 open, 4 do not/);
 });
 
 test('KMS v2 values are opened by the plugin; one that is stopped is told apart', async (t) => {

@@ -15,6 +15,9 @@ import { openProgress } from '../progress.js';
 import { keyPrefix, openSource, type SourceOptions } from '../source-options.js';
 import { formatTable } from '../table.js';
 
+/** Of each cause; the rest is a number. */
+const MESSAGES_MAX = 20;
+
 export interface VerifyCommandOptions extends SourceOptions {
   readonly encryptionConfig: string;
   readonly all: boolean;
@@ -77,11 +80,30 @@ function formatResult(result: VerifyResult, name: string, { all }: VerifyCommand
     formatTable(['KEY', 'CAUSE', 'PROVIDER', 'KEY NAME'], rows),
     '',
     ...byCause(failed).flatMap(([cause, failures]) => [
-      `${cause} (${failures.length}): ${failures[0]?.message ?? ''}`,
+      `${cause} (${failures.length}):`,
+      ...messagesOf(failures),
       `  ${verifyAdvice[cause]}`,
     ]),
     counts,
   ].join('\n');
+}
+
+/** Each message once, with the first key that it is about: where a moved value came from differs from value to value. */
+function messagesOf(failures: readonly VerifyFailure[]): readonly string[] {
+  const keys = new Map<string, string[]>();
+  for (const { key, message } of failures) {
+    const known = keys.get(message);
+    if (known === undefined) keys.set(message, [key]);
+    else known.push(key);
+  }
+  const lines = [...keys].map(([message, [first = '', ...others]]) => {
+    const more = others.length === 0 ? '' : ` and ${others.length} more`;
+    return `  ${first}${more}: ${message}`;
+  });
+  const left = lines.length - MESSAGES_MAX;
+  return left > 0
+    ? [...lines.slice(0, MESSAGES_MAX), `  and ${left} other messages; --output json has them all`]
+    : lines;
 }
 
 function byCause(
