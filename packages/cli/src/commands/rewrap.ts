@@ -4,11 +4,9 @@ import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import {
-  type Clock,
   createEncryptionAtRest,
   EncryptionConfigError,
   readEncryptionConfig,
-  systemClock,
 } from '@waxseal/encryption-config';
 import {
   OpsError,
@@ -22,6 +20,7 @@ import {
 } from '@waxseal/ops';
 import { openEtcdStore } from '@waxseal/storage';
 import { CliError, exitCodes } from '../errors.js';
+import { holdingClock } from '../holding-clock.js';
 import { runUntilDone } from '../lifetime.js';
 import type { OutputFormat } from '../options.js';
 import { openProgress } from '../progress.js';
@@ -44,15 +43,6 @@ export interface RewrapCommandOptions extends EtcdOptions {
 const DIAL_TIMEOUT_MS = 5_000;
 /** Longer than a leader election; the run itself is patient beyond it. */
 const REQUEST_TIMEOUT_MS = 10_000;
-
-/** What the run waits for must keep the process: between two writes nothing else may be open. */
-const holdingClock: Clock = {
-  ...systemClock,
-  schedule: (delayMs, run) => {
-    const timer = setTimeout(run, delayMs);
-    return () => clearTimeout(timer);
-  },
-};
 
 export async function rewrapCommand(options: RewrapCommandOptions): Promise<void> {
   const { etcd, viaApi, encryptionConfig } = options;

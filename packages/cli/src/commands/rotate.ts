@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createEncryptionAtRest, readEncryptionConfig, systemClock } from '@waxseal/encryption-config';
+import { createEncryptionAtRest, readEncryptionConfig } from '@waxseal/encryption-config';
 import {
   mayRetire,
   nextStep,
@@ -18,6 +18,7 @@ import {
 } from '@waxseal/ops';
 import { openEtcdStore } from '@waxseal/storage';
 import { CliError, exitCodes } from '../errors.js';
+import { holdingClock } from '../holding-clock.js';
 import { runUntilDone } from '../lifetime.js';
 import type { OutputFormat } from '../options.js';
 import { createMetricsReader, type MetricsAccess } from '../parts/server-metrics.js';
@@ -120,7 +121,7 @@ async function rewrapWith(
         resources: [...new Set(config?.resources.flatMap(({ resources }) => resources))],
         prefix: options.prefix,
         signal,
-        clock: systemClock,
+        clock: holdingClock,
         onProgress: ({ phase, done, total, etaMs }) => progress.report({ phase, done, total, etaMs }),
       });
       if (listed === 0) await refuseWrongPrefixOf(options, tls);
