@@ -1,6 +1,6 @@
 /** Where commands of operations read stored values from: a live etcd, a snapshot, or a data directory; the names are etcdctl's. */
 import { readFileSync } from 'node:fs';
-import { openDataDirSource, openEtcdSource, openSnapshotSource, type Source } from '@waxseal/ops';
+import type { Source } from '@waxseal/ops';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { CliError, exitCodes } from './errors.js';
 import { parsePath, parseStorage } from './options.js';
@@ -59,6 +59,8 @@ export async function openSource(options: SourceOptions): Promise<Source> {
       exitCodes.usage,
     );
   }
+  // Options are made for every command line; what opens a source is loaded by the commands that need one.
+  const { openDataDirSource, openEtcdSource, openSnapshotSource } = await import('@waxseal/ops');
   if (etcd !== undefined) return openEtcdSource({ endpoints: etcd, ...readEtcdTls(options) });
   if (options.cacert !== undefined || options.cert !== undefined || options.key !== undefined) {
     throw new CliError(
