@@ -176,18 +176,34 @@ function print(report: RewrapReport, { output, dryRun }: RewrapCommandOptions): 
     console.log(JSON.stringify(report));
     return;
   }
-  const { listed, stale, skipped, rewritten, conflicts, gone, failed, late, remaining } = report;
+  const { listed, stale, skipped, rewritten, conflicts, gone, failed, late } = report;
   console.log(`${listed} objects: ${stale} stale, ${skipped} as they should be`);
   if (!dryRun) {
     console.log(
       `${rewritten} rewritten, ${conflicts} rewritten by others meanwhile, ${gone} deleted meanwhile, ${failed} failed`,
     );
     if (late > 0) console.log(`${late} written the old way during the run, and rewritten too`);
-    console.log(remaining === 0 ? 'Proved by reading again: nothing is left.' : `${remaining} are left.`);
+    console.log(whatIsLeft(report));
   }
   for (const { key, message } of report.failures) console.log(`  ${key}: ${message}`);
   if (report.failures.length < failed) console.log(`  and ${failed - report.failures.length} more`);
   if (!report.addsUp) console.log('The counts do not add up. This is a fault in Waxseal: please report it.');
+}
+
+/** In words that add up with what failed. */
+function whatIsLeft({ failed, remaining }: RewrapReport): string {
+  const old = 'under an old key, or in plaintext';
+  const unreadable = 'lie under the current key, but do not open: waxseal verify says why';
+  if (remaining > failed) {
+    const others = `${remaining - failed} were written while this ran: see that every API server has this configuration, and start again`;
+    return `Read again at the end: ${remaining} are still ${old}. ${failed === 0 ? '' : `${failed} of them failed; `}${others}.`;
+  }
+  if (failed === 0) return 'Proved by reading again: nothing is left.';
+  if (remaining === failed)
+    return `Read again at the end: the ${failed} that failed are still ${old}, nothing else is.`;
+  if (remaining === 0)
+    return `Read again at the end: nothing is left ${old}. The ${failed} that failed ${unreadable}.`;
+  return `Read again at the end: of the ${failed} that failed, ${remaining} are still ${old}, and ${failed - remaining} ${unreadable}.`;
 }
 
 function printViaApi(report: RewrapViaApiReport, output: OutputFormat): void {

@@ -6,15 +6,17 @@
  */
 import { errorMessage, type Transformer } from '@waxseal/envelope';
 import { StoreError, type KeyValue, type Store } from '@waxseal/storage';
+import { holdsObject } from './holds-object.js';
 import { seal } from './seal.js';
 import type { Patience } from './store-patience.js';
 
 /**
  * - `unreadable`: no provider opens it; it is as it was
+ * - `no-object`: it opens to something that no API server could decode; it is as it was
  * - `contended`: others kept writing it, always in a stale way
  * - `refused`: the store does not take the new value (it may be too large now)
  */
-export type RewrapFailureCause = 'unreadable' | 'contended' | 'refused';
+export type RewrapFailureCause = 'unreadable' | 'no-object' | 'contended' | 'refused';
 
 export type ObjectOutcome =
   | { readonly kind: 'skipped' | 'stale' | 'rewritten' | 'conflicts' | 'gone' }
@@ -58,6 +60,14 @@ export async function rewrapObject(
     } catch (error) {
       return { kind: 'failed', stale, cause: 'unreadable', message: errorMessage(error) };
     }
+    if (!holdsObject(data)) {
+      return {
+        kind: 'failed',
+        stale,
+        cause: 'no-object',
+        message: `${data.length === 0 ? 'it is empty' : 'it holds no Kubernetes object (neither protobuf nor a JSON object)'}: no API server can read it. Delete it, or put back what belongs there`,
+      };
+    }
     stale = true;
     if (!context.write) return { kind: 'stale' };
     const value = await seal(transformer, data, key);
@@ -90,11 +100,13 @@ async function swap(
   value: Buffer,
   { store, patience }: ObjectContext,
 ): Promise<KeyValue | 'written' | undefined> {
-  const { key, modRevision } = current;
+  const { key, modRevision, lease } = current;
+  // etcd reads the old value twice to keep a lease. Where there is none, and the revision says there still is none, it need not.
+  const ignoreLease = lease !== 0n;
   const { succeeded, results } = await patience(() =>
     store.txn({
       compare: [{ key, target: 'modRevision', result: 'equal', number: modRevision }],
-      success: [{ kind: 'put', key, value, ignoreLease: true }],
+      success: [{ kind: 'put', key, value, ignoreLease }],
       failure: [{ kind: 'range', key }],
     }),
   );

@@ -301,6 +301,49 @@ test('objects that cannot be read are reported, all others done', async () => {
   for (const encryption of [old, both]) await encryption.close();
 });
 
+test('what is no object of the API is named and never sealed, plaintext or not; a dry run says so, too', async () => {
+  const root = newRoot();
+  const old = await encryptionWith(['secretbox', 'identity']);
+  const both = await encryptionWith(['kmsV2', 'secretbox', 'identity']);
+  await fill(store, old, root, 10);
+  const contents = {
+    empty: '',
+    text: 'password',
+    list: '[{}]',
+    nil: 'null',
+    cut: '{"kind":"Secret"',
+    magic: 'k8s\0',
+  };
+  const plain = await encryptionWith(['identity']);
+  const keys: string[] = [];
+  for (const [name, text] of Object.entries(contents)) {
+    for (const [place, encryption] of [
+      ['plain', plain],
+      ['sealed', old],
+    ] as const) {
+      const key = `${root}/secrets/${place}/${name}`;
+      keys.push(key);
+      await putSealed(store, encryption, key, text);
+    }
+  }
+  const before = await valuesAt(keys);
+  for (const dryRun of [true, false]) {
+    const report = await run(both, root, { dryRun });
+    assert.deepEqual(
+      [report.listed, report.stale, report.rewritten, report.failed, report.addsUp],
+      [10 + keys.length, 10, dryRun ? 0 : 10, keys.length, true],
+    );
+    assert.deepEqual(report.failures.map(({ key }) => key).toSorted(), keys.toSorted());
+    assert.deepEqual([...new Set(report.failures.map(({ cause }) => cause))], ['no-object']);
+  }
+  assert.deepEqual(await valuesAt(keys), before);
+  for (const encryption of [old, both, plain]) await encryption.close();
+});
+
+async function valuesAt(keys: readonly string[]): Promise<readonly (Buffer | undefined)[]> {
+  return Promise.all(keys.map(async (key) => (await store.get(Buffer.from(key))).kv?.value));
+}
+
 /** A store that fails `failures` of its calls, half of the writes after they happened. */
 function flaky(real: Store, failures: number, random: (below: number) => number): Store {
   let left = failures;
