@@ -6,13 +6,13 @@
  */
 import { errorMessage, type Transformer } from '@waxseal/envelope';
 import { StoreError, type KeyValue, type Store } from '@waxseal/storage';
-import { holdsObject } from './holds-object.js';
+import { couldBeContent } from './could-be-content.js';
 import { seal } from './seal.js';
 import type { Patience } from './store-patience.js';
 
 /**
  * - `unreadable`: no provider opens it; it is as it was
- * - `no-object`: it opens to something that no API server could decode; it is as it was
+ * - `no-object`: it is empty, or opens to noise under a provider that proves nothing; it is as it was
  * - `contended`: others kept writing it, always in a stale way
  * - `refused`: the store does not take the new value (it may be too large now)
  */
@@ -60,12 +60,12 @@ export async function rewrapObject(
     } catch (error) {
       return { kind: 'failed', stale, cause: 'unreadable', message: errorMessage(error) };
     }
-    if (!holdsObject(data)) {
+    if (!couldBeContent(current.value, data)) {
       return {
         kind: 'failed',
         stale,
         cause: 'no-object',
-        message: `${data.length === 0 ? 'it is empty' : 'it holds no Kubernetes object (neither protobuf nor a JSON object)'}: no API server can read it. Delete it, or put back what belongs there`,
+        message: `${data.length === 0 ? 'it is empty' : 'it opens to bytes that are neither protobuf nor text, so either it is damaged or its key is the wrong one'}: no API server can read it. Delete it, or put back what belongs there`,
       };
     }
     stale = true;

@@ -301,43 +301,40 @@ test('objects that cannot be read are reported, all others done', async () => {
   for (const encryption of [old, both]) await encryption.close();
 });
 
-test('what is no object of the API is named and never sealed, plaintext or not; a dry run says so, too', async () => {
+test('what is empty, or noise under a provider that proves nothing, is named and never sealed; a dry run says so, too', async () => {
   const root = newRoot();
-  const old = await encryptionWith(['secretbox', 'identity']);
-  const both = await encryptionWith(['kmsV2', 'secretbox', 'identity']);
+  const old = await encryptionWith(['secretbox', 'aescbc', 'identity']);
+  const both = await encryptionWith(['kmsV2', 'secretbox', 'aescbc', 'identity']);
+  const [plain, cbc] = [await encryptionWith(['identity']), await encryptionWith(['aescbc'])];
   await fill(store, old, root, 10);
-  const contents = {
-    empty: '',
-    text: 'password',
-    list: '[{}]',
-    nil: 'null',
-    cut: '{"kind":"Secret"',
-    magic: 'k8s\0',
-  };
-  const plain = await encryptionWith(['identity']);
-  const keys: string[] = [];
-  for (const [name, text] of Object.entries(contents)) {
-    for (const [place, encryption] of [
-      ['plain', plain],
-      ['sealed', old],
-    ] as const) {
-      const key = `${root}/secrets/${place}/${name}`;
-      keys.push(key);
-      await putSealed(store, encryption, key, text);
-    }
-  }
+  const noise = Buffer.from('k8s:enx:aescbc:v1:k:\u0001\u0002\xff', 'latin1');
+  const kept = [
+    ['empty/plain', plain, Buffer.alloc(0)],
+    ['empty/sealed', old, Buffer.alloc(0)],
+    ['noise/plain', plain, noise],
+    ['noise/cbc', cbc, noise],
+  ] as const;
+  const taken = [
+    ['noise/authenticated', old, noise],
+    ['text/plain', plain, Buffer.from('{"kind": "Secret",\n\t"cut')],
+    ['protobuf/cbc', cbc, Buffer.from('k8s\0\u0001')],
+  ] as const;
+  for (const [name, encryption, data] of [...kept, ...taken])
+    await putSealed(store, encryption, `${root}/secrets/${name}`, data);
+  const keys = kept.map(([name]) => `${root}/secrets/${name}`);
   const before = await valuesAt(keys);
   for (const dryRun of [true, false]) {
     const report = await run(both, root, { dryRun });
+    const stale = 10 + taken.length;
     assert.deepEqual(
       [report.listed, report.stale, report.rewritten, report.failed, report.addsUp],
-      [10 + keys.length, 10, dryRun ? 0 : 10, keys.length, true],
+      [stale + kept.length, stale, dryRun ? 0 : stale, kept.length, true],
     );
     assert.deepEqual(report.failures.map(({ key }) => key).toSorted(), keys.toSorted());
     assert.deepEqual([...new Set(report.failures.map(({ cause }) => cause))], ['no-object']);
   }
   assert.deepEqual(await valuesAt(keys), before);
-  for (const encryption of [old, both, plain]) await encryption.close();
+  for (const encryption of [old, both, plain, cbc]) await encryption.close();
 });
 
 async function valuesAt(keys: readonly string[]): Promise<readonly (Buffer | undefined)[]> {

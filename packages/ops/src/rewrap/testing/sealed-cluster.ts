@@ -59,11 +59,13 @@ export async function putSealed(
   store: Store,
   encryption: EncryptionAtRest,
   name: string,
-  text: string,
+  content: string | Buffer,
   lease?: bigint,
 ): Promise<void> {
   const key = Buffer.from(name);
-  const value = await encryption.transformerFor(secrets).transformToStorage(Buffer.from(text), key);
+  const value = await encryption
+    .transformerFor(secrets)
+    .transformToStorage(typeof content === 'string' ? Buffer.from(content) : content, key);
   await store.txn({ compare: [], success: [{ kind: 'put', key, value, lease }], failure: [] });
 }
 
