@@ -1,8 +1,9 @@
 /** `waxseal rotate`: from one key to the next; `waxseal retire`: may a key go? */
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { outputOption } from './cli-options.js';
+import { etcdAccessOptions, etcdOnlyOption } from './etcd-access.js';
 import { parsePath } from './options.js';
-import { etcdOption, etcdTlsOptions, prefixOption, sourceOptions } from './source-options.js';
+import { prefixOption, sourceOptions } from './source-options.js';
 
 /** Where `--key` means a key of the encryption, the client's key for etcd has another name. */
 const ETCD_KEY = '--etcd-key';
@@ -13,7 +14,7 @@ export function addRetire(program: Command): void {
       .command('retire')
       .description('May a key be deleted? Not while a live value, an older revision or a backup needs it.')
       .requiredOption('--key <key>', 'provider:name as aescbc:key1, a KMS provider’s name, or a KMS keyID'),
-    ETCD_KEY,
+    { keyFlag: ETCD_KEY },
   )
     .option('--snapshots <dir>', 'also look into every snapshot in this folder', parsePath)
     .option('--ledger <file>', 'keeps which backup needs which keys, so that each is read once', parsePath)
@@ -47,8 +48,9 @@ export function addRotate(program: Command): void {
       `
   plan     says what is wanted, on disk, and touches nothing
   run      goes as far as it can: new key readable, proved on every server, promoted, proved, rewrapped, verified
-  status   says where it stands
+  status   says where it stands, and what happens next
   finish   removes the old key from the configuration, once retire says yes
+  abandon  turns back: the file as it was, or, once the new key writes, a rotation to the old one; then run goes that way
 
 Exit codes of run and finish: 0 done, 1 something is not yet as it must be (run it again), 3 something is missing.
 
@@ -83,12 +85,18 @@ Example:
     .addOption(stateOption())
     .addOption(outputOption())
     .action(async (options) => (await import('./commands/rotate.js')).rotateStatus(options));
+  rotate
+    .command('abandon')
+    .description(
+      'Turns back, as long as the old key is there. Changes the plan alone: run goes the way back.',
+    )
+    .addOption(stateOption())
+    .addOption(outputOption())
+    .action(async (options) => (await import('./commands/rotate.js')).rotateAbandon(options));
 }
 
 const runOptions = (command: Command): Command =>
-  etcdTlsOptions(
-    command.addOption(stateOption()).addOption(etcdOption().makeOptionMandatory()).addOption(prefixOption()),
-  )
+  etcdAccessOptions(command.addOption(stateOption()).addOption(etcdOnlyOption()).addOption(prefixOption()))
     .option(
       '--servers <urls>',
       'every API server by its own address; each is asked at /metrics',
@@ -100,6 +108,7 @@ const runOptions = (command: Command): Command =>
     .option('--server-key <file>', 'PEM key of that certificate', parsePath)
     .option('--confirm <hash>', 'I have seen to it that every server has exactly this in force')
     .option('--wait-seconds <n>', 'how long to ask the servers (they look every minute)', parseSeconds, 180)
+    .option('--rate <n>', 'writes a second of the rewrap at most (default: no limit)', parseRate)
     .option('--hook <command>', 'distributes the file; $1 is the file, $2 its hash; may be run twice');
 
 function parseServers(text: string): readonly string[] {
@@ -109,6 +118,13 @@ function parseServers(text: string): readonly string[] {
       throw new InvalidArgumentError('Expected https://host:6443,https://host:6443.');
     return url.origin;
   });
+}
+
+function parseRate(text: string): number {
+  const rate = Number(text);
+  if (!/^\d{1,7}$/.test(text) || rate < 1 || rate > 1_000_000)
+    throw new InvalidArgumentError('Expected a number from 1 to 1000000.');
+  return rate;
 }
 
 function parseSeconds(text: string): number {

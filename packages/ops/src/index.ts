@@ -27,6 +27,7 @@ export { readKubeconfig } from './rewrap-via-api/kubeconfig.js';
 export { rewrapViaApi, type RewrapViaApiReport } from './rewrap-via-api/rewrap-via-api.js';
 export { parseKeyReference, type KeyReference } from './retire/key-reference.js';
 export { mayRetire, type Need, type RetireOptions, type RetireReport } from './retire/retire.js';
+export { abandonRotation } from './rotate/abandon-rotation.js';
 export { planRotation } from './rotate/plan-rotation.js';
 export { nextStep, readRotationState, type RotationState } from './rotate/rotation-state.js';
 export { runRotation, type RotationOutcome, type RotationTools } from './rotate/run-rotation.js';

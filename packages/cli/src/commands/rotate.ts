@@ -1,10 +1,12 @@
-/** `waxseal rotate run`, `finish` and `status`. */
+/** `waxseal rotate run`, `finish`, `abandon` and `status`. */
+import { createHash, randomBytes } from 'node:crypto';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createEncryptionAtRest, readEncryptionConfig } from '@waxseal/encryption-config';
 import {
+  abandonRotation,
   mayRetire,
   nextStep,
   openEtcdSource,
@@ -13,17 +15,19 @@ import {
   parseKeyReference,
   readRotationState,
   rewrap,
+  type RotationState,
   type RotationTools,
   runRotation,
 } from '@waxseal/ops';
 import { openEtcdStore } from '@waxseal/storage';
 import { CliError, exitCodes } from '../errors.js';
+import { type EtcdAccess, type EtcdOptions, readEtcdAccess } from '../etcd-access.js';
 import { holdingClock } from '../holding-clock.js';
 import { runUntilDone } from '../lifetime.js';
 import type { OutputFormat } from '../options.js';
 import { createMetricsReader, type MetricsAccess } from '../parts/server-metrics.js';
 import { openProgress } from '../progress.js';
-import { type EtcdOptions, keyPrefix, readEtcdTls } from '../source-options.js';
+import { keyPrefix } from '../source-options.js';
 import { showRotation } from './rotate-report.js';
 
 export interface RotateOptions extends EtcdOptions, MetricsAccess {
@@ -34,6 +38,8 @@ export interface RotateOptions extends EtcdOptions, MetricsAccess {
   readonly confirm?: string;
   readonly waitSeconds: number;
   readonly hook?: string;
+  /** Writes a second of the rewrap. */
+  readonly rate?: number;
   /** `finish` only. */
   readonly snapshots?: string;
   readonly ledger?: string;
@@ -45,25 +51,40 @@ const DIAL_TIMEOUT_MS = 5_000;
 const REQUEST_TIMEOUT_MS = 10_000;
 
 export async function rotate(options: RotateOptions, finish: boolean): Promise<void> {
-  const outcome = await runUntilDone((signal) =>
-    runRotation(options.state, finish, toolsFor(options, signal)),
+  const outcome = await runUntilDone(async (signal) =>
+    runRotation(options.state, finish, await toolsFor(options, signal)),
   );
   if (outcome.kind === 'stopped') process.exitCode = exitCodes.negative;
   showRotation(outcome.state, options.output, outcome);
 }
 
-export async function rotateStatus(options: Pick<RotateOptions, 'state' | 'output'>): Promise<void> {
-  const state = await readRotationState(options.state);
-  showRotation(
-    state,
-    options.output,
-    nextStep(state) === undefined ? { kind: 'finished', state } : { kind: 'status' },
+export async function rotateStatus({
+  state,
+  output,
+}: Pick<RotateOptions, 'state' | 'output'>): Promise<void> {
+  showPlan(await readRotationState(state), output, 'status');
+}
+
+export async function rotateAbandon({
+  state,
+  output,
+}: Pick<RotateOptions, 'state' | 'output'>): Promise<void> {
+  showPlan(
+    await abandonRotation({ stateFile: state, randomBytes, now: () => new Date() }),
+    output,
+    'planned',
   );
 }
 
-function toolsFor(options: RotateOptions, signal: AbortSignal): RotationTools {
-  const { servers = [], hook, confirm, snapshots, ledger, etcd, output } = options;
-  const tls = readEtcdTls(options);
+/** A rotation that nobody takes forward now. */
+function showPlan(state: RotationState, output: OutputFormat, kind: 'planned' | 'status'): void {
+  const end = state.abandonedAt === undefined ? 'finished' : 'abandoned';
+  showRotation(state, output, nextStep(state) === undefined ? { kind: end, state } : { kind });
+}
+
+async function toolsFor(options: RotateOptions, signal: AbortSignal): Promise<RotationTools> {
+  const { servers = [], hook, confirm, snapshots, ledger, output } = options;
+  const access = await readEtcdAccess(options);
   const steps = (step: string): void => {
     console.error(output === 'json' ? JSON.stringify({ step }) : `${step} …`);
   };
@@ -76,8 +97,8 @@ function toolsFor(options: RotateOptions, signal: AbortSignal): RotationTools {
     fetchMetrics: createMetricsReader(options, signal),
     // Aborted it ends early; the run looks at the signal itself.
     wait: (ms) => sleep(ms, undefined, { signal }).catch(() => undefined),
-    openSource: () => openEtcdSource({ endpoints: etcd, ...tls }),
-    rewrap: (file) => rewrapWith(file, options, tls, signal),
+    openSource: () => openEtcdSource(access),
+    rewrap: (file, checkpoint) => rewrapWith(file, checkpoint, options, access, signal),
     mayRetire: (key, source) =>
       mayRetire({
         key: parseKeyReference(key),
@@ -97,19 +118,20 @@ function toolsFor(options: RotateOptions, signal: AbortSignal): RotationTools {
 
 async function rewrapWith(
   file: string,
+  checkpointFile: string,
   options: RotateOptions,
-  tls: ReturnType<typeof readEtcdTls>,
+  access: EtcdAccess,
   signal: AbortSignal,
 ): ReturnType<RotationTools['rewrap']> {
-  const { config } = readEncryptionConfig(await readFile(file, 'utf8'), {
+  const text = await readFile(file, 'utf8');
+  const { config } = readEncryptionConfig(text, {
     fileName: file,
     kmsV1Enabled: true,
   });
   const encryption = await createEncryptionAtRest({ file, kmsV1Enabled: true });
   try {
     const store = await openEtcdStore({
-      endpoints: options.etcd,
-      ...tls,
+      ...access,
       dialTimeoutMs: DIAL_TIMEOUT_MS,
       requestTimeoutMs: REQUEST_TIMEOUT_MS,
     });
@@ -120,11 +142,14 @@ async function rewrapWith(
         transformerFor: (resource) => encryption.transformerFor(resource),
         resources: [...new Set(config?.resources.flatMap(({ resources }) => resources))],
         prefix: options.prefix,
+        ...(options.rate === undefined ? {} : { ratePerSecond: options.rate }),
+        checkpoint: { path: checkpointFile, configHash: hashOf(text) },
         signal,
         clock: holdingClock,
-        onProgress: ({ phase, done, total, etaMs }) => progress.report({ phase, done, total, etaMs }),
+        onProgress: ({ phase, done, total, etaMs, rewritten, failed }) =>
+          progress.report({ phase, done, total, etaMs, counts: { rewritten, failed } }),
       });
-      if (listed === 0) await refuseWrongPrefixOf(options, tls);
+      if (listed === 0) await refuseWrongPrefixOf(options, access);
       // What another server wrote the old way since is left too, and counts as not done.
       return { listed, stale, rewritten, conflicts, gone, failed: Math.max(failed, remaining) };
     } finally {
@@ -136,12 +161,14 @@ async function rewrapWith(
   }
 }
 
+const hashOf = (text: string): string => `sha256:${createHash('sha256').update(text).digest('hex')}`;
+
 /** A wrong prefix has nothing to rewrap, and must not pass for done. */
 async function refuseWrongPrefixOf(
   options: RotateOptions,
-  tls: ReturnType<typeof readEtcdTls>,
+  access: EtcdAccess,
 ): Promise<void> {
-  const source = await openEtcdSource({ endpoints: options.etcd, ...tls });
+  const source = await openEtcdSource(access);
   try {
     await refuseWrongPrefix(source, keyPrefix(options));
   } finally {

@@ -5,15 +5,21 @@
 import { isDeepStrictEqual } from 'node:util';
 import {
   type EncryptionConfiguration,
-  formatDuration,
   type ProviderConfiguration,
   readEncryptionConfig,
 } from '@waxseal/encryption-config';
-import { isNode, isSeq, parseDocument } from 'yaml';
-import { renderConfiguration } from '../rotate/render-configuration.js';
+import { isMap, isNode, isPair, isSeq, parseDocument, type YAMLMap, type YAMLSeq } from 'yaml';
+import { staticKinds } from '../lint/readers.js';
+import { plainProvider, renderConfiguration } from '../rotate/render-configuration.js';
+
+/** Some keys of the static provider that was at a place until now, by their own places. */
+export interface SomeKeys {
+  readonly place: number;
+  readonly keys: readonly number[];
+}
 
 /** The new list of one entry: a number is the provider at that place until now. */
-export type ProviderList = readonly (number | ProviderConfiguration)[];
+export type ProviderList = readonly (number | SomeKeys | ProviderConfiguration)[];
 
 export interface EditedText {
   readonly text: string;
@@ -34,9 +40,10 @@ export function editProviders(
   const wanted: EncryptionConfiguration = {
     resources: config.resources.map(({ resources, providers }, i) => ({
       resources,
-      providers: (lists[i] ?? []).flatMap((item) =>
-        typeof item === 'number' ? (providers[item] ?? []) : item,
-      ),
+      providers: (lists[i] ?? []).flatMap((item) => {
+        if (typeof item === 'number') return providers[item] ?? [];
+        return isSomeKeys(item) ? someKeys(providers[item.place], item.keys) : item;
+      }),
     })),
   };
   const edited = editDocument(text, lists);
@@ -55,16 +62,14 @@ function editDocument(text: string, lists: readonly ProviderList[]): string | un
     for (const [i, list] of lists.entries()) {
       const providers = document.getIn(['resources', i, 'providers']);
       if (!isSeq(providers)) return undefined;
+      giveHeadItsComment(providers);
       const old = [...providers.items];
-      const [head] = old;
-      // The parser gives a comment above the first item to the list; it is about that item.
-      if (isNode(head) && typeof providers.commentBefore === 'string') {
-        head.commentBefore = providers.commentBefore;
-        delete providers.commentBefore;
-      }
-      providers.items = list.map((item) =>
-        typeof item === 'number' ? old[item] : document.createNode(plainProvider(item)),
-      );
+      providers.items = list.map((item) => {
+        if (typeof item === 'number') return old[item];
+        return isSomeKeys(item)
+          ? withKeys(old[item.place], item.keys)
+          : document.createNode(plainProvider(item));
+      });
     }
     return document.toString({ lineWidth: 0 });
   } catch {
@@ -77,9 +82,34 @@ function read(text: string): EncryptionConfiguration | undefined {
   return readEncryptionConfig(text, { fileName: '', kmsV1Enabled: true }).config;
 }
 
-/** Only what generate makes itself. */
-function plainProvider(provider: ProviderConfiguration): object {
-  if (provider.kms === undefined) return provider;
-  const { apiVersion, name, endpoint, timeoutMs } = provider.kms;
-  return { kms: { apiVersion, name, endpoint, timeout: formatDuration(timeoutMs) } };
+/** The parser gives a comment above the first item to the list; it is about that item. */
+function giveHeadItsComment(list: YAMLSeq): void {
+  const [head] = list.items;
+  if (!isNode(head) || typeof list.commentBefore !== 'string') return;
+  head.commentBefore = list.commentBefore;
+  delete list.commentBefore;
+}
+
+const isSomeKeys = (item: SomeKeys | ProviderConfiguration): item is SomeKeys => 'place' in item;
+
+function someKeys(
+  provider: ProviderConfiguration | undefined,
+  places: readonly number[],
+): readonly ProviderConfiguration[] {
+  return staticKinds.flatMap((kind): readonly ProviderConfiguration[] => {
+    const keys = provider?.[kind]?.keys;
+    return keys === undefined ? [] : [{ [kind]: { keys: places.flatMap((place) => keys[place] ?? []) } }];
+  });
+}
+
+/** A copy of a provider's node that has these of its keys; undefined where it is not laid out plainly. */
+function withKeys(node: unknown, places: readonly number[]): YAMLMap | undefined {
+  const copy = isMap(node) ? (node.clone() as YAMLMap) : undefined;
+  const [pair] = copy?.items ?? [];
+  const keys = isPair(pair) && isMap(pair.value) ? pair.value.get('keys', true) : undefined;
+  if (!isSeq(keys)) return undefined;
+  giveHeadItsComment(keys);
+  const all = [...keys.items];
+  keys.items = places.map((place) => all[place]);
+  return copy;
 }

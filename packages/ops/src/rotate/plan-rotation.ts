@@ -1,17 +1,18 @@
 /** Begins a rotation: what is wanted becomes configurations and steps, on disk before anything is touched. */
 import type { RandomBytes } from '@waxseal/envelope';
 import { OpsError } from '../errors.js';
-import { hashConfiguration, readConfigurationFile } from './configuration-file.js';
+import { hashConfiguration, readConfigurationFile, type ConfigurationFile } from './configuration-file.js';
 import { entriesOf, nameOfEntry } from './provider-entry.js';
 import { planConfigurations } from './rotation-configurations.js';
 import { renderConfiguration } from './render-configuration.js';
+import { withRotationLock } from './rotation-lock.js';
 import {
+  KEY_ID_STEPS,
   nextStep,
   readIfPresent,
   type PlannedConfiguration,
   ROTATION_STEPS,
   type RotationState,
-  type RotationStep,
   writeRotationState,
 } from './rotation-state.js';
 import { parseConfiguration, wantedConfiguration, type WantedChange } from './wanted-change.js';
@@ -24,32 +25,48 @@ export interface PlanRotationOptions {
   readonly now: () => Date;
 }
 
-const KEY_ID_STEPS: readonly RotationStep[] = ['prove-key-id', 'rewrap', 'verify'];
-
 /** @throws OpsError config-invalid, invalid-option, source-unreadable, state-invalid when another rotation is not at its end */
-export async function planRotation(options: PlanRotationOptions): Promise<RotationState> {
-  const { stateFile, configFile, change } = options;
-  const present = await readIfPresent(stateFile);
-  if (present !== undefined && nextStep(present) !== undefined) {
-    throw new OpsError(
-      'state-invalid',
-      `${stateFile} holds a rotation that is not at its end (next: ${nextStep(present)}): finish it, or name another state file`,
-    );
-  }
-  const file = await readConfigurationFile(configFile);
+export function planRotation(options: PlanRotationOptions): Promise<RotationState> {
+  const { stateFile, configFile, change, randomBytes } = options;
+  return withRotationLock(stateFile, async () => {
+    const present = await readIfPresent(stateFile);
+    if (present !== undefined && nextStep(present) !== undefined) {
+      throw new OpsError(
+        'state-invalid',
+        `${stateFile} holds a rotation that is not at its end (next: ${nextStep(present)}): let it run to its end, abandon it, or name another state file`,
+      );
+    }
+    const file = await readConfigurationFile(configFile);
+    const state = planFrom(file, configFile, change, randomBytes, options.now());
+    return writeRotationState(stateFile, state, present);
+  });
+}
+
+/** The state of a rotation of which nothing is done. @throws OpsError config-invalid, invalid-option */
+export function planFrom(
+  file: ConfigurationFile,
+  configFile: string,
+  change: WantedChange,
+  randomBytes: RandomBytes,
+  now: Date,
+): RotationState {
+  if (hashConfiguration(file.text) !== file.hash)
+    throw new OpsError('config-invalid', `${configFile} is not UTF-8 text`);
   const current = parseConfiguration(file.text, configFile);
-  const wanted = wantedConfiguration(current, change, options.randomBytes);
-  const plans = planConfigurations(current, wanted);
+  const wanted = wantedConfiguration(current, change, randomBytes);
+  const edited =
+    change.kind === 'target' ? { text: change.text, config: wanted } : { text: file.text, config: current };
+  const plans = planConfigurations(current, wanted, edited);
   const keyIdOnly = change.kind === 'kms-key-id';
   const planned = (text: string): PlannedConfiguration =>
     keyIdOnly ? { hash: file.hash } : { hash: hashConfiguration(text), text };
   if (!keyIdOnly && renderConfiguration(current) === renderConfiguration(wanted)) {
     throw new OpsError('invalid-option', `${configFile} is as wanted already`);
   }
-  const now = options.now();
-  const ends = new Set(wanted.resources.flatMap(({ providers }) => entriesOf(providers).map(nameOfEntry)));
-  const before = current.resources.flatMap(({ providers }) => entriesOf(providers).map(nameOfEntry));
-  const state: RotationState = {
+  const names = ({ resources }: typeof current): readonly string[] =>
+    resources.flatMap(({ providers }) => entriesOf(providers).map(nameOfEntry));
+  const ends = new Set(names(wanted));
+  return {
     format: 1,
     id: rotationId(now),
     writes: 0,
@@ -58,17 +75,17 @@ export async function planRotation(options: PlanRotationOptions): Promise<Rotati
     change: describeChange(change),
     ...(keyIdOnly ? { kmsKeyId: { name: change.name, keyId: change.keyId } } : {}),
     configurations: {
-      original: { hash: file.hash },
+      original: planned(file.text),
       readers: planned(plans.readers),
       promoted: planned(plans.promoted),
       kept: planned(plans.kept),
       wanted: planned(plans.wanted),
     },
-    steps: keyIdOnly ? KEY_ID_STEPS : ROTATION_STEPS.filter((step) => step !== 'prove-key-id'),
+    commentsKept: plans.commentsKept,
+    steps: keyIdOnly ? KEY_ID_STEPS : ROTATION_STEPS,
     done: [],
-    oldKeys: [...new Set(before)].filter((name) => !ends.has(name) && name !== 'identity'),
+    oldKeys: [...new Set(names(current))].filter((name) => !ends.has(name) && name !== 'identity'),
   };
-  return writeRotationState(stateFile, state, present);
 }
 
 /** A time is enough: one state file holds one rotation. */

@@ -4,7 +4,7 @@
 import type { EncryptionConfiguration } from '@waxseal/encryption-config';
 import { formatGroupResource } from '@waxseal/encryption-config';
 import { OpsError } from '../errors.js';
-import { parseObjectPath } from '../object-path.js';
+import { parseObjectPath, ruleOf } from '../object-path.js';
 import { FIRST_KEYS } from '../retire/key-uses.js';
 import type { Source } from '../sources/source.js';
 import { describeStoredValue } from '../stored-value.js';
@@ -49,7 +49,8 @@ export async function countRemaining(options: RemainingOptions): Promise<Remaini
       throw new OpsError('interrupted', 'interrupted; run it again to go on');
     const name = key.toString('utf8');
     const path = parseObjectPath(name, prefix);
-    const entries = path === undefined ? [] : entriesFor(formatGroupResource(path));
+    const rule = path && ruleOf(path, value);
+    const entries = rule === undefined ? [] : entriesFor(formatGroupResource(rule));
     if (entries.length === 0) continue;
     checked++;
     const kind = describeStoredValue(value);

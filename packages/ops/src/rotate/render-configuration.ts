@@ -20,7 +20,8 @@ export function renderConfiguration(config: EncryptionConfiguration): string {
   return stringify(document, { version: '1.1', lineWidth: 0 });
 }
 
-function plainProvider(provider: ProviderConfiguration): object {
+/** As the file writes it. */
+export function plainProvider(provider: ProviderConfiguration): object {
   return provider.kms === undefined ? provider : { kms: plainKms(provider.kms) };
 }
 

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { OpsError } from '../errors.js';
 import { entriesOf, nameOfEntry } from './provider-entry.js';
 import { renderConfiguration } from './render-configuration.js';
-import { planConfigurations } from './rotation-configurations.js';
+import { planConfigurations, type RotationConfigurations } from './rotation-configurations.js';
 import { parseConfiguration, wantedConfiguration } from './wanted-change.js';
 
 const HEAD = 'apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\nresources:\n';
@@ -19,6 +19,9 @@ const kms = (name: string, version = 'v2'): string =>
 const identity = '{identity: {}}';
 
 const parse = (...rules: readonly string[]) => parseConfiguration(HEAD + rules.join(''), 'test.yaml');
+type Config = ReturnType<typeof parse>;
+const plan = (current: Config, wanted: Config): RotationConfigurations =>
+  planConfigurations(current, wanted, { text: renderConfiguration(wanted), config: wanted });
 const orders = (text: string): readonly string[] =>
   parseConfiguration(text, 'planned').resources.map(
     ({ resources, providers }) =>
@@ -28,7 +31,7 @@ const orders = (text: string): readonly string[] =>
 test('kms v1 to v2: readers first, then the writer, then one old reader', () => {
   const current = parse(rule('[secrets]', kms('old', 'v1'), cbc('ancient'), identity));
   const change = { kind: 'to-kms', name: 'new', endpoint: 'unix:///run/new.sock', timeoutMs: 3000 } as const;
-  const plans = planConfigurations(current, wantedConfiguration(current, change, randomBytes));
+  const plans = plan(current, wantedConfiguration(current, change, randomBytes));
   assert.deepEqual(orders(plans.readers), ['secrets: kms-v1:old kms-v2:new identity aescbc:ancient']);
   assert.deepEqual(orders(plans.promoted), ['secrets: kms-v2:new kms-v1:old aescbc:ancient identity']);
   assert.deepEqual(orders(plans.kept), ['secrets: kms-v2:new kms-v1:old identity']);
@@ -38,12 +41,12 @@ test('kms v1 to v2: readers first, then the writer, then one old reader', () => 
 test('each rule gets a KMS name of its own', () => {
   const current = parse(rule('[secrets]', cbc('a')), rule('[configmaps]', identity));
   const change = { kind: 'to-kms', name: 'new', endpoint: 'unix:///run/new.sock', timeoutMs: 3000 } as const;
-  const { wanted } = planConfigurations(current, wantedConfiguration(current, change, randomBytes));
+  const { wanted } = plan(current, wantedConfiguration(current, change, randomBytes));
   assert.deepEqual(orders(wanted), ['secrets: kms-v2:new', 'configmaps: kms-v2:new-2']);
 });
 
 test('a target may cover more than before', () => {
-  const plans = planConfigurations(
+  const plans = plan(
     parse(rule('[secrets]', cbc('a'))),
     parse(rule('[secrets]', cbc('b', 2)), rule('["*."]', cbc('b', 2), identity)),
   );
@@ -62,7 +65,7 @@ test('what has no safe way is refused', () => {
   ];
   for (const [current, wanted, message] of refused) {
     assert.throws(
-      () => planConfigurations(parse(current), parse(wanted)),
+      () => plan(parse(current), parse(wanted)),
       (error: unknown) => {
         assert.ok(error instanceof OpsError);
         assert.match(error.message, message);

@@ -14,9 +14,11 @@ import {
   parseGroupResource,
   rulesFor,
   type EncryptionConfiguration,
+  type ProviderConfiguration,
   type ResourceConfiguration,
 } from '@waxseal/encryption-config';
 import { OpsError } from '../errors.js';
+import { editProviders, type ProviderList } from '../generate/edit-providers.js';
 import {
   entriesOf,
   fingerprintOfEntry,
@@ -24,38 +26,114 @@ import {
   providersOf,
   type ProviderEntry,
 } from './provider-entry.js';
-import { renderConfiguration } from './render-configuration.js';
 
 export interface RotationConfigurations {
   readonly readers: string;
   readonly promoted: string;
   readonly kept: string;
   readonly wanted: string;
+  /** False: one of them could not be made by editing the file, and is written anew without its comments. */
+  readonly commentsKept: boolean;
+}
+
+/** The file whose comments and layout the configurations get; its rules must be those of the wanted configuration, in their order. */
+export interface EditedFile {
+  readonly text: string;
+  readonly config: EncryptionConfiguration;
 }
 
 /** @throws OpsError config-invalid when there is no safe way from one to the other */
 export function planConfigurations(
   current: EncryptionConfiguration,
   wanted: EncryptionConfiguration,
+  file: EditedFile,
 ): RotationConfigurations {
   refuseUncovered(current, wanted);
-  const stage = (
-    name: string,
-    order: (old: readonly ProviderEntry[], fresh: readonly ProviderEntry[]) => readonly ProviderEntry[],
-  ): string => {
-    const resources = wanted.resources.map((rule): ResourceConfiguration => {
-      const old = oldEntries(current, rule);
-      const fresh = entriesOf(rule.providers);
-      return { resources: rule.resources, providers: providersOf(distinct(order(old, fresh))) };
+  const stage = (name: string, order: Order): StageText => {
+    const lists = wanted.resources.map((rule, index) => {
+      const entries = distinct(order(parted(oldProviders(current, rule)), parted(rule.providers)));
+      return listOf(entries, file.config.resources[index]?.providers ?? []);
     });
-    return checked(name, renderConfiguration({ resources }));
+    const edited = unchanged(lists, file) ? undefined : editProviders(file.text, file.config, lists);
+    return {
+      text: checked(name, edited?.text ?? file.text),
+      commentsKept: edited?.commentsKept ?? true,
+    };
+  };
+  const stages = {
+    readers: stage('readers', (old, fresh) => [...old.first, ...fresh.first, ...fresh.rest, ...old.rest]),
+    promoted: stage('promoted', (old, fresh) => [...fresh.first, ...old.first, ...old.rest, ...fresh.rest]),
+    kept: stage('kept', (old, fresh) => [...fresh.first, ...old.first.slice(0, 1), ...fresh.rest]),
+    wanted: stage('wanted', (_, fresh) => [...fresh.first, ...fresh.rest]),
   };
   return {
-    readers: stage('readers', (old, fresh) => [...old.slice(0, 1), ...fresh, ...old.slice(1)]),
-    promoted: stage('promoted', (old, fresh) => [...fresh.slice(0, 1), ...old, ...fresh.slice(1)]),
-    kept: stage('kept', (old, fresh) => [...fresh.slice(0, 1), ...old.slice(0, 1), ...fresh.slice(1)]),
-    wanted: stage('wanted', (_, fresh) => fresh),
+    readers: stages.readers.text,
+    promoted: stages.promoted.text,
+    kept: stages.kept.text,
+    wanted: stages.wanted.text,
+    commentsKept: Object.values(stages).every((each) => each.commentsKept),
   };
+}
+
+interface StageText {
+  readonly text: string;
+  readonly commentsKept: boolean;
+}
+
+/** A rule's keys: those of its first element, whose first writes, and all others. An element stays in one piece, comments too. */
+interface Parted {
+  readonly first: readonly ProviderEntry[];
+  readonly rest: readonly ProviderEntry[];
+}
+
+type Order = (old: Parted, fresh: Parted) => readonly ProviderEntry[];
+
+function parted(providers: readonly ProviderConfiguration[]): Parted {
+  return { first: entriesOf(providers.slice(0, 1)), rest: entriesOf(providers.slice(1)) };
+}
+
+/** Entries as elements: those that the file has are named by their places. */
+function listOf(
+  entries: readonly ProviderEntry[],
+  providers: readonly ProviderConfiguration[],
+): ProviderList {
+  const places = new Map<string, { readonly place: number; readonly key: number }>();
+  const sizes = providers.map((provider, place) => {
+    const own = entriesOf([provider]);
+    for (const [key, entry] of own.entries()) {
+      const name = fingerprintOfEntry(entry);
+      if (!places.has(name)) places.set(name, { place, key });
+    }
+    return own.length;
+  });
+  const list: ProviderList[number][] = [];
+  for (let at = 0; at < entries.length;) {
+    const placeOf = (index: number): number | undefined => {
+      const entry = entries[index];
+      return entry === undefined ? undefined : places.get(fingerprintOfEntry(entry))?.place;
+    };
+    const place = placeOf(at);
+    let end = at + 1;
+    while (end < entries.length && placeOf(end) === place) end++;
+    const run = entries.slice(at, end);
+    at = end;
+    if (place === undefined) {
+      list.push(...providersOf(run));
+      continue;
+    }
+    const keys = run.flatMap((entry) => places.get(fingerprintOfEntry(entry))?.key ?? []);
+    const whole = keys.length === sizes[place] && keys.every((key, index) => key === index);
+    list.push(whole ? place : { place, keys });
+  }
+  return list;
+}
+
+function unchanged(lists: readonly ProviderList[], { config }: EditedFile): boolean {
+  return lists.every(
+    (list, index) =>
+      list.length === config.resources[index]?.providers.length &&
+      list.every((item, place) => item === place),
+  );
 }
 
 /** By fingerprint. One name with two keys is refused: the values could not be told apart. */
@@ -75,10 +153,13 @@ function distinct(entries: readonly ProviderEntry[]): readonly ProviderEntry[] {
   return [...byName.values()];
 }
 
-const IDENTITY: readonly ProviderEntry[] = [{ kind: 'identity' }];
+const IDENTITY: readonly ProviderConfiguration[] = [{ identity: {} }];
 
 /** What the resources of a wanted rule are sealed with now; it must be the same for all of them. */
-function oldEntries(current: EncryptionConfiguration, rule: ResourceConfiguration): readonly ProviderEntry[] {
+function oldProviders(
+  current: EncryptionConfiguration,
+  rule: ResourceConfiguration,
+): readonly ProviderConfiguration[] {
   const found = rule.resources.map((name) => ruleCovering(current, name));
   const [first] = found;
   if (found.some((each) => each !== first)) {
@@ -87,7 +168,7 @@ function oldEntries(current: EncryptionConfiguration, rule: ResourceConfiguratio
       `the wanted configuration has one rule for ${rule.resources.join(', ')}, which are under several rules now: write a rule for each`,
     );
   }
-  return first === undefined ? IDENTITY : entriesOf(first.providers);
+  return first === undefined ? IDENTITY : first.providers;
 }
 
 /** Undefined: plaintext. */

@@ -6,15 +6,13 @@ import { readFile } from 'node:fs/promises';
 import { OpsError } from '../errors.js';
 import { replaceFile } from '../replace-file.js';
 
-/** In order. A rotation for a KMS's new keyID has the last ones only. */
+/** In order. */
 export const ROTATION_STEPS = [
   /** The new key can be read everywhere before anybody writes with it. */
   'add-reader',
   'prove-reader',
   'promote',
   'prove-promoted',
-  /** Servers' KMS plugins have the new keyID. */
-  'prove-key-id',
   'rewrap',
   'verify',
   /** As wanted, with the old writer still as a reader. */
@@ -26,13 +24,20 @@ export const ROTATION_STEPS = [
   'prove-removed',
 ] as const;
 
-export type RotationStep = (typeof ROTATION_STEPS)[number];
+/** For a KMS's new keyID: its plugins have it, everything is under it. */
+export const KEY_ID_STEPS = ['prove-key-id', 'rewrap', 'verify'] as const;
+
+/** Of a rotation that is given up before anybody wrote with the new key. */
+export const RESTORE_STEPS = ['restore', 'prove-restored'] as const;
+
+export type RotationStep =
+  (typeof ROTATION_STEPS)[number] | (typeof KEY_ID_STEPS)[number] | (typeof RESTORE_STEPS)[number];
 
 export type ConfigurationName = 'original' | 'readers' | 'promoted' | 'kept' | 'wanted';
 
 export interface PlannedConfiguration {
   readonly hash: string;
-  /** Undefined once it is not needed any more, and for the original. */
+  /** Undefined once it is not needed any more. */
   readonly text?: string;
 }
 
@@ -58,15 +63,55 @@ export interface RotationState {
   readonly kmsKeyId?: { readonly name: string; readonly keyId: string };
   readonly configurations: Readonly<Record<ConfigurationName, PlannedConfiguration>>;
   readonly steps: readonly RotationStep[];
-  readonly done: readonly { readonly step: RotationStep; readonly at: string }[];
+  readonly done: readonly DoneStep[];
+  /** The step under way, or stopped in, and since when; through kills. */
+  readonly begun?: { readonly step: RotationStep; readonly at: string };
+  /** Why the last run went no further; gone as soon as one does. */
+  readonly stopped?: { readonly at: string; readonly reason: string };
+  /** False: the file could not be edited, its comments are lost. */
+  readonly commentsKept?: boolean;
+  /** Given up: its end is the file as it was. */
+  readonly abandonedAt?: string;
+  /** The rotation that this one takes back. */
+  readonly undoes?: string;
   readonly rewrapped?: RewrapCounts;
   /** Names of the keys that the end has no more, as `retire` takes them. */
   readonly oldKeys: readonly string[];
 }
 
+const FORMAT = 1;
+
+export interface DoneStep {
+  readonly step: RotationStep;
+  /** ISO 8601, as all times. */
+  readonly at: string;
+  readonly begunAt?: string;
+}
+
 /** Undefined: every step is done. */
 export function nextStep(state: RotationState): RotationStep | undefined {
   return state.steps[state.done.length];
+}
+
+/** Of the rewrap of this rotation and no other, beside its state. */
+export function rewrapCheckpointFile(stateFile: string, { id }: RotationState): string {
+  return `${stateFile}.${id}.rewrap`;
+}
+
+/** Keys are kept only as long as a step may need them. */
+export function withoutKeys(state: RotationState): RotationState {
+  const bare = ({ hash }: PlannedConfiguration): PlannedConfiguration => ({ hash });
+  const { original, readers, promoted, kept, wanted } = state.configurations;
+  return {
+    ...state,
+    configurations: {
+      original: bare(original),
+      readers: bare(readers),
+      promoted: bare(promoted),
+      kept: bare(kept),
+      wanted: bare(wanted),
+    },
+  };
 }
 
 /** @throws OpsError source-unreadable, state-invalid */
@@ -102,19 +147,26 @@ export async function readIfPresent(path: string): Promise<RotationState | undef
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
     throw new OpsError('source-unreadable', `the rotation's state cannot be read: ${String(error)}`, error);
   }
-  const state = parseState(text);
-  if (state !== undefined) return state;
-  throw new OpsError('state-invalid', `${path} is not the state of a rotation, or is damaged`);
+  const value = parseJson(text);
+  if (isState(value)) return value;
+  if (isFields(value) && Number.isSafeInteger(value['format']) && value['format'] !== FORMAT) {
+    throw new OpsError(
+      'state-invalid',
+      `${path} was written by another version of Waxseal (format ${String(value['format'])}, this one knows ${FORMAT}): go on with that version`,
+    );
+  }
+  throw new OpsError(
+    'state-invalid',
+    `${path} is not the state of a rotation, or is damaged. The configuration file is as the last step left it, and the version before each step lies beside it: bring back a copy of the state, or plan anew from the file with another --state`,
+  );
 }
 
-function parseState(text: string): RotationState | undefined {
-  let value: unknown;
+function parseJson(text: string): unknown {
   try {
-    value = JSON.parse(text);
+    return JSON.parse(text);
   } catch {
     return undefined;
   }
-  return isState(value) ? value : undefined;
 }
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -122,11 +174,15 @@ type Fields = Readonly<Record<string, unknown>>;
 const isFields = (value: unknown): value is Fields =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 const isText = (value: unknown): value is string => typeof value === 'string';
-const isStep = (value: unknown): value is RotationStep => ROTATION_STEPS.some((step) => step === value);
+const STEPS: readonly string[] = [...ROTATION_STEPS, ...KEY_ID_STEPS, ...RESTORE_STEPS];
+const isStep = (value: unknown): value is RotationStep => isText(value) && STEPS.includes(value);
+const isTime = (value: unknown): value is string => isText(value) && !Number.isNaN(Date.parse(value));
+/** Absent, or as it must be. */
+const mayBe = (value: unknown, is: (each: unknown) => boolean): boolean => value === undefined || is(value);
 const isListOf = <T>(value: unknown, is: (each: unknown) => each is T): value is readonly T[] =>
   Array.isArray(value) && (value as readonly unknown[]).every(is);
 const isDone = (value: unknown): value is RotationState['done'][number] =>
-  isFields(value) && isStep(value['step']) && isText(value['at']);
+  isFields(value) && isStep(value['step']) && isTime(value['at']) && mayBe(value['begunAt'], isTime);
 const isConfiguration = (value: unknown): value is PlannedConfiguration =>
   isFields(value) &&
   /^sha256:[0-9a-f]{64}$/.test(String(value['hash'])) &&
@@ -134,23 +190,21 @@ const isConfiguration = (value: unknown): value is PlannedConfiguration =>
 const COUNTS = ['listed', 'stale', 'rewritten', 'conflicts', 'gone', 'failed'] as const;
 
 function isState(value: unknown): value is RotationState {
-  if (!isFields(value) || value['format'] !== 1 || !Number.isSafeInteger(value['writes'])) return false;
-  const { configurations, steps, done, rewrapped, kmsKeyId } = value;
-  if (!['id', 'plannedAt', 'configFile', 'change'].every((name) => isText(value[name]))) return false;
+  if (!isFields(value) || value['format'] !== FORMAT || !Number.isSafeInteger(value['writes'])) return false;
+  const { configurations, steps, done, begun, stopped } = value;
+  if (!['id', 'configFile', 'change'].every((name) => isText(value[name])) || !isTime(value['plannedAt']))
+    return false;
   if (!isFields(configurations) || !isListOf(value['oldKeys'], isText)) return false;
   const names: readonly ConfigurationName[] = ['original', 'readers', 'promoted', 'kept', 'wanted'];
   if (!names.every((name) => isConfiguration(configurations[name]))) return false;
-  if (
-    rewrapped !== undefined &&
-    !(isFields(rewrapped) && COUNTS.every((n) => Number.isSafeInteger(rewrapped[n])))
-  )
-    return false;
-  if (
-    kmsKeyId !== undefined &&
-    !(isFields(kmsKeyId) && isText(kmsKeyId['name']) && isText(kmsKeyId['keyId']))
-  )
-    return false;
   return (
+    mayBe(value['rewrapped'], (it) => isFields(it) && COUNTS.every((n) => Number.isSafeInteger(it[n]))) &&
+    mayBe(value['kmsKeyId'], (it) => isFields(it) && isText(it['name']) && isText(it['keyId'])) &&
+    mayBe(begun, (it) => isFields(it) && isStep(it['step']) && isTime(it['at'])) &&
+    mayBe(stopped, (it) => isFields(it) && isTime(it['at']) && isText(it['reason'])) &&
+    mayBe(value['commentsKept'], (it) => typeof it === 'boolean') &&
+    mayBe(value['abandonedAt'], isTime) &&
+    mayBe(value['undoes'], isText) &&
     isListOf(steps, isStep) &&
     isListOf(done, isDone) &&
     done.every(({ step }, index) => steps[index] === step)

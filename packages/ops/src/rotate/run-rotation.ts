@@ -12,13 +12,16 @@ import {
   type ConfigurationFile,
 } from './configuration-file.js';
 import { countRemaining, type Remaining, type RemainingOptions } from './remaining.js';
+import { withRotationLock } from './rotation-lock.js';
 import {
   nextStep,
   readRotationState,
+  rewrapCheckpointFile,
   type ConfigurationName,
   type RewrapCounts,
   type RotationState,
   type RotationStep,
+  withoutKeys,
   writeRotationState,
 } from './rotation-state.js';
 import { proveConfiguration, proveKeyId, sameServerProblem, type ServerProof } from './server-proof.js';
@@ -32,7 +35,8 @@ export interface RotationTools {
   readonly distribute?: (file: string, hash: string) => Promise<void>;
   readonly openSource: () => Promise<Source>;
   readonly prefix: string;
-  readonly rewrap: (configFile: string) => Promise<RewrapCounts>;
+  /** @param checkpointFile keeps the progress, so that a run that is cut off goes on there */
+  readonly rewrap: (configFile: string, checkpointFile: string) => Promise<RewrapCounts>;
   /** May this key be deleted? `source` is open. */
   readonly mayRetire: (key: string, source: Source) => Promise<RetireReport>;
   readonly servers: readonly string[];
@@ -50,6 +54,8 @@ export interface RotationTools {
 
 export type RotationOutcome =
   | { readonly kind: 'finished'; readonly state: RotationState }
+  /** The file is what it was before the rotation. */
+  | { readonly kind: 'abandoned'; readonly state: RotationState }
   /** New keys are in use; `finish` removes the old ones. */
   | { readonly kind: 'ready-to-finish'; readonly state: RotationState }
   | {
@@ -75,34 +81,46 @@ const PROOF_POLL_MS = 5_000;
  * @param finish also the steps that remove the old keys
  * @throws OpsError; the steps done before stay done
  */
-export async function runRotation(
+export function runRotation(
   stateFile: string,
   finish: boolean,
   tools: RotationTools,
 ): Promise<RotationOutcome> {
-  let state = await readRotationState(stateFile);
-  for (;;) {
-    const step = nextStep(state);
-    if (step === undefined) return { kind: 'finished', state };
-    if (step === 'retire' && !finish) return { kind: 'ready-to-finish', state };
-    if (tools.signal?.aborted === true)
-      throw new OpsError('interrupted', 'interrupted; run it again to go on');
-    tools.onStep?.(step, 'begins');
-    const result = await STEPS[step](state, tools);
-    if (!result.go) {
-      const { go: _, ...why } = result;
-      return { kind: 'stopped', state, step, ...why };
+  return withRotationLock(stateFile, async () => {
+    let state = await readRotationState(stateFile);
+    for (;;) {
+      const step = nextStep(state);
+      if (step === undefined)
+        return { kind: state.abandonedAt === undefined ? 'finished' : 'abandoned', state };
+      if (step === 'retire' && !finish) return { kind: 'ready-to-finish', state };
+      if (tools.signal?.aborted === true)
+        throw new OpsError('interrupted', 'interrupted; run it again to go on');
+      tools.onStep?.(step, 'begins');
+      const begun = withBegun(state, step, tools.now());
+      if (begun !== state) state = await writeRotationState(stateFile, begun, state);
+      const result = await STEPS[step](state, tools, stateFile);
+      if (!result.go) {
+        const { go: _, ...why } = result;
+        const stopped = { at: tools.now().toISOString(), reason: result.reason };
+        state = await writeRotationState(stateFile, { ...state, stopped }, state);
+        return { kind: 'stopped', state, step, ...why };
+      }
+      state = await writeRotationState(
+        stateFile,
+        stateAfter(state, step, result.rewrapped, tools.now()),
+        state,
+      );
+      tools.onStep?.(step, 'done');
     }
-    state = await writeRotationState(
-      stateFile,
-      stateAfter(state, step, result.rewrapped, tools.now()),
-      state,
-    );
-    tools.onStep?.(step, 'done');
-  }
+  });
 }
 
-type Step = (state: RotationState, tools: RotationTools) => Promise<StepResult>;
+/** The time at which a step began stays, however often it is begun again. */
+function withBegun(state: RotationState, step: RotationStep, now: Date): RotationState {
+  return state.begun?.step === step ? state : { ...state, begun: { step, at: now.toISOString() } };
+}
+
+type Step = (state: RotationState, tools: RotationTools, stateFile: string) => Promise<StepResult>;
 
 const writes =
   (step: RotationStep, before: ConfigurationName, name: ConfigurationName): Step =>
@@ -126,6 +144,8 @@ const STEPS: Readonly<Record<RotationStep, Step>> = {
   retire,
   'remove-old': writes('remove-old', 'kept', 'wanted'),
   'prove-removed': proves('wanted'),
+  restore: writes('restore', 'readers', 'original'),
+  'prove-restored': proves('original'),
 };
 
 async function writeConfiguration(
@@ -215,15 +235,15 @@ async function fileInForce(state: RotationState, name: ConfigurationName): Promi
 const writing = (state: RotationState): ConfigurationName =>
   state.kmsKeyId === undefined ? 'promoted' : 'original';
 
-async function rewrap(state: RotationState, tools: RotationTools): Promise<StepResult> {
+async function rewrap(state: RotationState, tools: RotationTools, stateFile: string): Promise<StepResult> {
   await fileInForce(state, writing(state));
-  const rewrapped = await tools.rewrap(state.configFile);
+  const rewrapped = await tools.rewrap(state.configFile, rewrapCheckpointFile(stateFile, state));
   if (rewrapped.failed === 0) return { go: true, rewrapped };
   const reason = `${rewrapped.failed} objects could not be rewrapped: waxseal verify says why; mend or delete them, then run it again`;
   return { go: false, reason };
 }
 
-async function verify(state: RotationState, tools: RotationTools): Promise<StepResult> {
+async function verify(state: RotationState, tools: RotationTools, stateFile: string): Promise<StepResult> {
   const file = await fileInForce(state, writing(state));
   const config = parseConfiguration(file.text, state.configFile);
   const keyId = state.kmsKeyId === undefined ? {} : { kmsKeyId: state.kmsKeyId };
@@ -231,7 +251,7 @@ async function verify(state: RotationState, tools: RotationTools): Promise<StepR
     withSource(tools, (source) => remainingIn(source, tools, { config, by: 'writer', ...keyId }));
   if ((await count()).count === 0) return GO;
   // Written the old way since, by a server that was late: once more, then somebody has to look.
-  await tools.rewrap(state.configFile);
+  await tools.rewrap(state.configFile, rewrapCheckpointFile(stateFile, state));
   const remaining = await count();
   if (remaining.count === 0) return GO;
   const reason = `${remaining.count} of ${remaining.checked} objects are not under the new key: a server still writes with the old one, or an object cannot be read (waxseal verify); then run this again`;
@@ -281,25 +301,12 @@ function stateAfter(
   rewrapped: RewrapCounts | undefined,
   now: Date,
 ): RotationState {
+  const { begun, stopped: _, ...rest } = state;
+  const begunAt = begun?.step === step ? { begunAt: begun.at } : {};
   const after: RotationState = {
-    ...state,
+    ...rest,
     ...(rewrapped === undefined ? {} : { rewrapped }),
-    done: [...state.done, { step, at: now.toISOString() }],
+    done: [...state.done, { step, at: now.toISOString(), ...begunAt }],
   };
-  // Keys are kept only as long as a step may need them.
-  return nextStep(after) === undefined
-    ? { ...after, configurations: withoutTexts(state.configurations) }
-    : after;
-}
-
-function withoutTexts(configurations: RotationState['configurations']): RotationState['configurations'] {
-  const bare = ({ hash }: { readonly hash: string }): { readonly hash: string } => ({ hash });
-  const { original, readers, promoted, kept, wanted } = configurations;
-  return {
-    original: bare(original),
-    readers: bare(readers),
-    promoted: bare(promoted),
-    kept: bare(kept),
-    wanted: bare(wanted),
-  };
+  return nextStep(after) === undefined ? withoutKeys(after) : after;
 }

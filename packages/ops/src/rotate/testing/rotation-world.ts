@@ -96,7 +96,7 @@ export async function createWorld({ config, lag = () => 0 }: WorldOptions): Prom
         return Promise.resolve();
       },
       openSource,
-      async rewrap(file) {
+      async rewrap(file, checkpointFile) {
         const text = await readFile(file, 'utf8');
         const read = readEncryptionConfig(text, { fileName: file, kmsV1Enabled: true });
         const encryption = await createEncryptionAtRest({
@@ -111,6 +111,7 @@ export async function createWorld({ config, lag = () => 0 }: WorldOptions): Prom
             resources: read.config?.resources.flatMap(({ resources }) => resources) ?? [],
             signal: new AbortController().signal,
             clock: systemClock,
+            checkpoint: { path: checkpointFile, configHash: hashConfiguration(text) },
           });
         } finally {
           await encryption.close();
