@@ -1,11 +1,11 @@
 /**
- * Which object a storage key names, and which resource of an EncryptionConfiguration covers it.
- *
- * Source of the rule: k8s.io/kubernetes `pkg/kubeapiserver/default_storage_factory_builder.go`: built-in resources lie under their
- * plural name without their group, four of them under an older name; custom resources, and those of apiextensions and
- * apiregistration, under group and plural name. docs/formats/registry-layout.md.
+ * Which object a storage key names, and which resource's rule of an EncryptionConfiguration its value is under. The layout is the data of
+ * `registry-table.ts`.
  */
 import type { GroupResource } from '@waxseal/encryption-config';
+import { createIdentityTransformer, type Transformer } from '@waxseal/envelope';
+import { builtInResources, registryRecords } from './registry-table.js';
+import { describeStoredValue } from './stored-value.js';
 
 export interface ObjectPath extends GroupResource {
   /** Empty for what has no namespace. */
@@ -13,101 +13,21 @@ export interface ObjectPath extends GroupResource {
   readonly name: string;
   /** Known for built-in resources only. */
   readonly kind?: string;
+  /**
+   * Only of kube-apiserver's own records (`ranges`, `masterleases`, …), which are no resources of its API and are stored in plaintext
+   * whatever the configuration says: the resource by whose rule older releases sealed them.
+   */
+  readonly sealedAs?: GroupResource;
 }
 
-/** `[path, group, plural name, kind]`; the path is what stands between the prefix and the namespace. */
-const BUILT_IN: readonly (readonly [string, string, string, string])[] = [
-  ['configmaps', '', 'configmaps', 'ConfigMap'],
-  ['controllers', '', 'replicationcontrollers', 'ReplicationController'],
-  ['events', '', 'events', 'Event'],
-  ['limitranges', '', 'limitranges', 'LimitRange'],
-  ['minions', '', 'nodes', 'Node'],
-  ['namespaces', '', 'namespaces', 'Namespace'],
-  ['persistentvolumeclaims', '', 'persistentvolumeclaims', 'PersistentVolumeClaim'],
-  ['persistentvolumes', '', 'persistentvolumes', 'PersistentVolume'],
-  ['pods', '', 'pods', 'Pod'],
-  ['podtemplates', '', 'podtemplates', 'PodTemplate'],
-  ['resourcequotas', '', 'resourcequotas', 'ResourceQuota'],
-  ['secrets', '', 'secrets', 'Secret'],
-  ['serviceaccounts', '', 'serviceaccounts', 'ServiceAccount'],
-  ['services/endpoints', '', 'endpoints', 'Endpoints'],
-  ['services/specs', '', 'services', 'Service'],
-  ['controllerrevisions', 'apps', 'controllerrevisions', 'ControllerRevision'],
-  ['daemonsets', 'apps', 'daemonsets', 'DaemonSet'],
-  ['deployments', 'apps', 'deployments', 'Deployment'],
-  ['replicasets', 'apps', 'replicasets', 'ReplicaSet'],
-  ['statefulsets', 'apps', 'statefulsets', 'StatefulSet'],
-  ['horizontalpodautoscalers', 'autoscaling', 'horizontalpodautoscalers', 'HorizontalPodAutoscaler'],
-  ['cronjobs', 'batch', 'cronjobs', 'CronJob'],
-  ['jobs', 'batch', 'jobs', 'Job'],
-  [
-    'certificatesigningrequests',
-    'certificates.k8s.io',
-    'certificatesigningrequests',
-    'CertificateSigningRequest',
-  ],
-  ['leases', 'coordination.k8s.io', 'leases', 'Lease'],
-  ['endpointslices', 'discovery.k8s.io', 'endpointslices', 'EndpointSlice'],
-  ['flowschemas', 'flowcontrol.apiserver.k8s.io', 'flowschemas', 'FlowSchema'],
-  [
-    'prioritylevelconfigurations',
-    'flowcontrol.apiserver.k8s.io',
-    'prioritylevelconfigurations',
-    'PriorityLevelConfiguration',
-  ],
-  ['ingress', 'networking.k8s.io', 'ingresses', 'Ingress'],
-  ['ingressclasses', 'networking.k8s.io', 'ingressclasses', 'IngressClass'],
-  ['ipaddresses', 'networking.k8s.io', 'ipaddresses', 'IPAddress'],
-  ['networkpolicies', 'networking.k8s.io', 'networkpolicies', 'NetworkPolicy'],
-  ['servicecidrs', 'networking.k8s.io', 'servicecidrs', 'ServiceCIDR'],
-  ['runtimeclasses', 'node.k8s.io', 'runtimeclasses', 'RuntimeClass'],
-  ['poddisruptionbudgets', 'policy', 'poddisruptionbudgets', 'PodDisruptionBudget'],
-  ['clusterrolebindings', 'rbac.authorization.k8s.io', 'clusterrolebindings', 'ClusterRoleBinding'],
-  ['clusterroles', 'rbac.authorization.k8s.io', 'clusterroles', 'ClusterRole'],
-  ['rolebindings', 'rbac.authorization.k8s.io', 'rolebindings', 'RoleBinding'],
-  ['roles', 'rbac.authorization.k8s.io', 'roles', 'Role'],
-  ['deviceclasses', 'resource.k8s.io', 'deviceclasses', 'DeviceClass'],
-  ['resourceclaims', 'resource.k8s.io', 'resourceclaims', 'ResourceClaim'],
-  ['resourceclaimtemplates', 'resource.k8s.io', 'resourceclaimtemplates', 'ResourceClaimTemplate'],
-  ['resourceslices', 'resource.k8s.io', 'resourceslices', 'ResourceSlice'],
-  ['priorityclasses', 'scheduling.k8s.io', 'priorityclasses', 'PriorityClass'],
-  ['csidrivers', 'storage.k8s.io', 'csidrivers', 'CSIDriver'],
-  ['csinodes', 'storage.k8s.io', 'csinodes', 'CSINode'],
-  ['csistoragecapacities', 'storage.k8s.io', 'csistoragecapacities', 'CSIStorageCapacity'],
-  ['storageclasses', 'storage.k8s.io', 'storageclasses', 'StorageClass'],
-  ['volumeattachments', 'storage.k8s.io', 'volumeattachments', 'VolumeAttachment'],
-  ['volumeattributesclasses', 'storage.k8s.io', 'volumeattributesclasses', 'VolumeAttributesClass'],
-  [
-    'mutatingwebhookconfigurations',
-    'admissionregistration.k8s.io',
-    'mutatingwebhookconfigurations',
-    'MutatingWebhookConfiguration',
-  ],
-  [
-    'validatingwebhookconfigurations',
-    'admissionregistration.k8s.io',
-    'validatingwebhookconfigurations',
-    'ValidatingWebhookConfiguration',
-  ],
-  [
-    'validatingadmissionpolicies',
-    'admissionregistration.k8s.io',
-    'validatingadmissionpolicies',
-    'ValidatingAdmissionPolicy',
-  ],
-  [
-    'validatingadmissionpolicybindings',
-    'admissionregistration.k8s.io',
-    'validatingadmissionpolicybindings',
-    'ValidatingAdmissionPolicyBinding',
-  ],
-  // No resources of the API: records that are stored as the configuration says for these.
-  ['masterleases', '', 'apiServerIPInfo', 'Endpoints'],
-  ['peerserverleases', '', 'apiServerPeerIPInfo', 'Endpoints'],
-  ['ranges', '', 'services', 'RangeAllocation'],
-];
+type Place = GroupResource & Pick<ObjectPath, 'kind' | 'sealedAs'>;
 
-const byPath: ReadonlyMap<string, (typeof BUILT_IN)[number]> = new Map(BUILT_IN.map((row) => [row[0], row]));
+const byPath: ReadonlyMap<string, Place> = new Map<string, Place>([
+  ...builtInResources.map(([path, group, resource, kind]) => [path, { group, resource, kind }] as const),
+  ...registryRecords.map(
+    ({ path, kind, sealedAs }) => [path, { group: '', resource: path, kind, sealedAs }] as const,
+  ),
+]);
 
 /** What may stand between the prefix and the namespace of a built-in resource's keys. */
 export const objectPaths: readonly string[] = [...byPath.keys()];
@@ -123,21 +43,52 @@ export function parseObjectPath(key: string, prefix: string): ObjectPath | undef
   const segments = key.slice(root.length).split('/');
   const [first = '', second = ''] = segments;
   const twoWords = byPath.get(`${first}/${second}`);
-  const builtIn = twoWords ?? byPath.get(first);
-  if (builtIn !== undefined) {
-    const [path, group, resource, kind] = builtIn;
-    return withName({ group, resource, kind }, segments.slice(path.split('/').length));
-  }
+  if (twoWords !== undefined) return withName(twoWords, segments.slice(2));
+  const oneWord = byPath.get(first);
+  if (oneWord !== undefined) return withName(oneWord, segments.slice(1));
   // Group and plural name; a group always has a dot, no plural name has.
   if (first.includes('.')) return withName({ group: first, resource: second }, segments.slice(2));
   return withName({ group: '', resource: first }, segments.slice(1));
 }
 
-function withName(
-  resource: GroupResource & { readonly kind?: string },
-  rest: readonly string[],
-): ObjectPath | undefined {
+function withName(place: Place, rest: readonly string[]): ObjectPath | undefined {
   const name = rest.at(-1) ?? '';
-  if (name === '' || resource.resource === '' || rest.length > 2) return undefined;
-  return { ...resource, namespace: rest.length === 2 ? (rest[0] ?? '') : '', name };
+  if (name === '' || place.resource === '' || rest.length > 2) return undefined;
+  return { ...place, namespace: rest.length === 2 ? (rest[0] ?? '') : '', name };
+}
+
+/** Where the objects of a resource lie, without prefix: `['services/specs']`; custom resources too. */
+export function pathOf({ group, resource }: GroupResource): string {
+  const builtIn = builtInResources.find((row) => row[1] === group && row[2] === resource);
+  if (builtIn !== undefined) return builtIn[0];
+  return group === '' ? resource : `${group}/${resource}`;
+}
+
+/** The records that older releases sealed by the rule of a resource, as paths without prefix. */
+export function recordPathsOf({ group, resource }: GroupResource): readonly string[] {
+  return registryRecords
+    .filter(({ sealedAs }) => sealedAs.group === group && sealedAs.resource === resource)
+    .map(({ path }) => path);
+}
+
+/**
+ * The resource by whose rule a value is read and written.
+ *
+ * @returns undefined for a plaintext record of kube-apiserver: it is plaintext under every configuration, and must stay so
+ */
+export function ruleOf(path: ObjectPath, value: Buffer): GroupResource | undefined {
+  if (path.sealedAs === undefined) return path;
+  return describeStoredValue(value).provider === 'identity' ? undefined : path.sealedAs;
+}
+
+const identity = createIdentityTransformer();
+
+/** What reads the value, as the API server would. */
+export function readerOf(
+  path: ObjectPath,
+  value: Buffer,
+  transformerFor: (resource: GroupResource) => Transformer,
+): Transformer {
+  const rule = ruleOf(path, value);
+  return rule === undefined ? identity : transformerFor(rule);
 }

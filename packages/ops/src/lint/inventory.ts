@@ -1,6 +1,8 @@
 /**
  * What is stored, as far as lint needs it: how many values each key or KMS provider has, by resource.
  */
+import { formatGroupResource } from '@waxseal/encryption-config';
+import { registryRecords } from '../registry-table.js';
 import type { ScanResult } from '../scan/scan.js';
 import type { ProviderKind } from '../stored-value.js';
 
@@ -31,12 +33,18 @@ export function countOf(
     .reduce((sum, { count }) => sum + count, 0);
 }
 
-/** Of what `scan` counted. Keys that are no object's are left out. */
+/** By whose rule a sealed record of kube-apiserver was written. */
+const SEALED_AS: ReadonlyMap<string, string> = new Map(
+  registryRecords.map(({ path, sealedAs }) => [path, formatGroupResource(sealedAs)]),
+);
+
+/** Of what `scan` counted. Keys that are no object's are left out, and so are plaintext records: no configuration concerns them. */
 export function inventoryOf({ groups }: Pick<ScanResult, 'groups'>): Inventory {
   return groups
     .filter(({ resource }) => resource !== OTHER_KEYS)
+    .filter(({ resource, provider }) => !SEALED_AS.has(resource) || provider !== 'identity')
     .map(({ resource, provider, key, kmsName, count }) => ({
-      resource,
+      resource: SEALED_AS.get(resource) ?? resource,
       provider,
       name: kmsName ?? key,
       count,

@@ -4,7 +4,7 @@
 import type { JsonObject } from '@waxseal/api-types';
 import type { EncryptionAtRest } from '@waxseal/encryption-config';
 import { errorMessage } from '@waxseal/envelope';
-import { parseObjectPath, type ObjectPath } from '../object-path.js';
+import { parseObjectPath, readerOf, type ObjectPath } from '../object-path.js';
 import type { Source, StoredKeyValue } from '../sources/source.js';
 import { describeStoredValue } from '../stored-value.js';
 import { readManifest, type ManifestOptions } from './manifest.js';
@@ -58,7 +58,8 @@ async function recoverObject(
   const text = key.toString();
   let data: Buffer;
   try {
-    const opened = options.encryption.transformerFor(path).transformFromStorage(value, key);
+    const reader = readerOf(path, value, (resource) => options.encryption.transformerFor(resource));
+    const opened = reader.transformFromStorage(value, key);
     ({ data } = opened instanceof Promise ? await opened : opened);
   } catch (error) {
     return unrecovered(text, 'open', errorMessage(error), value);

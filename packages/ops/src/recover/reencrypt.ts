@@ -16,7 +16,7 @@ import { encodeKeyValue } from '../etcd-db/encode-key-value.js';
 import { parseKey, parseKeyValue } from '../etcd-db/key-value.js';
 import { parseRevisionKey } from '../etcd-db/revision-key.js';
 import { OpsError } from '../errors.js';
-import { parseObjectPath } from '../object-path.js';
+import { parseObjectPath, ruleOf } from '../object-path.js';
 import { describeStoredValue } from '../stored-value.js';
 import { nameTaken, writeNewSnapshotFile } from './new-snapshot-file.js';
 import { UnreadableValues, type UnreadableValue } from './unreadable-values.js';
@@ -41,7 +41,7 @@ export interface ReencryptResult {
   readonly reencrypted: number;
   /** Of those: were encrypted and now are plaintext, because the new configuration says so. */
   readonly decrypted: number;
-  /** Values under keys that name no object of an API server; they are as they were. */
+  /** Values that no rule covers: under keys that name no object, and plaintext records of kube-apiserver. They are as they were. */
   readonly copied: number;
   readonly tombstones: number;
   /** Live values that do not open. */
@@ -158,15 +158,16 @@ class Reencryption {
     const kv = parseKeyValue(entry.value);
     const key = kv.key.toString();
     const path = parseObjectPath(key, this.#options.prefix);
-    if (path === undefined) return { entry, note: () => void this.#copied++ };
+    const rule = path && ruleOf(path, kv.value);
+    if (rule === undefined) return { entry, note: () => this.#noteCopied(key) };
     let data: Buffer;
     try {
-      ({ data } = await this.#options.from.transformerFor(path).transformFromStorage(kv.value, kv.key));
+      ({ data } = await this.#options.from.transformerFor(rule).transformFromStorage(kv.value, kv.key));
     } catch (error) {
       const reason = errorMessage(error);
       return { entry, note: () => this.unreadable.add({ key, revision: main, reason }) };
     }
-    const value = await seal(this.#options.to.transformerFor(path), data, kv.key);
+    const value = await seal(this.#options.to.transformerFor(rule), data, kv.key);
     return {
       entry: { key: entry.key, value: encodeKeyValue({ ...kv, value }) },
       note: () => this.#noteReencrypted(key, !isPlaintext(kv.value) && isPlaintext(value)),
@@ -175,6 +176,11 @@ class Reencryption {
 
   #noteTombstone(key: string): void {
     this.#tombstones++;
+    this.unreadable.supersede(key);
+  }
+
+  #noteCopied(key: string): void {
+    this.#copied++;
     this.unreadable.supersede(key);
   }
 

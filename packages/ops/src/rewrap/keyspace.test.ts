@@ -22,9 +22,9 @@ test('a resource lies under its name, an older name, or group and name', () => {
 });
 
 test('a wildcard looks at every key and takes what its rules cover', () => {
-  const covered = (rules: readonly string[], path: string): string | undefined => {
+  const covered = (rules: readonly string[], path: string, value = '{}'): string | undefined => {
     const [space] = keyspacesOf(rules, '/registry');
-    const resource = space?.resourceOf(Buffer.from(`/registry/${path}`));
+    const resource = space?.resourceOf(Buffer.from(`/registry/${path}`), Buffer.from(value));
     return resource && formatGroupResource(resource);
   };
   assert.deepEqual(prefixes(['*.apps', 'secrets']), ['/registry/']);
@@ -34,6 +34,24 @@ test('a wildcard looks at every key and takes what its rules cover', () => {
   assert.equal(covered(['*.'], 'configmaps/ns/a'), 'configmaps');
   assert.equal(covered(['*.'], 'example.com/widgets/a'), undefined);
   assert.equal(covered(['*.*'], 'example.com/widgets/a'), 'widgets.example.com');
-  assert.equal(covered(['*.*'], 'ranges/serviceips'), 'services');
-  assert.equal(covered(['*.*'], 'masterleases/10.0.0.1'), 'apiServerIPInfo');
+  assert.equal(covered(['*.*'], 'ingress/ns/a'), 'ingresses.networking.k8s.io');
+  assert.equal(covered(['*.'], 'ingress/ns/a'), undefined);
+  assert.equal(covered(['*.'], 'minions/a'), 'nodes');
+});
+
+test('a record that lies in plaintext stays so, whatever the rules: its API server refuses it sealed', () => {
+  const sealed = 'k8s:enc:secretbox:v1:k:0123';
+  for (const rules of [['services'], ['*.'], ['*.*']]) {
+    const spaces = keyspacesOf(rules, '/registry');
+    const of = (path: string, value: string): string | undefined => {
+      const key = Buffer.from(`/registry/${path}`);
+      const space = spaces.find(({ prefix }) => key.subarray(0, prefix.length).equals(prefix));
+      const resource = space?.resourceOf(key, Buffer.from(value));
+      return resource && formatGroupResource(resource);
+    };
+    assert.equal(of('ranges/serviceips', 'k8s\0'), undefined);
+    assert.equal(of('masterleases/10.0.0.1', 'k8s\0'), undefined);
+    assert.equal(of('ranges/serviceips', sealed), 'services');
+    assert.equal(of('services/specs/default/kubernetes', '{}'), 'services');
+  }
 });

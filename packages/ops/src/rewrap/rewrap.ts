@@ -262,7 +262,7 @@ class Run {
           }
           for (const kv of kvs) {
             throwIfStopped(signal);
-            const resource = resourceOf(kv.key);
+            const resource = resourceOf(kv.key, kv.value);
             if (resource === undefined) continue;
             await window.run(() => work(kv, resource, page));
           }

@@ -35,6 +35,15 @@ const scanned = resultOf(
   ['issuers.example.com', 'unknown', ''],
 );
 
+test('a wildcard does not ask for what no API server seals', () => {
+  const records = resultOf(['ranges', 'identity', ''], ['masterleases', 'aescbc', 'old']);
+  const broken = (pattern: string): readonly string[] =>
+    checkPolicy(records, [{ resources: [pattern], providers: ['kms-v2'] }]).map(({ resource }) => resource);
+  assert.deepEqual(broken('*.*'), ['masterleases']);
+  assert.deepEqual(broken('*.'), ['masterleases']);
+  assert.deepEqual(broken('ranges'), ['ranges']);
+});
+
 test('resources that must be sealed', () => {
   const broken = (resources: readonly string[]): readonly string[] =>
     checkPolicy(scanned, [requireSealed(resources)]).map(({ resource }) => resource);

@@ -9,11 +9,12 @@ import {
   grpcConnectors,
   readEncryptionConfig,
   type EncryptionConfiguration,
+  type GroupResource,
   type KmsConnectors,
 } from '@waxseal/encryption-config';
 import { errorMessage, type Opened, type Transformer } from '@waxseal/envelope';
 import { OpsError } from '../errors.js';
-import { parseObjectPath, type ObjectPath } from '../object-path.js';
+import { parseObjectPath, readerOf, type ObjectPath } from '../object-path.js';
 import type { Source, StoredKeyValue } from '../sources/source.js';
 import { describeStoredValue, type ProviderKind, type StoredValueKind } from '../stored-value.js';
 import type { Finding, VerifyCause } from './causes.js';
@@ -94,7 +95,7 @@ export async function verify(options: VerifyOptions): Promise<VerifyResult> {
       connectors: diagnoser.connectors,
     });
     try {
-      return await run(options, prefix, (path) => encryption.transformerFor(path), diagnoser);
+      return await run(options, prefix, (resource) => encryption.transformerFor(resource), diagnoser);
     } finally {
       await encryption.close();
     }
@@ -106,7 +107,7 @@ export async function verify(options: VerifyOptions): Promise<VerifyResult> {
 async function run(
   options: VerifyOptions,
   prefix: string,
-  transformerFor: (path: ObjectPath) => Transformer,
+  transformerFor: (resource: GroupResource) => Transformer,
   diagnoser: Diagnoser,
 ): Promise<VerifyResult> {
   const workers = options.workers ?? 16;
@@ -174,7 +175,7 @@ async function run(
     const group = groupOf(kind, path);
     if (!sampler.wants(kind, group)) return undefined;
     checked++;
-    const transformer = transformerFor(path);
+    const transformer = readerOf(path, entry.value, transformerFor);
     const closed = kmsGate.closed(kind);
     // The source may reuse its memory while a KMS is asked.
     const value = kind.provider.startsWith('kms') ? Buffer.from(entry.value) : entry.value;
