@@ -1,4 +1,4 @@
-/** A KMS in memory that wraps as a real one does: bound to its key and keyID, refusing whatever it did not make. */
+/** A KMS in memory that wraps as a real one does: bound to its key, keyID and annotations, refusing whatever it did not make. */
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import type { KmsConnectors } from '@waxseal/encryption-config';
 
@@ -7,6 +7,10 @@ export interface MemoryKms {
   keyId: string;
   /** Every Decrypt fails with it while set. */
   failure: Error | undefined;
+  /** What it says to a wrapped DEK that it did not make. */
+  refusal: Error;
+  /** Stored beside what it wraps from now on (v2). */
+  annotations: Readonly<Record<string, Buffer>>;
   decryptCalls: number;
 }
 
@@ -16,31 +20,38 @@ export function kmsApiError(code: string, message: string): Error {
 }
 
 export function createMemoryKms(key: Buffer): MemoryKms {
-  const wrap = (plaintext: Buffer, keyId: string): Buffer => {
+  const wrap = (plaintext: Buffer, boundTo: string): Buffer => {
     const nonce = randomBytes(12);
-    const cipher = createCipheriv('aes-256-gcm', key, nonce).setAAD(Buffer.from(keyId));
+    const cipher = createCipheriv('aes-256-gcm', key, nonce).setAAD(Buffer.from(boundTo));
     return Buffer.concat([nonce, cipher.update(plaintext), cipher.final(), cipher.getAuthTag()]);
   };
-  const unwrap = (ciphertext: Buffer, keyId: string): Buffer => {
+  const unwrap = (ciphertext: Buffer, boundTo: string): Buffer => {
     try {
       const decipher = createDecipheriv('aes-256-gcm', key, ciphertext.subarray(0, 12))
-        .setAAD(Buffer.from(keyId))
+        .setAAD(Buffer.from(boundTo))
         .setAuthTag(ciphertext.subarray(-16));
       return Buffer.concat([decipher.update(ciphertext.subarray(12, -16)), decipher.final()]);
     } catch {
-      throw kmsApiError('invalid_argument', 'the ciphertext is damaged or was made by another key');
+      throw kms.refusal;
     }
   };
-  const decrypt = (ciphertext: Buffer, keyId: string): Promise<Buffer> => {
+  const bound = (keyId: string, annotations: MemoryKms['annotations']): string =>
+    JSON.stringify([
+      keyId,
+      Object.entries(annotations).map(([name, value]) => [name, value.toString('hex')]),
+    ]);
+  const decrypt = (ciphertext: Buffer, boundTo: string): Promise<Buffer> => {
     kms.decryptCalls++;
     return Promise.resolve().then(() => {
       if (kms.failure !== undefined) throw kms.failure;
-      return unwrap(ciphertext, keyId);
+      return unwrap(ciphertext, boundTo);
     });
   };
   const kms: MemoryKms = {
     keyId: 'key-1',
     failure: undefined,
+    refusal: kmsApiError('invalid_argument', 'the ciphertext is damaged or was made by another key'),
+    annotations: {},
     decryptCalls: 0,
     connectors: {
       connectKmsV1: () => ({
@@ -53,8 +64,12 @@ export function createMemoryKms(key: Buffer): MemoryKms {
         close: () => undefined,
         status: () => Promise.resolve({ version: 'v2', healthz: 'ok', keyId: kms.keyId }),
         encrypt: (_uid, plaintext) =>
-          Promise.resolve({ ciphertext: wrap(plaintext, kms.keyId), keyId: kms.keyId, annotations: {} }),
-        decrypt: (_uid, request) => decrypt(request.ciphertext, request.keyId),
+          Promise.resolve({
+            ciphertext: wrap(plaintext, bound(kms.keyId, kms.annotations)),
+            keyId: kms.keyId,
+            annotations: kms.annotations,
+          }),
+        decrypt: (_uid, request) => decrypt(request.ciphertext, bound(request.keyId, request.annotations)),
       }),
     },
   };

@@ -4,6 +4,7 @@
  */
 import type { EncryptionConfiguration, KmsConnectors } from '@waxseal/encryption-config';
 import {
+  DEK_SOURCE_TYPE,
   decodeEncryptedObject,
   EnvelopeError,
   errorMessage,
@@ -15,6 +16,7 @@ import { objectPaths, type ObjectPath } from '../object-path.js';
 import type { StoredValueKind } from '../stored-value.js';
 import type { Finding } from './causes.js';
 import { kmsFinding } from './kms-cause.js';
+import { bodyOf, configuredPrefixes, endsWithinPrefix, nearPrefix } from './prefix-damage.js';
 import { readObjectIdentity } from './stored-object.js';
 import {
   beginsAsObject,
@@ -67,6 +69,7 @@ export function createDiagnoser(options: DiagnoserOptions): Diagnoser {
   const v1Clients: ReturnType<KmsConnectors['connectKmsV1']>[] = [];
   const v2Clients: ReturnType<KmsConnectors['connectKmsV2']>[] = [];
   const staticKeys = staticKeysOf(options.config);
+  const prefixes = configuredPrefixes(options.config);
 
   const unverified = async ({ value, kind }: Subject): Promise<readonly Buffer[]> => {
     switch (kind.provider) {
@@ -98,7 +101,9 @@ export function createDiagnoser(options: DiagnoserOptions): Diagnoser {
         return unwrapped(
           v2Clients,
           (client) => client.decrypt(newRequestUid(options.randomBytes), request),
-          (source) => [unverifiedKmsV2(object.encryptedDekSourceType, source, object.encryptedData)],
+          // The type may be what was changed.
+          (source) =>
+            Object.values(DEK_SOURCE_TYPE).map((type) => unverifiedKmsV2(type, source, object.encryptedData)),
         );
       }
       case 'identity':
@@ -142,7 +147,7 @@ export function createDiagnoser(options: DiagnoserOptions): Diagnoser {
       const kms = failures.find(({ code }) => code === 'kms-failed');
       if (kms !== undefined) return kmsFinding(kms.cause, subject.kind.kmsName ?? '');
       if (failures.some(({ code }) => code === 'no-matching-prefix' || code === 'encrypted-data')) {
-        return { cause: 'provider-missing', message: missing(subject) };
+        return unread(subject, prefixes);
       }
       if (failures.length > 0 && failures.every(({ code }) => code !== 'decryption-failed')) {
         return { cause: TRUNCATED.test(said) ? 'truncated' : 'malformed', message: said };
@@ -218,23 +223,33 @@ function staticKeysOf(config: EncryptionConfiguration): ReadonlyMap<string, read
   return keys;
 }
 
-/** What follows `k8s:enc:<provider>:<version>:<name>:`. */
-function bodyOf(value: Buffer): Buffer {
-  let end = -1;
-  for (let colons = 0; colons < 5; colons++) end = value.indexOf(0x3a, end + 1);
-  return value.subarray(end + 1);
-}
-
-function missing({ kind, path, value }: Subject): string {
+/** No configured provider takes it: cut or changed in its prefix, or the provider is not there. */
+function unread({ kind, path, value }: Subject, prefixes: readonly Buffer[]): Finding {
   const resource = path.group === '' ? path.resource : `${path.resource}.${path.group}`;
+  if (endsWithinPrefix(value, prefixes)) {
+    const message = value.length === 0 ? 'the value is empty' : 'it ends within its prefix';
+    return { cause: 'truncated', message };
+  }
+  const near = nearPrefix(value, prefixes);
+  const changed =
+    near === undefined
+      ? ''
+      : `; but for a few bits it is ${near.toString()}, so the bytes may have been changed`;
   if (kind.provider === 'identity') {
-    return `it is plaintext, and no provider identity is configured for ${resource}`;
+    if (readObjectIdentity(value) === undefined && !beginsAsObject(value)) {
+      const message = `it is neither sealed nor a Kubernetes object${changed}`;
+      return { cause: 'malformed', message };
+    }
+    const message = `it is plaintext, and no provider identity is configured for ${resource}`;
+    return { cause: 'provider-missing', message };
   }
   if (kind.provider === 'unknown') {
-    return `no configured provider reads its prefix, and no Kubernetes provider writes one like it (${kind.problem ?? ''})`;
+    const message = `no configured provider reads its prefix, and no Kubernetes provider writes one like it (${kind.problem ?? ''})${changed}`;
+    return { cause: 'provider-missing', message };
   }
-  const prefix = value.toString('latin1', 0, value.length - bodyOf(value).length);
-  return `no provider for ${resource} in the configuration reads the prefix ${prefix.replace(/[^ -~]/g, '?')}`;
+  const prefix = value.toString('latin1', 0, value.length - bodyOf(value).length).replace(/[^ -~]/g, '?');
+  const message = `no provider for ${resource} in the configuration reads the prefix ${prefix}${changed}`;
+  return { cause: 'provider-missing', message };
 }
 
 /** Storage keys the value may have been written under; few, and the likely ones first. */

@@ -1,13 +1,15 @@
 /** Remembers what each plugin said, so that a refused DEK source, or a plugin that is away, is not asked for every value. */
 import type { StoredValueKind } from '../stored-value.js';
 import type { Finding, VerifyCause } from './causes.js';
+import { sourceId } from './kms-damage.js';
 
 export interface KmsGate {
   /** What is known without asking; undefined: ask. */
-  closed(kind: StoredValueKind): Finding | undefined;
+  closed(kind: StoredValueKind, value: Buffer): Finding | undefined;
   /** @param diagnosis undefined: the value opened */
   answered(
     kind: StoredValueKind,
+    value: Buffer,
     diagnosis: { readonly cause: string; readonly message: string } | undefined,
   ): void;
 }
@@ -20,16 +22,20 @@ export function createKmsGate(): KmsGate {
   const unanswered = new Map<string, number>();
   const name = (kind: StoredValueKind): string => `${kind.provider}:${kind.kmsName}`;
   return {
-    closed(kind: StoredValueKind): Finding | undefined {
+    closed(kind: StoredValueKind, value: Buffer): Finding | undefined {
       if (kind.dekSource === undefined) return undefined;
       if ((unanswered.get(name(kind)) ?? 0) >= UNANSWERED_MAX) {
         const message = `KMS provider ${kind.kmsName}: it did not answer ${UNANSWERED_MAX} times in a row and was not asked again`;
         return { cause: 'kms-unreachable', message };
       }
-      return refused.get(`${name(kind)}:${kind.dekSource}`);
+      // With another keyID or other annotations the same wrapped DEK is another question.
+      return refused.size === 0 || kind.provider !== 'kms-v2'
+        ? undefined
+        : refused.get(`${name(kind)}:${sourceId(value)}`);
     },
     answered(
       kind: StoredValueKind,
+      value: Buffer,
       diagnosis: { readonly cause: string; readonly message: string } | undefined,
     ): void {
       if (kind.dekSource === undefined) return;
@@ -39,7 +45,7 @@ export function createKmsGate(): KmsGate {
       }
       unanswered.delete(name(kind));
       if (diagnosis !== undefined && isRefusal(diagnosis.cause) && kind.provider === 'kms-v2') {
-        refused.set(`${name(kind)}:${kind.dekSource}`, {
+        refused.set(`${name(kind)}:${sourceId(value)}`, {
           cause: diagnosis.cause,
           message: diagnosis.message,
         });

@@ -27,6 +27,9 @@ export function readObjectIdentity(data: Buffer): ObjectIdentity | undefined {
   }
 }
 
+/** Kinds of kube-apiserver's own records (`ranges`, `masterleases`), which have no name of their own. */
+const NAMELESS_KINDS: ReadonlySet<string> = new Set(['RangeAllocation', 'Endpoints']);
+
 /** Undefined when the object is one, and the one its key names. */
 export function objectFinding(data: Buffer, path: ObjectPath): Finding | undefined {
   const identity = readObjectIdentity(data);
@@ -42,8 +45,10 @@ export function objectFinding(data: Buffer, path: ObjectPath): Finding | undefin
       message: `it opens, but its kind is ${quoted(identity.kind)}, and ${path.resource} hold ${path.kind}`,
     };
   }
-  // Allocation ranges and the like have no name of their own.
-  if (identity.name === '') return undefined;
+  if (identity.name === '') {
+    if (path.kind === undefined || NAMELESS_KINDS.has(path.kind)) return undefined;
+    return { cause: 'malformed', message: 'it opens, but the object in it has no name' };
+  }
   if (identity.name === path.name && identity.namespace === path.namespace) return undefined;
   return {
     cause: 'moved',

@@ -9,6 +9,7 @@
 import { createDecipheriv, createHmac } from 'node:crypto';
 import { xsalsa20 } from '@noble/ciphers/salsa.js';
 import { DEK_SOURCE_TYPE, type DekSourceType } from '@waxseal/envelope';
+import { differentBits } from './prefix-damage.js';
 
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
@@ -71,17 +72,8 @@ const HEADS: readonly { readonly bytes: Buffer; readonly wrongBits: number }[] =
 
 export function beginsAsObject(data: Buffer): boolean {
   return HEADS.some(({ bytes, wrongBits }) => {
-    if (data.length < bytes.length) return false;
-    let wrong = 0;
-    for (const [i, byte] of bytes.entries()) wrong += bitCount(byte ^ (data[i] ?? 0));
-    return wrong <= wrongBits;
+    return data.length >= bytes.length && differentBits(bytes, data) <= wrongBits;
   });
-}
-
-function bitCount(byte: number): number {
-  let count = 0;
-  for (let rest = byte; rest !== 0; rest &= rest - 1) count++;
-  return count;
 }
 
 const isAesKey = (key: Buffer): boolean => key.length === 16 || key.length === 24 || key.length === 32;

@@ -19,6 +19,7 @@ import type { Source, StoredKeyValue } from '../sources/source.js';
 import { describeStoredValue, type ProviderKind, type StoredValueKind } from '../stored-value.js';
 import type { Finding, VerifyCause } from './causes.js';
 import { createDiagnoser, type Diagnoser, type Subject } from './diagnose.js';
+import { createKmsWitnesses, type KmsWitnesses } from './kms-damage.js';
 import { createKmsGate } from './kms-gate.js';
 import { objectFinding } from './stored-object.js';
 import { createSampler } from './sampler.js';
@@ -76,6 +77,8 @@ interface Failed extends Omit<VerifyFailure, 'cause'> {
   readonly cause: VerifyCause | 'undecided';
   readonly group: string;
   readonly order: number;
+  /** Where a KMS refused: what `KmsWitnesses.evidence` takes. */
+  readonly refused?: string | undefined;
 }
 
 /** @throws OpsError config-invalid, source-unreadable, source-damaged, interrupted */
@@ -113,6 +116,7 @@ async function run(
   const workers = options.workers ?? 16;
   const sampler = createSampler(options.all ?? false);
   const kmsGate = createKmsGate();
+  const witnesses = createKmsWitnesses();
   const opened = new Set<string>();
   const failed: Failed[] = [];
   const underWay = new Set<Promise<void>>();
@@ -121,11 +125,19 @@ async function run(
   let checked = 0;
   const report = (): void => options.onProgress?.({ seen, total, checked, failed: failed.length });
 
+  const fail = (
+    { key, kind, value }: Subject,
+    group: string,
+    order: number,
+    failure: Pick<Failed, 'cause' | 'message'>,
+  ): void => {
+    const refused = isRefusal(failure.cause) ? witnesses.refused(kind, value) : undefined;
+    failed.push({ key, ...failure, provider: kind.provider, keyName: kind.key, group, order, refused });
+  };
+
   const settle = (subject: Subject, group: string, order: number, finding: Finding | undefined): void => {
     sampler.settled(group, finding === undefined);
-    if (finding === undefined) return;
-    const { key, kind } = subject;
-    failed.push({ key, ...finding, provider: kind.provider, keyName: kind.key, group, order });
+    if (finding !== undefined) fail(subject, group, order, finding);
   };
 
   const afterOpening = (subject: Subject, group: string, order: number, { data }: Opened): void => {
@@ -133,7 +145,10 @@ async function run(
     // Plaintext is a view of the source's own memory; everything else is ours to wipe.
     if (subject.kind.provider !== 'identity') data.fill(0);
     // CBC has no tag: what opens into noise was not opened.
-    if (finding === undefined || finding.cause === 'moved') opened.add(group);
+    if (finding === undefined || finding.cause === 'moved') {
+      opened.add(group);
+      witnesses.opened(subject.kind, subject.value);
+    }
     settle(subject, group, order, finding);
   };
 
@@ -144,10 +159,9 @@ async function run(
     error: unknown,
   ): Promise<void> => {
     const diagnosis = await diagnoser.diagnose(subject, error);
-    kmsGate.answered(subject.kind, diagnosis);
+    kmsGate.answered(subject.kind, subject.value, diagnosis);
     sampler.settled(group, false);
-    const { key, kind } = subject;
-    failed.push({ key, ...diagnosis, provider: kind.provider, keyName: kind.key, group, order });
+    fail(subject, group, order, diagnosis);
   };
 
   const afterAnswer = async (
@@ -163,7 +177,7 @@ async function run(
       await afterFailing(subject, group, order, error);
       return;
     }
-    kmsGate.answered(subject.kind, undefined);
+    kmsGate.answered(subject.kind, subject.value, undefined);
     afterOpening(subject, group, order, later);
   };
 
@@ -176,7 +190,7 @@ async function run(
     if (!sampler.wants(kind, group)) return undefined;
     checked++;
     const transformer = readerOf(path, entry.value, transformerFor);
-    const closed = kmsGate.closed(kind);
+    const closed = kmsGate.closed(kind, entry.value);
     // The source may reuse its memory while a KMS is asked.
     const value = kind.provider.startsWith('kms') ? Buffer.from(entry.value) : entry.value;
     const subject: Subject = { key, path, value, kind, transformer };
@@ -213,12 +227,17 @@ async function run(
   await Promise.all(underWay);
   report();
   failed.sort((a, b) => a.order - b.order);
-  return { checked, seen, failed: failed.map((failure) => decided(failure, opened)) };
+  return { checked, seen, failed: failed.map((failure) => decided(failure, opened, witnesses)) };
 }
 
 /** With all values seen: a key under which another value opens is the right one. */
-function decided(failure: Failed, opened: ReadonlySet<string>): VerifyFailure {
-  const { key, provider, keyName } = failure;
+function decided(failure: Failed, opened: ReadonlySet<string>, witnesses: KmsWitnesses): VerifyFailure {
+  const { key, provider, keyName, refused } = failure;
+  const evidence = refused === undefined ? undefined : witnesses.evidence(refused);
+  if (evidence !== undefined) {
+    const message = `the KMS refuses it, but ${evidence} (${failure.message})`;
+    return { key, cause: 'authentication-failed', message, provider, keyName };
+  }
   if (failure.cause !== 'undecided')
     return { key, cause: failure.cause, message: failure.message, provider, keyName };
   if (opened.has(failure.group)) {
@@ -228,6 +247,10 @@ function decided(failure: Failed, opened: ReadonlySet<string>): VerifyFailure {
   const message = `the configured key ${quotedName(keyName)} is not the one that wrote it (${failure.message})`;
   return { key, cause: 'wrong-key', message, provider, keyName };
 }
+
+/** What the words of a KMS say of its key; that it was not reached says nothing of the value. */
+const isRefusal = (cause: Failed['cause']): boolean =>
+  cause === 'wrong-key' || (cause.startsWith('kms-') && cause !== 'kms-unreachable');
 
 const quotedName = (name: string): string => JSON.stringify(name.slice(0, 200));
 
