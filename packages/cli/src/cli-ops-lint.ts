@@ -24,6 +24,7 @@ export function addLint(program: Command): void {
           .choices(['error', 'warning', 'info'])
           .default('error'),
       ),
+    { endpointsFromEnvironment: false },
   )
     .addOption(outputOption())
     .addHelpText(

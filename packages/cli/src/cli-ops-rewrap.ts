@@ -1,11 +1,12 @@
 /** `waxseal rewrap`: everything that is stale, encrypted again under the first provider. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { outputOption } from './cli-options.js';
+import { etcdAccessOptions, etcdOption } from './etcd-access.js';
 import { parsePath } from './options.js';
-import { etcdOption, etcdTlsOptions, prefixOption } from './source-options.js';
+import { prefixOption } from './source-options.js';
 
 export function addRewrap(program: Command): void {
-  etcdTlsOptions(
+  etcdAccessOptions(
     program
       .command('rewrap')
       .description(

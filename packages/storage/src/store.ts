@@ -165,7 +165,7 @@ export interface StoreStatus {
   readonly revision: number;
   /** First revision that can still be read; 0 when nothing was compacted. */
   readonly compactRevision: number;
-  /** Bytes on disk, as the implementation counts them. */
+  /** Bytes on disk, as the implementation counts them; both 0 where an etcd does not tell this user. */
   readonly sizeBytes: number;
   readonly sizeInUseBytes: number;
   /** The implementation and its version, e.g. `lmdb 3.5.6` or `etcd 3.5.21`. */

@@ -17,7 +17,8 @@ import { CliError, exitCodes } from '../errors.js';
 import { runUntilDone } from '../lifetime.js';
 import type { OutputFormat } from '../options.js';
 import { openProgress, type ProgressView } from '../progress.js';
-import { keyPrefix, openSource, readEtcdTls, type SourceOptions } from '../source-options.js';
+import { readEtcdAccess } from '../etcd-access.js';
+import { keyPrefix, openSource, type SourceOptions } from '../source-options.js';
 import { formatTable } from '../table.js';
 
 const NEWLINE = 0x0a;
@@ -88,7 +89,7 @@ async function look(
     return marked(found, { snapshot }, options, searching);
   }
   if (etcd === undefined) return lookAt(() => openSource(options), residueOfDataDir, searching);
-  const connection = { endpoints: etcd, ...readEtcdTls(options) };
+  const connection = await readEtcdAccess(options);
   if (options.fix) await fix(connection, progress);
   return lookAt(() => openEtcdSource(connection), residueOfEtcd, searching);
 }

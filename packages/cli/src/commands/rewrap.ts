@@ -24,7 +24,8 @@ import { holdingClock } from '../holding-clock.js';
 import { runUntilDone } from '../lifetime.js';
 import type { OutputFormat } from '../options.js';
 import { openProgress } from '../progress.js';
-import { type EtcdOptions, keyPrefix, readEtcdTls } from '../source-options.js';
+import { type EtcdAccess, type EtcdOptions, readEtcdAccess } from '../etcd-access.js';
+import { keyPrefix } from '../source-options.js';
 
 export interface RewrapCommandOptions extends EtcdOptions {
   readonly prefix: string;
@@ -60,15 +61,14 @@ export async function rewrapCommand(options: RewrapCommandOptions): Promise<void
 }
 
 async function inEtcd(options: RewrapCommandOptions, file: string): Promise<void> {
-  const { checkpoint, output, workers, etcd: endpoints = [] } = options;
+  const { checkpoint, output, workers } = options;
   const bytes = await readFile(file);
-  const tls = readEtcdTls(options);
+  const access = await readEtcdAccess(options);
   const resources = options.resources ?? coveredBy(bytes.toString('utf8'), file);
   const encryption = await createEncryptionAtRest({ file, kmsV1Enabled: true });
   try {
     const store = await openEtcdStore({
-      endpoints,
-      ...tls,
+      ...access,
       dialTimeoutMs: DIAL_TIMEOUT_MS,
       requestTimeoutMs: REQUEST_TIMEOUT_MS,
     });
@@ -93,7 +93,7 @@ async function inEtcd(options: RewrapCommandOptions, file: string): Promise<void
         }),
       );
       progress.end();
-      if (report.listed === 0) await refuseWrongPrefixOf(options);
+      if (report.listed === 0) await refuseWrongPrefixOf(options, access);
       print(report, options);
     } catch (error) {
       progress.end();
@@ -106,8 +106,8 @@ async function inEtcd(options: RewrapCommandOptions, file: string): Promise<void
   }
 }
 
-async function refuseWrongPrefixOf(options: RewrapCommandOptions): Promise<void> {
-  const source = await openEtcdSource({ endpoints: options.etcd ?? [], ...readEtcdTls(options) });
+async function refuseWrongPrefixOf(options: RewrapCommandOptions, access: EtcdAccess): Promise<void> {
+  const source = await openEtcdSource(access);
   try {
     await refuseWrongPrefix(source, keyPrefix(options));
   } finally {

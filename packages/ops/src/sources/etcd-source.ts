@@ -5,7 +5,10 @@ import { storeSource } from './store-source.js';
 import type { Source } from './source.js';
 
 /** Several endpoints are one cluster: what one does not answer, another does. */
-export type EtcdSourceOptions = Pick<EtcdStoreOptions, 'endpoints' | 'tls' | 'username' | 'password'> & {
+export type EtcdSourceOptions = Pick<
+  EtcdStoreOptions,
+  'endpoints' | 'tls' | 'username' | 'password' | 'readableKey'
+> & {
   /** How long connecting may take; default 5 s. */
   readonly dialTimeoutMs?: number | undefined;
   /** How long one answer may take, other endpoints included; default 30 s. */

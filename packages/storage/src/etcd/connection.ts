@@ -16,10 +16,11 @@ import {
   type ClientUnaryCall,
   type ServiceError,
 } from '@grpc/grpc-js';
-import { AuthService, MaintenanceService, type StatusResponse } from '../gen/etcd/rpc.js';
+import { AuthService, MaintenanceService } from '../gen/etcd/rpc.js';
 import { StoreError } from '../store.js';
+import { connectFailure, isTimeUp, type ConnectFailure } from './connect-failure.js';
 import { parseEndpoint } from './endpoints.js';
-import { classify, etcdErrors, toStoreError } from './errors.js';
+import { classify, etcdErrors, isPermissionDenied, toStoreError } from './errors.js';
 import type { EtcdLogger } from './logger.js';
 
 export interface ConnectionOptions {
@@ -54,12 +55,20 @@ export type CallKind = 'idempotent' | 'write';
 
 interface Member {
   readonly name: string;
+  readonly tls: boolean;
   readonly client: Client;
+}
+
+/** A member that answers. */
+export interface DialedMember {
+  /** Undefined: the user may not know. */
+  readonly version: string | undefined;
 }
 
 /** A member that accepts connections but does not answer is noticed after these two together. */
 const keepaliveTimeMs = 10_000;
 const keepaliveTimeoutMs = 5_000;
+const NO_ANSWER: ConnectFailure = { text: 'no answer', isExplained: false, isFinal: false };
 /** Between attempts when no endpoint is better than another. */
 const retryDelayMs = 50;
 
@@ -70,6 +79,8 @@ export class EtcdConnection {
   #closed = false;
   #current = 0;
   #token: string | undefined;
+  /** Under way: many calls need the new token at once, and each password check costs etcd a tenth of a second. */
+  readonly #authentications = new Map<Member, Promise<void>>();
 
   constructor(options: ConnectionOptions) {
     if (options.endpoints.length === 0) {
@@ -90,6 +101,7 @@ export class EtcdConnection {
       const endpoint = parseEndpoint(text, tls !== undefined);
       return {
         name: endpoint.name,
+        tls: endpoint.tls,
         client: new Client(endpoint.target, channelCredentials(endpoint.tls, options), {
           'grpc.keepalive_time_ms': keepaliveTimeMs,
           'grpc.keepalive_timeout_ms': keepaliveTimeoutMs,
@@ -115,24 +127,27 @@ export class EtcdConnection {
    * Waits for the first member that answers and knows a leader.
    * @throws StoreError `unavailable` naming every endpoint and what it said; `unauthenticated`
    */
-  async dial(): Promise<StatusResponse> {
+  async dial(): Promise<DialedMember> {
     const deadline = Date.now() + this.#options.dialTimeoutMs;
-    const said = this.#members.map(() => 'no answer');
+    const said = this.#members.map((): ConnectFailure => NO_ANSWER);
     let answered = false;
     const attempts = this.#members.map(async (member, index) => {
       for (;;) {
         try {
           const answer = await this.#statusOf(member, deadline);
-          if (answer.leader !== 0n) return { answer, index };
-          said[index] = 'the member has no leader';
+          if (answer.hasLeader) return { answer, index };
+          said[index] = { ...NO_ANSWER, text: 'the member has no leader' };
         } catch (cause) {
           const error =
             cause instanceof StoreError ? cause : toStoreError(cause as ServiceError, member.name, false);
           if (error.code === 'unauthenticated') throw error;
-          said[index] = cause instanceof StoreError ? cause.message : (cause as ServiceError).details;
+          const failure = this.#failureOf(cause, member);
+          // What was wrong before says more than that time is up now.
+          if (said[index] === NO_ANSWER || !isTimeUp(failure.text)) said[index] = failure;
+          if (failure.isFinal) throw new StoreError('unavailable', failure.text, { cause });
         }
         if (answered || Date.now() + retryDelayMs >= deadline)
-          throw new StoreError('unavailable', said[index] ?? 'no answer');
+          throw new StoreError('unavailable', (said[index] ?? NO_ANSWER).text);
         await delay(retryDelayMs);
       }
     });
@@ -145,14 +160,24 @@ export class EtcdConnection {
       const errors = cause instanceof AggregateError ? cause.errors : [cause];
       const refused = errors.find((e) => e instanceof StoreError && e.code === 'unauthenticated');
       if (refused instanceof StoreError) throw refused;
-      const list = this.#members.map((m, i) => `${m.name}: ${said[i]}`).join('; ');
-      throw new StoreError(
-        'unavailable',
-        `No etcd endpoint answered within ${this.#options.dialTimeoutMs} ms (${list}). ` +
-          'Check that etcd runs there and that scheme, CA and client certificate are the right ones.',
-        { cause },
-      );
+      throw this.#notConnected(said, cause);
     }
+  }
+
+  #notConnected(said: readonly ConnectFailure[], cause: unknown): StoreError {
+    const list = this.#members.map(({ name }, i) => `${name}: ${said[i]?.text}`).join('; ');
+    const within = said.every(({ isFinal }) => isFinal) ? '' : ` within ${this.#options.dialTimeoutMs} ms`;
+    const advice = said.every(({ isExplained }) => isExplained)
+      ? ''
+      : ' Check that etcd runs there and that scheme, CA and client certificate are the right ones.';
+    return new StoreError('unavailable', `No etcd endpoint answered${within} (${list}).${advice}`, { cause });
+  }
+
+  #failureOf(cause: unknown, { tls }: Member): ConnectFailure {
+    if (cause instanceof StoreError) return { ...NO_ANSWER, text: cause.message };
+    const { ca, cert } = this.#options.tls ?? {};
+    const attempt = { tls, hasCa: ca !== undefined, hasClientCertificate: cert !== undefined };
+    return connectFailure(cause as ServiceError, attempt);
   }
 
   /** @throws StoreError */
@@ -182,22 +207,23 @@ export class EtcdConnection {
     let reauthenticated = false;
     for (;;) {
       const member = this.#readyMember() ?? (await this.#waitForMember(deadline));
-      if (this.#token === undefined && this.#options.username !== undefined) await this.#authenticate(member);
+      const attemptDeadline = this.#attemptDeadline(kind, timeoutMs, deadline);
+      let token: string | undefined;
+      let sent = false;
       try {
-        return await call(
-          member.client,
-          rpc,
-          request,
-          this.#metadata(),
-          this.#attemptDeadline(kind, timeoutMs, deadline),
-        );
+        await this.#haveToken(member, attemptDeadline);
+        token = this.#token;
+        sent = true;
+        return await call(member.client, rpc, request, this.#metadata(), attemptDeadline);
       } catch (thrown) {
         const error = thrown as ServiceError;
         const { outcome, storeCode } = classify(error);
-        const repeatable = outcome === 'refused' || (outcome === 'unknown' && kind === 'idempotent');
+        const isHarmless = kind === 'idempotent' || !sent;
+        const repeatable = outcome === 'refused' || (outcome === 'unknown' && isHarmless);
         if (outcome !== 'final') this.#leave(member);
         if (storeCode === 'unauthenticated' && outcome === 'refused') {
-          this.#token = undefined;
+          // Another call may have a new token already.
+          if (this.#token === token) this.#token = undefined;
           if (reauthenticated || this.#options.username === undefined)
             throw toStoreError(error, member.name, false);
           reauthenticated = true;
@@ -205,7 +231,7 @@ export class EtcdConnection {
         }
         if (this.closed) throw closedError(error);
         if (!repeatable || Date.now() + retryDelayMs >= deadline) {
-          throw toStoreError(error, member.name, kind === 'write');
+          throw toStoreError(error, member.name, kind === 'write' && sent);
         }
         this.#options.logger?.warn(
           { endpoint: member.name, rpc: rpc.path, error: error.details },
@@ -225,8 +251,13 @@ export class EtcdConnection {
     timeoutMs = this.#options.requestTimeoutMs,
   ): Promise<EtcdStream<Request, Response>> {
     const member = this.#readyMember() ?? (await this.#waitForMember(Date.now() + timeoutMs));
-    if (this.#token === undefined && this.#options.username !== undefined) await this.#authenticate(member);
+    try {
+      await this.#haveToken(member, Date.now() + timeoutMs);
+    } catch (error) {
+      throw toStoreError(error as ServiceError, member.name, false);
+    }
     if (this.closed) throw closedError();
+    const token = this.#token;
     const call = member.client.makeBidiStreamRequest(
       rpc.path,
       rpc.requestSerialize,
@@ -239,7 +270,7 @@ export class EtcdConnection {
       failed: (error) => {
         const { outcome, storeCode } = classify(error);
         if (outcome !== 'final') this.#leave(member);
-        if (storeCode === 'unauthenticated') this.#token = undefined;
+        if (storeCode === 'unauthenticated' && this.#token === token) this.#token = undefined;
       },
     };
   }
@@ -253,20 +284,36 @@ export class EtcdConnection {
   }
 
   /** With a password the token comes first: a wrong one shows when connecting, not at the first request. */
-  async #statusOf(member: Member, deadline: number): Promise<StatusResponse> {
-    if (this.#options.username !== undefined && this.#token === undefined) await this.#authenticate(member);
-    return call(member.client, MaintenanceService.status, {}, this.#metadata(), deadline);
+  async #statusOf(member: Member, deadline: number): Promise<DialedMember & { readonly hasLeader: boolean }> {
+    await this.#haveToken(member, deadline);
+    try {
+      const status = await call(member.client, MaintenanceService.status, {}, this.#metadata(), deadline);
+      return { version: status.version, hasLeader: status.leader !== 0n };
+    } catch (error) {
+      // Newer members tell their status to administrators alone; one without a leader refuses earlier (`hasleader`).
+      if (!isPermissionDenied(error)) throw error;
+      return { version: undefined, hasLeader: true };
+    }
   }
 
-  async #authenticate(member: Member): Promise<void> {
+  /** @throws ServiceError */
+  async #haveToken(member: Member, deadline: number): Promise<void> {
+    if (this.#options.username === undefined || this.#token !== undefined) return;
+    let underWay = this.#authentications.get(member);
+    if (underWay === undefined) {
+      underWay = this.#authenticate(member, deadline).finally(() => this.#authentications.delete(member));
+      this.#authentications.set(member, underWay);
+    }
+    await underWay;
+  }
+
+  async #authenticate(member: Member, deadline: number): Promise<void> {
     const request = { name: this.#options.username ?? '', password: this.#options.password ?? '' };
-    const deadline = Date.now() + this.#options.requestTimeoutMs;
     try {
       const answer = await call(member.client, AuthService.authenticate, request, new Metadata(), deadline);
       this.#token = answer.token;
     } catch (thrown) {
-      const error = thrown as ServiceError;
-      if (error.details !== etcdErrors.authNotEnabled.text) throw toStoreError(error, member.name, false);
+      if ((thrown as ServiceError).details !== etcdErrors.authNotEnabled.text) throw thrown;
       // The cluster asks nobody for a password; an empty token is not sent.
       this.#token = '';
     }

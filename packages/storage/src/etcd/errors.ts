@@ -6,6 +6,7 @@
  */
 import { status, type ServiceError } from '@grpc/grpc-js';
 import { StoreError, type StoreErrorCode } from '../store.js';
+import { wordsOf } from './connect-failure.js';
 
 /**
  * What a failed call may have done. `refused`: certainly nothing, another endpoint may be asked. `unknown`: a write may
@@ -149,7 +150,8 @@ export function classifyText(text: string): EtcdError | undefined {
  */
 export function toStoreError(error: ServiceError, endpoint: string, write: boolean): StoreError {
   const { storeCode, outcome } = classify(error);
-  const said = `etcd at ${endpoint}: ${error.details || error.message}`;
+  const advice = adviceOn(error.details, write);
+  const said = `etcd at ${endpoint}: ${wordsOf(error)}${advice === undefined ? '' : `. ${advice}`}`;
   const code = storeCode === 'closed' ? 'unavailable' : storeCode;
   if (write && outcome === 'unknown') {
     return new StoreError(
@@ -159,6 +161,29 @@ export function toStoreError(error: ServiceError, endpoint: string, write: boole
     );
   }
   return new StoreError(code, said, { cause: error });
+}
+
+/** True: etcd knows the user, and its roles do not allow the request. */
+export function isPermissionDenied(error: unknown): boolean {
+  return error instanceof Error && error.message.includes(etcdErrors.permissionDenied.text);
+}
+
+/** What to do about errors that etcd names too briefly. */
+function adviceOn(text: string, write: boolean): string | undefined {
+  switch (text) {
+    case etcdErrors.authFailed.text:
+      return "Check the user's name and password";
+    case etcdErrors.userEmpty.text:
+      return 'This etcd wants a user and password, or a client certificate that names a user';
+    case etcdErrors.permissionDenied.text:
+      return write
+        ? 'The user may not write this key: grant one of its roles readwrite on the prefix (etcdctl role grant-permission)'
+        : 'The user may not read these keys: grant one of its roles read on the whole prefix (etcdctl role grant-permission)';
+    case etcdErrors.noSpace.text:
+      return 'Its database has reached its quota: compact (etcdctl compact), defragment every member (etcdctl defrag), then take the alarm away (etcdctl alarm disarm)';
+    default:
+      return undefined;
+  }
 }
 
 /** What a gRPC handler of the front passes on. */

@@ -16,7 +16,8 @@ export async function shrinkEtcd(
   onMember?: (endpoint: string) => void,
 ): Promise<void> {
   await withMembers(options, async (connection) => {
-    const { header } = await connection.dial();
+    await connection.dial();
+    const { header } = await connection.unary(MaintenanceService.status, {}, 'idempotent');
     try {
       // Physical: it answers when the revisions are gone from the file, not when that is planned.
       const wire = { revision: BigInt(Math.min(revision, Number(header?.revision ?? 0n))), physical: true };
