@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
+import { parse as parseYaml } from 'yaml';
 import { OpsError } from '../errors.js';
 import { entriesOf, nameOfEntry } from './provider-entry.js';
 import { renderConfiguration } from './render-configuration.js';
@@ -84,5 +85,81 @@ test('what is rendered reads back the same, whatever the names', () => {
     );
     const again = parseConfiguration(renderConfiguration(config), 'rendered');
     assert.deepEqual(again, config, name);
+  }
+});
+
+/** A new key alone. */
+function withSecrets(config: Config): Config {
+  const secretbox = { keys: [{ name: 's', secret: key(9) }] };
+  return { resources: config.resources.map(({ resources }) => ({ resources, providers: [{ secretbox }] })) };
+}
+
+const COMMENTED = `# who to ask: the platform team
+apiVersion: apiserver.config.k8s.io/v1
+kind: EncryptionConfiguration
+resources:
+  - resources: [secrets] # nothing else
+    providers:
+      # the present key
+      - aescbc:
+          keys:
+            # of 2024
+            - name: a
+              secret: ${key(1)}
+            # of 2019
+            - name: b
+              secret: ${key(2)}
+      # for what was never sealed
+      - identity: {}
+`;
+
+test('comments stay beside what they are about, through every configuration', () => {
+  const config = parseConfiguration(COMMENTED, 'enc.yaml');
+  const change = { kind: 'add-key', provider: 'aescbc', name: 'c' } as const;
+  const wanted = wantedConfiguration(config, change, randomBytes);
+  const plans = planConfigurations(config, wanted, { text: COMMENTED, config });
+  assert.equal(plans.commentsKept, true);
+  const comments = (text: string): readonly string[] =>
+    [...text.matchAll(/# (.*)/g)].map(([, words = '']) => words);
+  const about = ['who to ask: the platform team', 'nothing else'];
+  assert.deepEqual(orders(plans.readers), ['secrets: aescbc:a aescbc:b aescbc:c identity']);
+  assert.deepEqual(comments(plans.readers), [
+    ...about,
+    'the present key',
+    'of 2024',
+    'of 2019',
+    'for what was never sealed',
+  ]);
+  assert.deepEqual(orders(plans.promoted), ['secrets: aescbc:c aescbc:a aescbc:b identity']);
+  assert.deepEqual(comments(plans.promoted), comments(plans.readers));
+  assert.deepEqual(orders(plans.kept), ['secrets: aescbc:c aescbc:a identity']);
+  assert.deepEqual(comments(plans.kept), [
+    ...about,
+    'the present key',
+    'of 2024',
+    'for what was never sealed',
+  ]);
+  assert.deepEqual(comments(plans.wanted), [...about, 'for what was never sealed']);
+});
+
+test('a target ends as it is written, to the byte', () => {
+  const current = parse(rule('[secrets]', cbc('old', 3)));
+  const target = { kind: 'target', text: COMMENTED, fileName: 'target.yaml' } as const;
+  const wanted = wantedConfiguration(current, target, randomBytes);
+  const plans = planConfigurations(current, wanted, { text: COMMENTED, config: wanted });
+  assert.equal(plans.wanted, COMMENTED);
+  assert.match(plans.readers, /# of 2019/);
+  assert.deepEqual(orders(plans.readers), ['secrets: aescbc:old aescbc:a aescbc:b identity']);
+});
+
+test('what cannot be edited is written anew, and says so', () => {
+  const json = JSON.stringify(parseYaml(COMMENTED), undefined, 2);
+  const aliased = `${COMMENTED.replace('providers:', 'providers: &all')}  - resources: [configmaps]\n    providers: *all\n`;
+  for (const text of [json, aliased]) {
+    const config = parseConfiguration(text, 'enc.yaml');
+    const target = withSecrets(config);
+    const plans = planConfigurations(config, target, { text, config });
+    assert.equal(plans.commentsKept, false);
+    assert.equal(orders(plans.kept)[0], 'secrets: secretbox:s aescbc:a');
   }
 });
