@@ -17,8 +17,8 @@ export function addRecover(program: Command): void {
       parsePath,
     )
     .addOption(
-      new Option('--output <format>', 'YAML documents or JSON lines')
-        .choices(['yaml', 'jsonl'])
+      new Option('--output <format>', 'YAML documents or JSON lines; json: the counts of --reencrypt-with')
+        .choices(['yaml', 'jsonl', 'json'])
         .default('yaml'),
     )
     .option(
@@ -30,6 +30,12 @@ export function addRecover(program: Command): void {
     .option('--namespace <name>', 'only this namespace')
     .option('--name <name>', 'only objects of this name')
     .option('--drop-managed-fields', 'leave out metadata.managedFields', false)
+    .option('--drop-server-fields', 'leave out status, uid and what else only a server sets', false)
+    .option(
+      '--for-apply',
+      'as another cluster takes it: without server fields, owners and addresses, and without what that cluster makes itself',
+      false,
+    )
     .option(
       '--escrow-identity <file>',
       'open KMS v2 values with the private half of an escrow key instead of the KMS plugins',
@@ -45,10 +51,12 @@ export function addRecover(program: Command): void {
     .addHelpText(
       'after',
       `
+Namespaces come first, then custom resource definitions; admission webhooks and API services come last.
 What does not open or decode is a document of kind Unrecovered, with the reason and the bytes in base64; exit code 1 when there is one.
 A new snapshot keeps keys, revisions, history and leases; etcdutl snapshot restore takes it. It is not written when live values do not open.
 
 Examples:
+  $ waxseal recover --snapshot backup.db --encryption-config enc.yaml --for-apply | kubectl apply -f -
   $ waxseal recover --snapshot backup.db --encryption-config enc.yaml --out-dir ./objects
   $ waxseal recover --snapshot backup.db --encryption-config enc.yaml --resources secrets --namespace prod > prod.yaml
   $ waxseal recover --snapshot backup.db --encryption-config enc.yaml --reencrypt-with new.yaml --output-snapshot new.db`,

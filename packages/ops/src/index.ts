@@ -66,9 +66,14 @@ export {
 } from './explain-error/explain-error.js';
 export { escrowConnectors } from './recover/escrow-connectors.js';
 export { openManifestFolder } from './recover/manifest-folder.js';
-export { formatRecovered, manifestFormats, type ManifestFormat } from './recover/manifest-text.js';
+export {
+  formatRecovered,
+  manifestFormats,
+  type ManifestFormat,
+  type Writable,
+} from './recover/manifest-text.js';
 export { patientConnectors } from './recover/patient-connectors.js';
-export { recoverObjects, type Recovered } from './recover/recover.js';
+export { recoverObjects, type ManifestForm, type Recovered } from './recover/recover.js';
 export { reencryptSnapshot, type ReencryptResult } from './recover/reencrypt.js';
 export {
   residueOfDataDir,

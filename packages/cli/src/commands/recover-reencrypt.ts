@@ -14,9 +14,11 @@ interface ReencryptOptions extends RecoverCommandOptions {
 
 /** As many keys are named; the rest is a number. */
 const SHOWN_MAX = 100;
+const FAILURES_MAX = 1000;
 
 export async function reencrypt(options: ReencryptOptions, from: EncryptionAtRest): Promise<void> {
   const { snapshot, outputSnapshot, outDir, resources, namespace, name, etcd, dataDir } = options;
+  const isText = options.output === 'yaml';
   if (snapshot === undefined || etcd !== undefined || dataDir !== undefined) {
     throw new CliError(
       '--reencrypt-with works on a snapshot',
@@ -24,10 +26,11 @@ export async function reencrypt(options: ReencryptOptions, from: EncryptionAtRes
       exitCodes.usage,
     );
   }
-  if ([outDir, resources, namespace, name].some((given) => given !== undefined)) {
+  const isForManifests = options.forApply || options.dropServerFields || options.dropManagedFields;
+  if (isForManifests || [outDir, resources, namespace, name].some((given) => given !== undefined)) {
     throw new CliError(
       'a new snapshot holds everything',
-      'Leave out --out-dir, --resources, --namespace and --name.',
+      'Leave out --out-dir, --resources, --namespace, --name, --for-apply and --drop-….',
       exitCodes.usage,
     );
   }
@@ -36,7 +39,7 @@ export async function reencrypt(options: ReencryptOptions, from: EncryptionAtRes
     await refuseWrongPrefix(source, keyPrefix(options));
     const to = await createEncryptionAtRest({ file: options.reencryptWith, kmsV1Enabled: true });
     try {
-      const progress = await openProgress('text');
+      const progress = await openProgress(isText ? 'text' : 'json');
       try {
         const result = await runUntilDone((signal) =>
           reencryptSnapshot(source.database.bolt, outputSnapshot, {
@@ -54,7 +57,8 @@ export async function reencrypt(options: ReencryptOptions, from: EncryptionAtRes
           }),
         );
         progress.end();
-        report(result, outputSnapshot);
+        if (isText) report(result, outputSnapshot);
+        else reportJson(result, outputSnapshot);
       } finally {
         progress.end();
       }
@@ -64,6 +68,27 @@ export async function reencrypt(options: ReencryptOptions, from: EncryptionAtRes
   } finally {
     await source.close();
   }
+}
+
+/** `values` = `rewritten` + `kept`; `snapshot` is null when nothing was written. */
+function reportJson(result: ReencryptResult, output: string): void {
+  const { looked, tombstones, reencrypted, copied, decrypted, unreadable, unreadablePast, sizeBytes } =
+    result;
+  if (unreadable.length > 0) process.exitCode = exitCodes.negative;
+  console.log(
+    JSON.stringify({
+      values: looked - tombstones,
+      rewritten: reencrypted,
+      kept: copied + unreadable.length + unreadablePast,
+      unreadable: unreadable.length,
+      unreadablePast,
+      decrypted,
+      tombstones,
+      snapshot: sizeBytes === undefined ? null : output,
+      sizeBytes: sizeBytes ?? null,
+      failures: unreadable.slice(0, FAILURES_MAX),
+    }),
+  );
 }
 
 function report(result: ReencryptResult, output: string): void {

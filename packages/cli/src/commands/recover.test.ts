@@ -83,6 +83,7 @@ before(async () => {
   await writeSnapshot('good.db', values);
   await writeSnapshot('bad.db', [
     ...values,
+    ['/registry/ranges/serviceips', Buffer.from('{"apiVersion":"v1","kind":"RangeAllocation"}')],
     ['/registry/secrets/default/d', Buffer.from('k8s:enc:aescbc:v1:gone:0123')],
   ]);
 });
@@ -98,9 +99,42 @@ test('standard output holds the objects and nothing else', () => {
     .split('\n')
     .map((line): unknown => JSON.parse(line));
   assert.deepEqual(objects, NAMES.map(secretOf));
-  assert.match(stderr, /3 objects, 0 that could not be recovered/);
+  assert.deepEqual(JSON.parse(stderr), {
+    source: `snapshot ${at('good.db')}`,
+    objects: 3,
+    unrecovered: 0,
+    causes: {},
+    leftOut: 0,
+  });
   const yaml = recover(...base, '--name', 'b', '--resources', 'secrets,configmaps');
   assert.match(yaml.stdout, /^---\napiVersion: v1\nkind: Secret\nmetadata:\n {2}name: b\n/);
+});
+
+test('for another cluster, and counted', () => {
+  const all = [
+    '--snapshot',
+    '@bad.db',
+    '--encryption-config',
+    '@enc.yaml',
+    '--for-apply',
+    '--output',
+    'jsonl',
+  ];
+  const { status, stdout, stderr } = recover(...all);
+  assert.equal(status, 1);
+  assert.equal(stdout.trim().split('\n').length, NAMES.length + 1);
+  assert.deepEqual(JSON.parse(stderr), {
+    source: `snapshot ${at('bad.db')}`,
+    objects: 3,
+    unrecovered: 1,
+    causes: { 'no-matching-prefix': 1 },
+    leftOut: 1,
+  });
+  const text = recover(...all.slice(0, -2));
+  assert.match(
+    text.stderr,
+    /3 objects, 1 that could not be recovered \(1 no-matching-prefix\), 1 left out that a cluster makes itself\n/,
+  );
 });
 
 test('what cannot be opened is there with its reason, exit code 1', () => {
@@ -178,6 +212,29 @@ test('a new snapshot is not written over unreadable values or another file', asy
   assert.equal(kept.status, 1);
   assert.ok((await readdir(folder)).includes('kept.db'));
   assert.match(recover(...args, '--output-snapshot', '@kept.db').stderr, /never overwritten/);
+  const counted = recover(
+    ...args,
+    '--output-snapshot',
+    '@counted.db',
+    '--keep-unreadable',
+    '--output',
+    'json',
+  );
+  assert.equal(counted.status, 1);
+  assert.deepEqual(JSON.parse(counted.stdout), {
+    values: 5,
+    rewritten: 3,
+    kept: 2,
+    unreadable: 1,
+    unreadablePast: 0,
+    decrypted: 0,
+    tombstones: 0,
+    snapshot: at('counted.db'),
+    sizeBytes: (await stat(at('counted.db'))).size,
+    failures: [{ key: '/registry/secrets/default/d', revision: 6, reason: 'no matching prefix found' }],
+  });
+  const none = recover(...args, '--output-snapshot', '@never.db', '--output', 'jsonl');
+  assert.equal((JSON.parse(none.stdout) as Readonly<Record<string, unknown>>)['snapshot'], null);
 });
 
 test('options that do not go together', () => {
@@ -186,6 +243,11 @@ test('options that do not go together', () => {
     recover(...base, '--reencrypt-with', '@enc.yaml', '--output-snapshot', '@x.db', '--name', 'a').status,
     2,
   );
+  assert.equal(
+    recover(...base, '--reencrypt-with', '@enc.yaml', '--output-snapshot', '@x.db', '--for-apply').status,
+    2,
+  );
+  assert.equal(recover(...base, '--output', 'json').status, 2);
   assert.equal(recover(...base, '--data-dir', '@x').status, 2);
   assert.equal(recover('--snapshot', '@good.db').status, 2);
 });

@@ -15,8 +15,10 @@ import {
   patientConnectors,
   recoverObjects,
   refuseWrongPrefix,
+  type ManifestForm,
   type ManifestFormat,
   type Recovered,
+  type Writable,
 } from '@waxseal/ops';
 import { CliError, exitCodes } from '../errors.js';
 import { runUntilDone } from '../lifetime.js';
@@ -25,12 +27,15 @@ import { keyPrefix, openSource, type SourceOptions } from '../source-options.js'
 
 export interface RecoverCommandOptions extends SourceOptions {
   readonly encryptionConfig: string;
-  readonly output: ManifestFormat;
+  /** `json` for a new snapshot only. */
+  readonly output: ManifestFormat | 'json';
   readonly outDir?: string;
   readonly resources?: readonly GroupResource[];
   readonly namespace?: string;
   readonly name?: string;
   readonly dropManagedFields: boolean;
+  readonly dropServerFields: boolean;
+  readonly forApply: boolean;
   readonly escrowIdentity?: string;
   readonly reencryptWith?: string;
   readonly outputSnapshot?: string;
@@ -74,46 +79,86 @@ async function openEncryption({
 }
 
 async function recoverManifests(options: RecoverCommandOptions, encryption: EncryptionAtRest): Promise<void> {
-  const { outDir } = options;
+  const { outDir, output } = options;
+  if (output === 'json') {
+    throw new CliError(
+      '--output json is for --reencrypt-with',
+      'Manifests are YAML documents or, with --output jsonl, lines of JSON.',
+      exitCodes.usage,
+    );
+  }
   const source = await openSource(options);
   try {
-    const folder = outDir === undefined ? undefined : await openManifestFolder(outDir, options.output);
-    const write =
-      folder === undefined ? writeOut(options.output) : (recovered: Recovered) => folder.write(recovered);
+    const folder = outDir === undefined ? undefined : await openManifestFolder(outDir, output);
+    const write = folder === undefined ? writeOut(output) : (recovered: Writable) => folder.write(recovered);
     // A bar between the documents of a terminal helps nobody.
     const isShown = folder !== undefined || !process.stdout.isTTY;
     const progress = isShown ? await openProgress('text') : undefined;
     const total = (await source.countLive?.(keyPrefix(options))) ?? 0;
-    const counts = { objects: 0, unrecovered: 0 };
+    const tally = newTally();
     try {
       await runUntilDone(async (signal) => {
         const onProgress = (looked: number): void =>
           progress?.report({ phase: 'recover', done: looked, total: Math.max(total, looked) });
-        for await (const recovered of recoverObjects(source, {
-          ...options,
-          encryption,
-          signal,
-          onProgress,
-        })) {
-          counts[recovered.kind === 'object' ? 'objects' : 'unrecovered']++;
-          await write(recovered);
+        const form = formOf(options);
+        const recovery = recoverObjects(source, { ...options, form, encryption, signal, onProgress });
+        for await (const recovered of recovery) {
+          count(tally, recovered);
+          if (recovered.kind !== 'left-out') await write(recovered);
         }
       });
     } finally {
       progress?.end();
     }
-    if (counts.objects + counts.unrecovered === 0) await refuseWrongPrefix(source, keyPrefix(options));
-    if (counts.unrecovered > 0) process.exitCode = exitCodes.negative;
-    const where = outDir === undefined ? '' : ` in ${outDir}`;
-    process.stderr.write(
-      `${source.name}: ${counts.objects} objects${where}, ${counts.unrecovered} that could not be recovered\n`,
-    );
+    if (tally.objects + tally.unrecovered + tally.leftOut === 0)
+      await refuseWrongPrefix(source, keyPrefix(options));
+    if (tally.unrecovered > 0) process.exitCode = exitCodes.negative;
+    const summary =
+      output === 'jsonl'
+        ? JSON.stringify({ source: source.name, ...tally })
+        : `${source.name}: ${summaryOf(tally, outDir)}`;
+    process.stderr.write(`${summary}\n`);
   } finally {
     await source.close();
   }
 }
 
-function writeOut(format: ManifestFormat): (recovered: Recovered) => Promise<void> {
+function formOf({ forApply, dropServerFields, dropManagedFields }: RecoverCommandOptions): ManifestForm {
+  if (forApply) return 'for-apply';
+  if (dropServerFields) return 'no-server-fields';
+  return dropManagedFields ? 'no-managed-fields' : 'stored';
+}
+
+/** The summary at the end; in JSON as it is. */
+interface Tally {
+  objects: number;
+  unrecovered: number;
+  /** Of `unrecovered`, by cause. */
+  readonly causes: Record<string, number>;
+  /** With --for-apply: what the next cluster makes itself. */
+  leftOut: number;
+}
+
+const newTally = (): Tally => ({ objects: 0, unrecovered: 0, causes: {}, leftOut: 0 });
+
+function count(tally: Tally, recovered: Recovered): void {
+  if (recovered.kind === 'object') tally.objects++;
+  else if (recovered.kind === 'left-out') tally.leftOut++;
+  else {
+    tally.unrecovered++;
+    tally.causes[recovered.cause] = (tally.causes[recovered.cause] ?? 0) + 1;
+  }
+}
+
+function summaryOf({ objects, unrecovered, causes, leftOut }: Tally, outDir: string | undefined): string {
+  const where = outDir === undefined ? '' : ` in ${outDir}`;
+  const list = Object.entries(causes).map(([cause, times]) => `${times} ${cause}`);
+  const why = list.length === 0 ? '' : ` (${list.join(', ')})`;
+  const rest = leftOut === 0 ? '' : `, ${leftOut} left out that a cluster makes itself`;
+  return `${objects} objects${where}, ${unrecovered} that could not be recovered${why}${rest}`;
+}
+
+function writeOut(format: ManifestFormat): (recovered: Writable) => Promise<void> {
   return async (recovered) => {
     if (!process.stdout.write(formatRecovered(recovered, format))) await once(process.stdout, 'drain');
   };

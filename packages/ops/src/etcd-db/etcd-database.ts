@@ -79,15 +79,15 @@ export class EtcdDatabase {
     return this.#history.liveCount;
   }
 
-  /** Newest values under the prefix, in order of revision, a page at a time. */
-  async *livePages(prefix: Buffer): AsyncGenerator<readonly StoredKeyValue[]> {
+  /** Newest values under any of the prefixes, in order of revision, a page at a time. */
+  async *livePages(...prefixes: readonly Buffer[]): AsyncGenerator<readonly StoredKeyValue[]> {
     let place = 0;
     for await (const leaf of leafPagesOf(this.bolt, this.#keys)) {
       const page: StoredKeyValue[] = [];
       for (let index = 0; index < leaf.count; index++) {
         if (!this.#history.isLive(place++)) continue;
         const kv = keyValueAt(leaf, index);
-        if (startsWith(kv.key, prefix)) page.push(kv);
+        if (prefixes.some((prefix) => startsWith(kv.key, prefix))) page.push(kv);
       }
       if (page.length > 0) yield page;
     }

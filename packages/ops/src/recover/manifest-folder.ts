@@ -9,8 +9,7 @@ import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { formatGroupResource } from '@waxseal/encryption-config';
 import { OpsError } from '../errors.js';
-import { formatRecovered, type ManifestFormat } from './manifest-text.js';
-import type { Recovered } from './recover.js';
+import { formatRecovered, type ManifestFormat, type Writable } from './manifest-text.js';
 
 /** File systems take 255 bytes; the ending needs some, and so does the hash of a longer name. */
 const NAME_MAX_BYTES = 240;
@@ -18,7 +17,7 @@ const HASH_DIGITS = 16;
 
 export interface ManifestFolder {
   /** A name that is taken is never overwritten. */
-  write(recovered: Recovered): Promise<void>;
+  write(recovered: Writable): Promise<void>;
 }
 
 /**
@@ -48,7 +47,7 @@ export async function openManifestFolder(path: string, format: ManifestFormat): 
   };
 }
 
-function segmentsOf(recovered: Recovered): readonly string[] {
+function segmentsOf(recovered: Writable): readonly string[] {
   if (recovered.kind === 'unrecovered') return ['_unrecovered', safeName(recovered.key)];
   const { path } = recovered;
   const folder = safeName(formatGroupResource(path));

@@ -5,8 +5,11 @@ import type { Recovered } from './recover.js';
 export const manifestFormats = ['yaml', 'jsonl'] as const;
 export type ManifestFormat = (typeof manifestFormats)[number];
 
+/** What a document is made of. */
+export type Writable = Exclude<Recovered, { readonly kind: 'left-out' }>;
+
 /** One document: of YAML with `---` before it, of JSON one line. */
-export function formatRecovered(recovered: Recovered, format: ManifestFormat): string {
+export function formatRecovered(recovered: Writable, format: ManifestFormat): string {
   const object = recovered.kind === 'object' ? recovered.object : unrecoveredObject(recovered);
   return format === 'yaml' ? `---\n${formatYaml(object)}` : `${JSON.stringify(object)}\n`;
 }

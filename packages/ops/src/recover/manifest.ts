@@ -16,13 +16,8 @@ export type Manifest =
   | { readonly kind: 'object'; readonly object: JsonObject }
   | { readonly kind: 'undecodable'; readonly reason: string };
 
-export interface ManifestOptions {
-  /** Leave out `metadata.managedFields`: who owned which field in the cluster that is gone. */
-  readonly dropManagedFields: boolean;
-}
-
 /** Total: whatever the bytes, there is an answer. Reasons never quote the bytes. */
-export function readManifest(data: Buffer, { dropManagedFields }: ManifestOptions): Manifest {
+export function readManifest(data: Buffer): Manifest {
   let value: unknown;
   try {
     value = isKubeProtobuf(data) ? decodeKubeProtobuf(data) : parseJson(data).value;
@@ -37,14 +32,8 @@ export function readManifest(data: Buffer, { dropManagedFields }: ManifestOption
   }
   if (metadata !== undefined && !isJsonObject(metadata)) return undecodable('the metadata are no object');
   const object: JsonObject = { apiVersion, kind };
-  if (metadata !== undefined)
-    object['metadata'] = dropManagedFields ? withoutManagedFields(metadata) : metadata;
+  if (metadata !== undefined) object['metadata'] = metadata;
   return { kind: 'object', object: { ...object, ...rest } };
-}
-
-function withoutManagedFields(metadata: JsonObject): JsonObject {
-  const { managedFields: _managedFields, ...rest } = metadata;
-  return rest;
 }
 
 function undecodable(reason: string): Manifest {

@@ -13,8 +13,8 @@ import { parseYaml } from '@waxseal/api-types';
 import { createEncryptionAtRest, type EncryptionAtRest } from '@waxseal/encryption-config';
 import type { Source } from '../sources/source.js';
 import { openManifestFolder } from './manifest-folder.js';
-import { formatRecovered } from './manifest-text.js';
-import { recoverObjects, type Recovered, type RecoverOptions } from './recover.js';
+import { formatRecovered, type Writable } from './manifest-text.js';
+import { recoverObjects, type RecoverOptions } from './recover.js';
 
 interface Vector {
   readonly storedProtobufBase64: string;
@@ -59,20 +59,26 @@ async function source(): Promise<Source> {
     name: 'test',
     revision: 2,
     compactRevision: 2,
-    live: () => Readable.from(values.map(([key, value]) => ({ key: Buffer.from(key), value, ...numbers }))),
+    live: (prefix) =>
+      Readable.from(
+        values
+          .map(([key, value]) => ({ key: Buffer.from(key), value, ...numbers }))
+          .filter(({ key }) => key.subarray(0, prefix.length).equals(prefix)),
+      ),
     past: () => Readable.from([]),
     close: () => Promise.resolve(),
   };
 }
 
-async function recover(options: Partial<RecoverOptions> = {}): Promise<readonly Recovered[]> {
-  const found: Recovered[] = [];
+async function recover(options: Partial<RecoverOptions> = {}): Promise<readonly Writable[]> {
+  const found: Writable[] = [];
   for await (const each of recoverObjects(await source(), {
     prefix: '/registry',
     encryption,
-    dropManagedFields: false,
+    form: 'stored',
     ...options,
   })) {
+    assert.ok(each.kind !== 'left-out', each.key);
     found.push(each);
   }
   return found;
@@ -105,26 +111,30 @@ test('protobuf and JSON become manifests, the rest is kept with the reason', asy
   assert.deepEqual(
     found.map((each) => (each.kind === 'object' ? each.object['kind'] : `${each.key} ${each.stage}`)),
     [
+      'Namespace',
       'Secret',
       'Widget',
       '/registry/secrets/a/broken decode',
       '/registry/secrets/a/lost open',
-      'Namespace',
       '/registry/odd decode',
     ],
   );
-  const lost = found[3];
+  const lost = found[4];
   assert.ok(lost?.kind === 'unrecovered');
   assert.equal(lost.bytes.toString(), 'k8s:enc:aesgcm:v1:gone:0123');
   assert.match(lost.reason, /no matching prefix found/);
+  assert.deepEqual(
+    found.flatMap((each) => (each.kind === 'unrecovered' ? [each.cause] : [])),
+    ['undecodable', 'no-matching-prefix', 'foreign'],
+  );
 });
 
 test('a subset by resource, namespace and name', async () => {
   const keys = async (options: Partial<RecoverOptions>): Promise<readonly string[]> =>
     (await recover(options)).map(({ key }) => key);
   assert.deepEqual(await keys({ namespace: 'b' }), [
-    '/registry/example.com/widgets/b/w',
     '/registry/namespaces/b',
+    '/registry/example.com/widgets/b/w',
   ]);
   assert.deepEqual(await keys({ resources: [{ group: 'example.com', resource: 'widgets' }] }), [
     '/registry/example.com/widgets/b/w',
@@ -143,7 +153,7 @@ test('YAML and JSON lines hold the same, managedFields on request', async () => 
   const kept = (await recover({ name: 'w' }))[0];
   assert.ok(kept?.kind === 'object');
   assert.deepEqual(kept.object, widget);
-  const dropped = (await recover({ name: 'w', dropManagedFields: true }))[0];
+  const dropped = (await recover({ name: 'w', form: 'no-managed-fields' }))[0];
   assert.ok(dropped?.kind === 'object');
   assert.deepEqual(dropped.object['metadata'], { name: 'w', namespace: 'b' });
 });
@@ -152,7 +162,7 @@ test('a folder holds one private file for each, whatever the keys say', async ()
   const path = join(folder, 'out');
   const manifests = await openManifestFolder(path, 'yaml');
   const found = await recover();
-  const [first] = found;
+  const first = found[1];
   assert.ok(first?.kind === 'object');
   const hostile = { ...first, path: { ...first.path, namespace: '..', name: `../${'n'.repeat(300)}` } };
   for (const each of [...found, hostile]) await manifests.write(each);

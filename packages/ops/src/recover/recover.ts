@@ -1,16 +1,28 @@
 /**
- * Every object of a source, opened and decoded, without an API server: one after the other, in the order of the source, in bounded memory.
+ * Every object of a source, opened and decoded, without an API server: one after the other, in the order in which they can be applied, in
+ * bounded memory: the source is read once for each step of that order.
  */
 import type { JsonObject } from '@waxseal/api-types';
 import type { EncryptionAtRest } from '@waxseal/encryption-config';
-import { errorMessage } from '@waxseal/envelope';
+import { EnvelopeError, errorMessage, type EnvelopeErrorCode } from '@waxseal/envelope';
 import { parseObjectPath, readerOf, type ObjectPath } from '../object-path.js';
-import type { Source, StoredKeyValue } from '../sources/source.js';
+import { liveUnder, type Source, type StoredKeyValue } from '../sources/source.js';
 import { describeStoredValue } from '../stored-value.js';
-import { readManifest, type ManifestOptions } from './manifest.js';
+import { applySteps } from './apply-order.js';
+import { forApply, withoutManagedFields, withoutServerFields } from './for-apply.js';
+import { readManifest } from './manifest.js';
 import { createSelector, type Selection } from './selection.js';
 
-export interface RecoverOptions extends Selection, ManifestOptions {
+/**
+ * - `stored`: all of it
+ * - `no-managed-fields`: without who owned which field
+ * - `no-server-fields`: without what only a server sets
+ * - `for-apply`: as another cluster takes it; what that makes itself is `left-out`
+ */
+export type ManifestForm = 'stored' | 'no-managed-fields' | 'no-server-fields' | 'for-apply';
+
+export interface RecoverOptions extends Selection {
+  readonly form: ManifestForm;
   /** Of the storage keys: `/registry`, or another. */
   readonly prefix: string;
   readonly encryption: Pick<EncryptionAtRest, 'transformerFor'>;
@@ -21,6 +33,7 @@ export interface RecoverOptions extends Selection, ManifestOptions {
 
 export type Recovered =
   | { readonly kind: 'object'; readonly path: ObjectPath; readonly key: string; readonly object: JsonObject }
+  | { readonly kind: 'left-out'; readonly key: string }
   | Unrecovered;
 
 /** What could not be made an object; nothing of it is lost. */
@@ -29,9 +42,13 @@ interface Unrecovered {
   readonly key: string;
   /** `open`: it could not be decrypted, and `bytes` are as stored. `decode`: it could, and `bytes` are the plaintext. */
   readonly stage: 'open' | 'decode';
+  readonly cause: UnrecoveredCause;
   readonly reason: string;
   readonly bytes: Buffer;
 }
+
+/** A code of EnvelopeError; `undecodable`; `foreign`: the key is not an API server's; `other`. For counting. */
+export type UnrecoveredCause = EnvelopeErrorCode | 'undecodable' | 'foreign' | 'other';
 
 /** @throws OpsError source-unreadable, source-damaged; the signal's reason when it is aborted */
 export async function* recoverObjects(source: Source, options: RecoverOptions): AsyncGenerator<Recovered> {
@@ -39,14 +56,17 @@ export async function* recoverObjects(source: Source, options: RecoverOptions): 
   const isFiltered =
     options.resources !== undefined || options.namespace !== undefined || options.name !== undefined;
   let looked = 0;
-  for await (const stored of source.live(keyPrefix(options.prefix))) {
-    options.signal?.throwIfAborted();
-    options.onProgress?.(++looked);
-    const path = parseObjectPath(stored.key.toString(), options.prefix);
-    if (path === undefined) {
-      // A key of something else than the API server; its name says nothing of what is wanted.
-      if (!isFiltered) yield foreign(stored);
-    } else if (isWanted(path)) yield await recoverObject(stored, path, options);
+  for (const step of applySteps(options.prefix, options.resources)) {
+    for await (const stored of liveUnder(source, step.prefixes)) {
+      options.signal?.throwIfAborted();
+      if (step.isElsewhere(stored.key)) continue;
+      options.onProgress?.(++looked);
+      const path = parseObjectPath(stored.key.toString(), options.prefix);
+      if (path === undefined) {
+        // A key of something else than the API server; its name says nothing of what is wanted.
+        if (!isFiltered) yield foreign(stored);
+      } else if (isWanted(path)) yield await recoverObject(stored, path, options);
+    }
   }
 }
 
@@ -62,24 +82,40 @@ async function recoverObject(
     const opened = reader.transformFromStorage(value, key);
     ({ data } = opened instanceof Promise ? await opened : opened);
   } catch (error) {
-    return unrecovered(text, 'open', errorMessage(error), value);
+    const cause = error instanceof EnvelopeError ? error.code : 'other';
+    return {
+      kind: 'unrecovered',
+      key: text,
+      stage: 'open',
+      cause,
+      reason: errorMessage(error),
+      bytes: value,
+    };
   }
-  const manifest = readManifest(data, options);
-  return manifest.kind === 'object'
-    ? { kind: 'object', path, key: text, object: manifest.object }
-    : unrecovered(text, 'decode', manifest.reason, data);
+  const manifest = readManifest(data);
+  if (manifest.kind === 'undecodable') {
+    const { reason } = manifest;
+    return { kind: 'unrecovered', key: text, stage: 'decode', cause: 'undecodable', reason, bytes: data };
+  }
+  const object = FORMS[options.form](manifest.object, path);
+  return object === undefined ? { kind: 'left-out', key: text } : { kind: 'object', path, key: text, object };
 }
+
+const FORMS: Readonly<Record<ManifestForm, typeof forApply>> = {
+  stored: (object) => object,
+  'no-managed-fields': withoutManagedFields,
+  'no-server-fields': withoutServerFields,
+  'for-apply': forApply,
+};
 
 function foreign({ key, value }: StoredKeyValue): Unrecovered {
   const stage = describeStoredValue(value).provider === 'identity' ? 'decode' : 'open';
-  return unrecovered(key.toString(), stage, 'the key names no object of an API server', value);
-}
-
-function unrecovered(key: string, stage: Unrecovered['stage'], reason: string, bytes: Buffer): Unrecovered {
-  return { kind: 'unrecovered', key, stage, reason, bytes };
-}
-
-/** As keys begin with it: `/registry/`, so that `/registry2` is left out. */
-function keyPrefix(prefix: string): Buffer {
-  return Buffer.from(prefix.endsWith('/') ? prefix : `${prefix}/`);
+  return {
+    kind: 'unrecovered',
+    key: key.toString(),
+    stage,
+    cause: 'foreign',
+    reason: 'the key names no object of an API server',
+    bytes: value,
+  };
 }

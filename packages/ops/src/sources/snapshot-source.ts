@@ -46,6 +46,7 @@ export async function openSnapshotSource(
       compactRevision: database.compactRevision,
       countLive: () => Promise.resolve(database.liveCount),
       live: (prefix) => eachOf(named(path, database.livePages(prefix))),
+      liveUnder: (prefixes) => eachOf(named(path, database.livePages(...prefixes))),
       livePages: (prefix) => named(path, database.livePages(prefix)),
       past: (prefix) => named(path, database.past(prefix)),
       close: () => {

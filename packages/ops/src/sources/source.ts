@@ -36,6 +36,8 @@ export interface Source {
   live(prefix: Buffer): AsyncIterable<StoredKeyValue>;
   /** The same, many at once: handing them over one by one is a large part of reading them all. */
   livePages?(prefix: Buffer): AsyncIterable<readonly StoredKeyValue[]>;
+  /** What `live` hands out under any of the prefixes, in one pass; a source without it is read once for each. */
+  liveUnder?(prefixes: readonly Buffer[]): AsyncIterable<StoredKeyValue>;
   /** Values that are still there but no longer live: older revisions not yet compacted. Empty where a source has none. */
   past(prefix: Buffer): AsyncIterable<PastKeyValue>;
   /** How many live keys there are, about: for progress. */
@@ -46,6 +48,12 @@ export interface Source {
 /** What a source has, many at once, whether it can do so itself or not. */
 export function livePagesOf(source: Source, prefix: Buffer): AsyncIterable<readonly StoredKeyValue[]> {
   return source.livePages?.(prefix) ?? onePages(source.live(prefix));
+}
+
+/** Live values under several prefixes, none of which begins with another. */
+export async function* liveUnder(source: Source, prefixes: readonly Buffer[]): AsyncGenerator<StoredKeyValue> {
+  if (source.liveUnder !== undefined) yield* source.liveUnder(prefixes);
+  else for (const prefix of prefixes) yield* source.live(prefix);
 }
 
 async function* onePages<T>(values: AsyncIterable<T>): AsyncGenerator<readonly T[]> {
