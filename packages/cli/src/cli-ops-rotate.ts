@@ -18,6 +18,11 @@ export function addRetire(program: Command): void {
   )
     .option('--snapshots <dir>', 'also look into every snapshot in this folder', parsePath)
     .option('--ledger <file>', 'keeps which backup needs which keys, so that each is read once', parsePath)
+    .option(
+      '--encryption-config <file>',
+      'refuse a key that is not in it (KMS keyIDs are in none)',
+      parsePath,
+    )
     .addOption(
       new Option('--ignore-undecided', 'values whose key nobody can tell do not count').default(false),
     )
@@ -26,6 +31,7 @@ export function addRetire(program: Command): void {
       'after',
       `
 Exit codes: 0 the key may be deleted, 1 it may not; what needs it is listed. What cannot be read counts as a need.
+A key that nothing names may be deleted, and may be misspelt: the answer says so, and lists the keys that occur.
 
 Examples:
   $ waxseal retire --key aescbc:key1 --etcd https://127.0.0.1:2379 --cacert ca.crt --cert client.crt ${ETCD_KEY} client.key

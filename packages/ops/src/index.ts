@@ -25,6 +25,7 @@ export {
 } from './rewrap/rewrap.js';
 export { readKubeconfig } from './rewrap-via-api/kubeconfig.js';
 export { rewrapViaApi, type RewrapViaApiReport } from './rewrap-via-api/rewrap-via-api.js';
+export { refuseUnconfiguredKey } from './retire/configured-key.js';
 export { parseKeyReference, type KeyReference } from './retire/key-reference.js';
 export { mayRetire, type Need, type RetireOptions, type RetireReport } from './retire/retire.js';
 export { abandonRotation } from './rotate/abandon-rotation.js';

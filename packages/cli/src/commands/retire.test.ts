@@ -1,6 +1,6 @@
 // Goal: `waxseal retire` answers by exit code and in the fixed form. Method: the real command over snapshots that a real store wrote.
 import assert from 'node:assert/strict';
-import { copyFile, mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -52,6 +52,17 @@ test('yes is 0, no is 1 and says where', () => {
       needed: [],
       elsewhere: [],
       backups: { checked: 0, fromLedger: 0 },
+      occurs: false,
+      seen: [
+        { provider: 'aescbc', key: 'key1', count: 1 },
+        { provider: 'aesgcm', key: 'key3', count: 1 },
+        { provider: 'secretbox', key: 'key2', count: 1 },
+      ],
+      didYouMean: [],
+      lookedAt: {
+        source: `data directory ${dataDir}`,
+        note: `only data directory ${dataDir} was looked at, its live values and older revisions; give --snapshots for the backups`,
+      },
     },
   });
   const { code, report } = retire('--key', 'aesgcm:key3');
@@ -100,4 +111,27 @@ test('under a wrong prefix nothing needs a key, and that is no yes', () => {
   assert.equal(status, 2);
   assert.equal(stdout, '');
   assert.match(stderr, /nothing lies under \/kubernetes\//);
+});
+
+test('a name that occurs nowhere is no reason for a person to delete another key', async () => {
+  const { status, stdout } = waxseal(['retire', '--data-dir', dataDir, '--key', 'aesgcm:key4']);
+  assert.equal(status, 0);
+  assert.match(
+    stdout,
+    /^No value and no older revision names aesgcm:key4: nothing needs it.*or is misspelt\.$/m,
+  );
+  assert.match(stdout, /^Did you mean aesgcm:key3 or /m);
+  assert.match(stdout, /^PROVIDER +KEY +KMS NAME +VALUES\naescbc +key1 +1$/m);
+  assert.match(stdout, /^Note: only .* give --snapshots for the backups\.$/m);
+  const file = join(folder, 'enc.yaml');
+  const secret = Buffer.alloc(32, 1).toString('base64');
+  await writeFile(
+    file,
+    `apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\nresources: [{resources: [secrets], providers: [{aesgcm: {keys: [{name: key3, secret: ${secret}}]}}]}]\n`,
+  );
+  const configured = ['retire', '--data-dir', dataDir, '--encryption-config', file, '--key'];
+  assert.equal(waxseal([...configured, 'aesgcm:key3']).status, 1);
+  const refused = waxseal([...configured, 'aesgcm:key4']);
+  assert.equal(refused.status, 2);
+  assert.match(refused.stderr, /has no key aesgcm:key4\. It has aesgcm:key3\./);
 });

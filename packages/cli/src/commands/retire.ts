@@ -1,5 +1,13 @@
 /** `waxseal retire`: may a key be deleted? */
-import { mayRetire, openSnapshotSource, parseKeyReference, type Need, type RetireReport } from '@waxseal/ops';
+import { readFile } from 'node:fs/promises';
+import {
+  mayRetire,
+  openSnapshotSource,
+  parseKeyReference,
+  refuseUnconfiguredKey,
+  type Need,
+  type RetireReport,
+} from '@waxseal/ops';
 import { exitCodes } from '../errors.js';
 import { runUntilDone } from '../lifetime.js';
 import type { OutputFormat } from '../options.js';
@@ -13,13 +21,17 @@ export interface RetireCommandOptions extends Omit<SourceOptions, 'key'> {
   readonly etcdKey?: string;
   readonly snapshots?: string;
   readonly ledger?: string;
+  readonly encryptionConfig?: string;
   readonly ignoreUndecided: boolean;
   readonly output: OutputFormat;
 }
 
 export async function retire(options: RetireCommandOptions): Promise<void> {
-  const { key: keyText, etcdKey, snapshots, ledger, ...where } = options;
+  const { key: keyText, etcdKey, snapshots, ledger, encryptionConfig, ...where } = options;
   const key = parseKeyReference(keyText);
+  if (encryptionConfig !== undefined) {
+    refuseUnconfiguredKey(key, { file: encryptionConfig, text: await readFile(encryptionConfig, 'utf8') });
+  }
   const report = await runUntilDone(async (signal) => {
     const source = await openSource({ ...where, ...(etcdKey === undefined ? {} : { key: etcdKey }) });
     try {
@@ -41,12 +53,8 @@ export async function retire(options: RetireCommandOptions): Promise<void> {
 }
 
 export function formatRetireReport(report: RetireReport): string {
-  const { key, mayDelete, needed, elsewhere, backups } = report;
-  const lines = [
-    mayDelete
-      ? `Nothing needs ${key}: it may be deleted.${backups.checked === 0 ? ' No backups were looked at.' : ''}`
-      : `${key} may not be deleted:`,
-  ];
+  const { key, mayDelete, needed, elsewhere, occurs, lookedAt } = report;
+  const lines = [answerOf(report)];
   if (!mayDelete) {
     lines.push(
       formatTable(
@@ -55,10 +63,42 @@ export function formatRetireReport(report: RetireReport): string {
       ),
     );
   }
+  if (!occurs) lines.push('', ...whatOccurs(report));
   if (elsewhere.length > 0) {
-    lines.push('', 'Backups that need it were here before; where they lie now, they still do:', ...elsewhere);
+    lines.push(
+      '',
+      `Backups that need ${key} were here before; where they lie now, they still do:`,
+      ...elsewhere,
+    );
   }
+  if (lookedAt.note !== undefined) lines.push('', `Note: ${lookedAt.note}.`);
   return lines.join('\n');
+}
+
+function answerOf({ key, mayDelete, occurs, lookedAt: { snapshots } }: RetireReport): string {
+  if (!mayDelete) return `${key} may not be deleted:`;
+  if (occurs) return `Nothing needs ${key}: it may be deleted.`;
+  const where =
+    snapshots === undefined ? 'No value and no older revision names' : 'No value, revision or snapshot names';
+  return `${where} ${key}: nothing needs it, so it may be deleted. It was never used, is wholly replaced, or is misspelt.`;
+}
+
+/** More than these are in the JSON. */
+const KEYS_SHOWN = 20;
+
+/** For whoever misspelt the name. */
+function whatOccurs({ seen, didYouMean }: RetireReport): readonly string[] {
+  if (seen.length === 0) return ['No key occurs at all.'];
+  const rows = seen
+    .slice(0, KEYS_SHOWN)
+    .map(({ provider, key, kmsName = '', count }) => [provider, key, kmsName, String(count)]);
+  const more = seen.length - rows.length;
+  return [
+    ...(didYouMean.length === 0 ? [] : [`Did you mean ${didYouMean.join(' or ')}?`, '']),
+    'These keys occur:',
+    formatTable(['PROVIDER', 'KEY', 'KMS NAME', 'VALUES'], rows),
+    ...(more > 0 ? [`and ${more} more; --output json has them all`] : []),
+  ];
 }
 
 function firstOf({ keys, count }: Need): string {

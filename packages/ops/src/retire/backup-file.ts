@@ -43,12 +43,17 @@ export async function listBackups(directory: string): Promise<readonly string[]>
   }
 }
 
+/** @throws a system error when there is none, OpsError source-unreadable when it is no file: a pipe or a device would hang or never end */
+export async function backupPath(directory: string, name: string): Promise<string> {
+  const path = join(directory, name);
+  if (!(await stat(path)).isFile()) throw new OpsError('source-unreadable', 'it is not a regular file');
+  return path;
+}
+
 /** @throws a system error when the file cannot be read, OpsError source-unreadable when it is no file */
 export async function identifyBackup(directory: string, name: string): Promise<BackupFile> {
-  const path = join(directory, name);
+  const path = await backupPath(directory, name);
   const found = await stat(path);
-  // A pipe or a device would hang or never end.
-  if (!found.isFile()) throw new OpsError('source-unreadable', 'it is not a regular file');
   const hasDigest = found.size % SECTOR_BYTES === SHA256_BYTES && found.size > SECTOR_BYTES;
   const sha256 = hasDigest ? await lastBytes(path, found.size) : await hashOf(path);
   return { path, name, sizeBytes: found.size, sha256 };

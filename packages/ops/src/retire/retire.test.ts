@@ -9,6 +9,7 @@ import { encodeEncryptedObject } from '@waxseal/envelope';
 import { OpsError } from '../errors.js';
 import type { Source } from '../sources/source.js';
 import { memorySource, type MemoryValue } from '../testing/memory-source.js';
+import { refuseUnconfiguredKey } from './configured-key.js';
 import { parseKeyReference } from './key-reference.js';
 import { mayRetire, type RetireOptions, type RetireReport } from './retire.js';
 
@@ -51,14 +52,96 @@ async function temporary(t: TestContext): Promise<string> {
 test('a key that nothing needs may go', async () => {
   const source = memorySource('here', [value('cbc1'), value('plain'), value('kmsV2')]);
   for (const key of ['aescbc:key2', 'aesgcm:key1', 'kms:old', 'key2', 'nobody', 'identity']) {
-    assert.deepEqual(await ask(key, source), {
+    const { seen, didYouMean: _meant, ...answer } = await ask(key, source);
+    assert.deepEqual(answer, {
       key,
       mayDelete: true,
       needed: [],
       elsewhere: [],
       backups: { checked: 0, fromLedger: 0 },
+      occurs: false,
+      lookedAt: {
+        source: 'here',
+        note: 'only here was looked at, its live values and older revisions; give --snapshots for the backups',
+      },
     });
+    assert.deepEqual(seen, [
+      { provider: 'aescbc', key: 'key1', count: 1 },
+      { provider: 'kms-v2', key: arn, kmsName: 'cloud', count: 1 },
+    ]);
   }
+});
+
+test('a name that occurs nowhere is told apart from one that is replaced; near names are named', async () => {
+  const source = memorySource('here', [value('cbc1'), value('kmsV2'), value('box2')], [value('cbc1', 3)]);
+  const { seen } = await ask('nobody', source);
+  assert.deepEqual(
+    seen.map(({ provider, key, count }) => [provider, key, count]),
+    [
+      ['aescbc', 'key1', 2],
+      ['kms-v2', arn, 1],
+      ['secretbox', 'key2', 1],
+    ],
+  );
+  const meant: Readonly<Record<string, readonly string[]>> = {
+    'aescbc:key11': ['aescbc:key1'],
+    KEY2: ['secretbox:key2', 'aescbc:key1'],
+    'secretbox:key1': ['aescbc:key1', 'secretbox:key2'],
+    clowd: ['kms-v2:cloud'],
+    a: [`kms-v2:${arn}`],
+    [arn.replace('west-1', 'west-2')]: [`kms-v2:${arn}`],
+    nobody: [],
+  };
+  for (const [key, names] of Object.entries(meant)) {
+    const { mayDelete, occurs, didYouMean } = await ask(key, source);
+    assert.deepEqual([mayDelete, occurs, didYouMean], [true, false, names], key);
+  }
+  const known = await ask('aescbc:key1', source);
+  assert.deepEqual([known.occurs, known.didYouMean], [true, []]);
+});
+
+test('what backups hold is seen too; without any the answer says that none were looked at', async (t) => {
+  const directory = await temporary(t);
+  const backups = {
+    directory,
+    open: (path: string) => Promise.resolve(memorySource(path, [value('kmsV1')])),
+  };
+  const source = memorySource('here', [value('box2')]);
+  const empty = await ask('key1', source, { backups });
+  assert.deepEqual(empty.lookedAt, {
+    source: 'here',
+    snapshots: directory,
+    note: `${directory} holds no backups, so only here was looked at`,
+  });
+  await writeFile(join(directory, 'monday.db'), 'a bare database');
+  const { lookedAt, seen } = await ask('key1', source, { backups });
+  assert.deepEqual(lookedAt, { source: 'here', snapshots: directory });
+  assert.deepEqual(
+    seen.map(({ key }) => key),
+    ['old', 'key2'],
+  );
+});
+
+test('a key that the configuration does not have is refused, a keyID of a KMS is not', () => {
+  const configuration = (...providers: readonly string[]) => ({
+    file: 'enc.yaml',
+    text: `apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\nresources: [{resources: [secrets], providers: [${providers.join(', ')}]}]\n`,
+  });
+  const secret = Buffer.alloc(32, 1).toString('base64');
+  const box = `{secretbox: {keys: [{name: key2, secret: ${secret}}]}}`;
+  const kms = '{kms: {apiVersion: v2, name: cloud, endpoint: unix:///run/kms.sock}}';
+  const refuse = (key: string, ...providers: readonly string[]): void =>
+    refuseUnconfiguredKey(parseKeyReference(key), configuration(...providers));
+  for (const key of ['key2', 'secretbox:key2']) refuse(key, box);
+  for (const key of ['cloud', 'kms:cloud', arn, `kms-v2:${arn}`, 'key2']) refuse(key, kms, box);
+  for (const key of ['key1', 'aescbc:key2', arn, 'kms:cloud']) {
+    assert.throws(() => refuse(key, box), { code: 'invalid-option' }, key);
+  }
+  assert.throws(
+    () => refuse('secretbox:key1', kms, box),
+    /enc\.yaml has no key secretbox:key1\. It has secretbox:key2\./,
+  );
+  assert.throws(() => refuse('key1', 'rot13'), { code: 'config-invalid' });
 });
 
 test('every way to name a key finds what needs it', async () => {
@@ -193,13 +276,14 @@ test('a file nobody can read stands in the way', async (t) => {
   await writeFile(join(directory, 'notes.txt'), 'no snapshot');
   await writeFile(join(directory, '.hidden'), 'no backup');
   const open = (path: string): Promise<Source> =>
-    Promise.reject(new OpsError('source-damaged', `${path} is no snapshot`));
+    Promise.reject(new OpsError('source-damaged', `${path} is no snapshot.`));
   const report = await ask('key1', memorySource('here', []), { backups: { directory, open } });
   assert.equal(report.mayDelete, false);
   assert.deepEqual(
     report.needed.map(({ source, place }) => [source, place]),
     [[join(directory, 'notes.txt'), 'unreadable']],
   );
+  assert.match(report.needed[0]?.reason ?? '', /is no snapshot; move away/);
   const absent = ask('key1', memorySource('here', []), {
     backups: { directory: join(directory, 'none'), open },
   });

@@ -8,6 +8,7 @@ import type { Source } from '../sources/source.js';
 import { identifyBackup, listBackups } from './backup-file.js';
 import { isUndecided, needsKey, type KeyReference } from './key-reference.js';
 import { collectKeyUses, type CollectOptions, type KeyUses } from './key-uses.js';
+import { nearKeys, occurringKeys, type OccurringKey } from './occurring-keys.js';
 import { openLedger, type Ledger, type LedgerEntry } from './ledger.js';
 
 export interface RetireOptions extends CollectOptions {
@@ -48,6 +49,22 @@ export interface RetireReport {
   readonly elsewhere: readonly string[];
   /** Backups looked at, and of these, those that the ledger knew. */
   readonly backups: { readonly checked: number; readonly fromLedger: number };
+  /** False: no value, older revision or backup that was looked at or is in the ledger names the key. It may be misspelt. */
+  readonly occurs: boolean;
+  /** Every key that occurs in what was looked at. */
+  readonly seen: readonly OccurringKey[];
+  /** Where the key does not occur: keys that do, and may have been meant, as `--key` takes them. */
+  readonly didYouMean: readonly string[];
+  readonly lookedAt: LookedAt;
+}
+
+export interface LookedAt {
+  /** The source: its live values and older revisions. */
+  readonly source: string;
+  /** The folder of backups. */
+  readonly snapshots?: string;
+  /** What the answer leaves out: one sentence. */
+  readonly note?: string;
 }
 
 /** @throws OpsError source-unreadable, source-damaged, state-invalid, interrupted, invalid-option: nothing lies under the prefix, but elsewhere */
@@ -57,29 +74,46 @@ export async function mayRetire(options: RetireOptions): Promise<RetireReport> {
   const uses = await collectKeyUses(source, Buffer.from(prefix), options);
   if (uses.length === 0) await refuseWrongPrefix(source, Buffer.from(prefix));
   const needed: Need[] = needsOf(uses, source.name, options);
-  const seen = new Set<string>();
+  const allUses = [...uses];
+  const inFolder = new Set<string>();
   let fromLedger = 0;
   const names = backups === undefined ? [] : await listBackups(backups.directory);
   for (const name of names) {
     const { entry, known, problem } = await readBackup(options, ledger, name);
     if (known) fromLedger++;
     if (entry !== undefined) {
-      seen.add(entry.sha256);
+      inFolder.add(entry.sha256);
+      allUses.push(...entry.uses);
       needed.push(...needsOf(entry.uses, entry.file, options).map(ofBackup));
     }
     if (problem !== undefined) needed.push(problem);
   }
   const elsewhere = ledger
     .entries()
-    .filter((entry) => !seen.has(entry.sha256) && needsOf(entry.uses, entry.file, options).length > 0)
+    .filter((entry) => !inFolder.has(entry.sha256) && needsOf(entry.uses, entry.file, options).length > 0)
     .map((entry) => entry.file);
+  const occurs = elsewhere.length > 0 || allUses.some((each) => needsKey(each, key));
+  const seen = occurringKeys(allUses);
   return {
     key: key.text,
     mayDelete: needed.length === 0,
     needed,
     elsewhere,
     backups: { checked: names.length, fromLedger },
+    occurs,
+    seen,
+    didYouMean: occurs ? [] : nearKeys(key, seen),
+    lookedAt: lookedAt(source, backups?.directory, names.length),
   };
+}
+
+function lookedAt({ name }: Source, snapshots: string | undefined, checked: number): LookedAt {
+  if (snapshots === undefined) {
+    const note = `only ${name} was looked at, its live values and older revisions; give --snapshots for the backups`;
+    return { source: name, note };
+  }
+  const note = `${snapshots} holds no backups, so only ${name} was looked at`;
+  return { source: name, snapshots, ...(checked === 0 ? { note } : {}) };
 }
 
 const REASONS = {
@@ -149,7 +183,8 @@ async function readBackup(options: RetireOptions, ledger: Ledger, name: string):
     }
   } catch (error) {
     if (error instanceof OpsError && error.code === 'interrupted') throw error;
-    const reason = `${error instanceof Error ? error.message : String(error)}; move away what is not a snapshot`;
+    const said = error instanceof Error ? error.message : String(error);
+    const reason = `${said.replace(/[.;:\s]+$/, '')}; move away what is not a snapshot`;
     return { known: false, problem: { source: path, place: 'unreadable', count: 0, keys: [], reason } };
   }
 }
