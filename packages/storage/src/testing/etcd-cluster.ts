@@ -15,10 +15,14 @@ export interface EtcdClusterOptions {
   readonly authority?: TestAuthority | undefined;
   /** Fills the data folder of a single member before it starts; the flags are etcdctl's for `snapshot restore`. */
   readonly restore?: ((dataFolder: string, memberFlags: readonly string[]) => Promise<unknown>) | undefined;
+  /** More flags of etcd's own, for every member. */
+  readonly flags?: readonly string[] | undefined;
 }
 
 interface EtcdMember {
   readonly endpoint: string;
+  /** Its --data-dir. */
+  readonly dataDir: string;
   start(): void;
   /** Ends the process at once, as a power cut does. */
   kill(): Promise<void>;
@@ -47,9 +51,10 @@ export async function startEtcdCluster(options: EtcdClusterOptions = {}): Promis
     authority === undefined || serverPair === undefined ? [] : writeTls(folder, authority, serverPair);
   const members = names.map((name, i) => {
     const endpoint = `${scheme}://127.0.0.1:${ports[i]}`;
-    return etcdMember(endpoint, [
+    const dataDir = join(folder, name);
+    return etcdMember(endpoint, dataDir, [
       `--name=${name}`,
-      `--data-dir=${join(folder, name)}`,
+      `--data-dir=${dataDir}`,
       `--listen-client-urls=${endpoint}`,
       `--advertise-client-urls=${endpoint}`,
       `--listen-peer-urls=${peer(i)}`,
@@ -60,6 +65,7 @@ export async function startEtcdCluster(options: EtcdClusterOptions = {}): Promis
       '--logger=zap',
       '--log-level=error',
       ...tlsFlags,
+      ...(options.flags ?? []),
     ]);
   });
   const client = await authority?.client('test');
@@ -94,13 +100,14 @@ async function answers(cluster: EtcdCluster): Promise<void> {
   await store.close();
 }
 
-function etcdMember(endpoint: string, flags: readonly string[]): EtcdMember {
+function etcdMember(endpoint: string, dataDir: string, flags: readonly string[]): EtcdMember {
   let child: ChildProcess | undefined;
   const killNow = (): void => {
     child?.kill('SIGKILL');
   };
   return {
     endpoint,
+    dataDir,
     start: () => {
       child = spawn(program('etcd'), flags, { stdio: 'ignore' });
       process.once('exit', killNow);
