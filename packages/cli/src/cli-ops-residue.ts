@@ -17,10 +17,20 @@ export function addResidue(program: Command): void {
       'the --data-dir of a member of etcd that is stopped, or a copy: database, WAL and snapshots of raft',
       parsePath,
     )
-    .option('--fix', 'with --etcd: compact, defragment every endpoint in turn, and look again', false)
+    .option(
+      '--snapshots <dir>',
+      'with --etcd, --data-dir or --data-dir-etcd: a folder of backups, each compared with what is live',
+      parsePath,
+    )
+    .option(
+      '--fix',
+      'with --etcd: compact, defragment every endpoint in turn, and look again; with --data-dir: write its file anew',
+      false,
+    )
+    .option('--disarm', 'with --etcd --fix: take the alarm NOSPACE off afterwards', false)
     .option(
       '--marker <file>',
-      'with --snapshot or --data-dir-etcd: search the files also for this secret, in the clear and as base64; a last newline does not count',
+      'search the files also for this secret, in the clear and as base64; a last newline does not count',
       parsePath,
     )
     .addOption(outputOption())
@@ -29,18 +39,19 @@ export function addResidue(program: Command): void {
       `
 Left behind is a value that is not stored as the newest live value of its resource is.
 
-  --etcd, --data-dir   older revisions that are not yet compacted
-  --snapshot           the same, and the file's free pages
-  --data-dir-etcd      the same, and the write-ahead log
+  --etcd            older revisions that are not yet compacted
+  --data-dir        the same, and the free pages of the store's file
+  --snapshot        the same, and the file's free pages
+  --data-dir-etcd   the same, and the write-ahead log
 
 A live etcd shows its history only. A snapshot taken from it has the free pages of the member that it was taken from.
-With --fix, name every member: each answers nobody while its database file is written anew.
+With --etcd --fix, name every member by its own address: each answers nobody while its database file is written anew.
 
-Exit codes: 0 nothing was found; 1 something was, or a file is not whole; 3 the source cannot be read or is damaged.
+Exit codes: 0 nothing was found; 1 something was, or a file is not whole or no snapshot; 3 the source cannot be read or is damaged.
 
 Examples:
   $ waxseal residue --etcd https://127.0.0.1:2379 --cacert ca.crt --cert client.crt --key client.key --fix
-  $ waxseal residue --data-dir-etcd /var/lib/etcd
+  $ waxseal residue --data-dir-etcd /var/lib/etcd --snapshots /var/backups/etcd
   $ waxseal residue --snapshot backup.db --output json`,
     )
     .action(async (options) => (await import('./commands/residue.js')).residue(options));

@@ -83,6 +83,6 @@ export {
   residueOfSnapshot,
   type ResidueOptions,
   type ResidueReport,
-  withMarker,
 } from './residue/residue.js';
-export { fixResidue } from './residue/fix.js';
+export { fixDataDir, fixEtcd, type ResidueFix } from './residue/fix.js';
+export { parseMarker } from './residue/marker.js';

@@ -1,55 +1,70 @@
 /** `waxseal residue`: what is left behind, where, and what removes it. */
 import { readFile } from 'node:fs/promises';
 import {
-  type EtcdSourceOptions,
-  fixResidue,
+  fixDataDir,
+  fixEtcd,
   openEtcdSource,
   openSnapshotSource,
+  parseMarker,
   residueOfDataDir,
   residueOfEtcd,
   residueOfMember,
   residueOfSnapshot,
+  type ResidueFix,
   type ResidueOptions,
   type ResidueReport,
-  withMarker,
 } from '@waxseal/ops';
 import { CliError, exitCodes } from '../errors.js';
+import { type EtcdAccess, readEtcdAccess } from '../etcd-access.js';
 import { runUntilDone } from '../lifetime.js';
 import type { OutputFormat } from '../options.js';
 import { openProgress, type ProgressView } from '../progress.js';
-import { readEtcdAccess } from '../etcd-access.js';
-import { keyPrefix, openSource, type SourceOptions } from '../source-options.js';
-import { formatTable } from '../table.js';
+import { keyPrefix, type SourceOptions } from '../source-options.js';
+import { formatResidueReport } from './residue-report.js';
 
 const NEWLINE = 0x0a;
 
 export interface ResidueCommandOptions extends SourceOptions {
   readonly dataDirEtcd?: string;
+  /** A folder of backups. */
+  readonly snapshots?: string;
   readonly fix: boolean;
+  readonly disarm: boolean;
+  /** The file that holds it. */
   readonly marker?: string;
   readonly output: OutputFormat;
 }
 
 export async function residue(options: ResidueCommandOptions): Promise<void> {
   checkOptions(options);
+  const marker = options.marker === undefined ? undefined : parseMarker(await readMarker(options.marker));
+  const access = await readEtcdAccess(options);
   const report = await runUntilDone(async (signal) => {
     const progress = await openProgress(options.output);
     try {
-      return await look(options, progress, {
+      const fixed = options.fix ? await fix(options, access, progress) : undefined;
+      const found = await look(options, access, {
         prefix: keyPrefix(options),
+        backups: options.snapshots,
+        marker,
         signal,
         onProgress: (done, total) => progress.report({ phase: 'pages', done, total }),
       });
+      return fixed === undefined ? found : { ...found, fix: fixed };
     } finally {
       progress.end();
     }
   });
-  const isClean = report.total === 0 && report.problems.length === 0 && (report.markers ?? []).length === 0;
-  if (!isClean) process.exitCode = exitCodes.negative;
+  if (!isClean(report)) process.exitCode = exitCodes.negative;
   console.log(options.output === 'json' ? JSON.stringify(report) : formatResidueReport(report));
 }
 
-function checkOptions({ etcd, snapshot, dataDir, dataDirEtcd, fix, marker }: ResidueCommandOptions): void {
+function isClean({ total, problems, markers = [] }: ResidueReport): boolean {
+  return total === 0 && problems.length === 0 && markers.length === 0;
+}
+
+function checkOptions(options: ResidueCommandOptions): void {
+  const { etcd, snapshot, dataDir, dataDirEtcd, snapshots, fix: isFix, disarm, marker } = options;
   const named = [etcd, snapshot, dataDir, dataDirEtcd].filter((given) => given !== undefined).length;
   if (named !== 1) {
     throw new CliError(
@@ -58,105 +73,81 @@ function checkOptions({ etcd, snapshot, dataDir, dataDirEtcd, fix, marker }: Res
       exitCodes.usage,
     );
   }
-  if (marker !== undefined && (etcd ?? dataDir) !== undefined) {
+  const { cacert, cert, key, user, password, passwordFile } = options;
+  const isAccessGiven = [cacert, cert, key, user, password, passwordFile].some(
+    (given) => given !== undefined,
+  );
+  if (etcd === undefined && isAccessGiven) {
     throw new CliError(
-      '--marker is for --snapshot and --data-dir-etcd',
-      'It searches files byte for byte: take a snapshot first.',
+      '--cacert, --cert, --key and --user are for --etcd',
+      'Files need no certificates, and no user.',
       exitCodes.usage,
     );
   }
-  if (fix && etcd === undefined) {
+  if (snapshots !== undefined && snapshot !== undefined) {
     throw new CliError(
-      '--fix is for --etcd',
-      'Compaction and defragmentation are done by etcd while it runs.',
+      '--snapshots is for --etcd, --data-dir and --data-dir-etcd',
+      'Backups are compared with what is live: name the cluster, not one of its snapshots.',
       exitCodes.usage,
     );
   }
+  if (marker !== undefined && etcd !== undefined && snapshots === undefined) {
+    throw new CliError(
+      '--marker is for files: --snapshot, --snapshots, --data-dir and --data-dir-etcd',
+      'It searches them byte for byte: take a snapshot first.',
+      exitCodes.usage,
+    );
+  }
+  if (isFix && etcd === undefined && dataDir === undefined) {
+    throw new CliError(
+      '--fix is for --etcd and --data-dir',
+      'Start the member, and name its cluster with --etcd: etcd itself compacts and defragments.',
+      exitCodes.usage,
+    );
+  }
+  if (disarm && (!isFix || etcd === undefined)) {
+    throw new CliError('--disarm belongs to --etcd --fix', 'Give all three.', exitCodes.usage);
+  }
+}
+
+/** A last newline is the editor's. */
+async function readMarker(path: string): Promise<Buffer> {
+  const bytes = await readFile(path);
+  return bytes.at(-1) === NEWLINE ? bytes.subarray(0, -1) : bytes;
 }
 
 async function look(
-  options: ResidueCommandOptions,
-  progress: ProgressView,
+  { snapshot, dataDir, dataDirEtcd }: ResidueCommandOptions,
+  access: EtcdAccess,
   searching: ResidueOptions,
 ): Promise<ResidueReport> {
-  const { etcd, snapshot, dataDirEtcd } = options;
-  if (dataDirEtcd !== undefined) {
-    const found = await residueOfMember(dataDirEtcd, searching);
-    return marked(found, { dataDirEtcd }, options, searching);
+  if (dataDirEtcd !== undefined) return residueOfMember(dataDirEtcd, searching);
+  if (dataDir !== undefined) return residueOfDataDir(dataDir, searching);
+  if (snapshot === undefined) {
+    return closing(await openEtcdSource(access), (source) => residueOfEtcd(source, searching));
   }
-  if (snapshot !== undefined) {
-    const found = await lookAt(() => openSnapshotSource(snapshot), residueOfSnapshot, searching);
-    return marked(found, { snapshot }, options, searching);
-  }
-  if (etcd === undefined) return lookAt(() => openSource(options), residueOfDataDir, searching);
-  const connection = await readEtcdAccess(options);
-  if (options.fix) await fix(connection, progress);
-  return lookAt(() => openEtcdSource(connection), residueOfEtcd, searching);
+  return closing(await openSnapshotSource(snapshot), (source) =>
+    residueOfSnapshot(source, snapshot, searching),
+  );
 }
 
-async function marked(
-  found: ResidueReport,
-  path: Parameters<typeof withMarker>[1],
-  { marker }: ResidueCommandOptions,
-  { signal }: ResidueOptions,
-): Promise<ResidueReport> {
-  if (marker === undefined) return found;
-  const bytes = await readFile(marker);
-  return withMarker(found, path, bytes.at(-1) === NEWLINE ? bytes.subarray(0, -1) : bytes, signal);
+async function fix(
+  { dataDir, disarm }: ResidueCommandOptions,
+  access: EtcdAccess,
+  progress: ProgressView,
+): Promise<ResidueFix> {
+  if (dataDir !== undefined) return fixDataDir(dataDir);
+  const revision = await closing(await openEtcdSource(access), (source) => Promise.resolve(source.revision));
+  return fixEtcd({ ...access, disarm, onStep: (step) => progress.report(step) }, revision);
 }
 
-async function fix(connection: EtcdSourceOptions, progress: ProgressView): Promise<void> {
-  const source = await openEtcdSource(connection);
-  const { revision } = source;
-  await source.close();
-  const total = connection.endpoints.length;
-  let done = 0;
-  await fixResidue(connection, revision, () => progress.report({ phase: 'defragment', done: done++, total }));
-  progress.report({ phase: 'defragment', done, total });
-}
-
-async function lookAt<Opened extends { close(): Promise<void> }>(
-  open: () => Promise<Opened>,
-  search: (source: Opened, options: ResidueOptions) => Promise<ResidueReport>,
-  options: ResidueOptions,
-): Promise<ResidueReport> {
-  const source = await open();
+async function closing<Opened extends { close(): Promise<void> }, T>(
+  source: Opened,
+  use: (source: Opened) => Promise<T>,
+): Promise<T> {
   try {
-    return await search(source, options);
+    return await use(source);
   } finally {
     await source.close();
   }
-}
-
-export function formatResidueReport({ groups, problems, markers, notSearched }: ResidueReport): string {
-  const lines = [groups.length === 0 ? 'Nothing is left behind.' : 'Left behind:'];
-  if (groups.length > 0) {
-    lines.push(
-      formatTable(
-        ['PLACE', 'RESOURCE', 'STORED AS', 'COPIES', 'FIRST', 'SOURCE'],
-        groups.map(({ place, resource, provider, key, count, examples, source }) => [
-          place,
-          resource,
-          provider === 'identity' ? 'plaintext' : `${provider}:${key}`,
-          String(count),
-          examples[0] ?? '-',
-          source,
-        ]),
-      ),
-      '',
-      'What removes it:',
-    );
-    const remedies = new Map(groups.map(({ place, remedy }) => [place, remedy]));
-    for (const [place, remedy] of remedies) lines.push(`  ${place}: ${remedy}`);
-  }
-  for (const { source, encoding, count, positions } of markers ?? []) {
-    const places = positions.join(', ');
-    lines.push(
-      `The marker is in ${source}, ${encoding}, ${count} times: at byte ${places}${count > positions.length ? ', …' : ''}.`,
-    );
-  }
-  if (markers?.length === 0) lines.push('The marker is in no file.');
-  for (const { source, message } of problems) lines.push(`${source} is not whole: ${message}.`);
-  lines.push(`Not searched: ${notSearched.join(', ')}.`);
-  return lines.join('\n');
 }

@@ -1,24 +1,53 @@
-/** Compaction and defragmentation of the cluster that a source reads. */
-import { shrinkEtcd } from '@waxseal/storage';
+/** What takes history and free pages away: compaction and defragmentation of an etcd cluster, a new file of the embedded store. */
+import {
+  shrinkEtcd,
+  shrinkLmdbStore,
+  type ShrinkResult,
+  type ShrinkStep,
+  type ShrunkStore,
+} from '@waxseal/storage';
+import { storeFolderOf, unusedStore } from '../sources/data-dir-source.js';
 import type { EtcdSourceOptions } from '../sources/etcd-source.js';
 import { readable } from '../sources/store-reading.js';
 
 const DIAL_TIMEOUT_MS = 5_000;
-/** A member writes its whole database file. */
+/** A member deletes what is compacted, and writes its whole database file: each may take so long. */
 const REQUEST_TIMEOUT_MS = 10 * 60_000;
 
+export type ResidueFix =
+  | ({ readonly kind: 'etcd' } & ShrinkResult)
+  | ({ readonly kind: 'data-dir'; readonly path: string } & ShrunkStore);
+
+export interface FixEtcdOptions extends EtcdSourceOptions {
+  /** Takes NOSPACE alarms off afterwards. */
+  readonly disarm?: boolean;
+  readonly onStep?: (step: ShrinkStep) => void;
+}
+
 /**
- * Takes history and free pages away: compacts up to `revision`, then defragments every endpoint, one after the other.
+ * Compacts up to `revision`, waits until every member that is named has deleted what is before it, then defragments them, one after the
+ * other, the leader last. A member answers nobody while its file is written.
  *
- * @param onMember before each; it answers nobody until it is done
- * @throws OpsError source-unreadable
+ * @throws OpsError source-unreadable, also when a member does not answer: then nothing was done
  */
-export async function fixResidue(
-  options: EtcdSourceOptions,
-  revision: number,
-  onMember?: (endpoint: string) => void,
-): Promise<void> {
+export async function fixEtcd(options: FixEtcdOptions, revision: number): Promise<ResidueFix> {
   const { dialTimeoutMs = DIAL_TIMEOUT_MS, requestTimeoutMs = REQUEST_TIMEOUT_MS, ...rest } = options;
-  const connection = { ...rest, dialTimeoutMs, requestTimeoutMs };
-  await readable(`etcd ${options.endpoints.join(',')}`, shrinkEtcd(connection, revision, onMember));
+  const shrinking = shrinkEtcd({ ...rest, dialTimeoutMs, requestTimeoutMs }, revision);
+  return { kind: 'etcd', ...(await readable(`etcd ${options.endpoints.join(',')}`, shrinking)) };
+}
+
+/**
+ * Compacts the whole history of the embedded store and puts a new file of what is live in place of the old one.
+ *
+ * @param path a data directory of `waxseal up` or `waxseal apiserver`, or the store's own folder
+ * @throws OpsError source-unreadable, also when a server has it open; source-damaged
+ */
+export async function fixDataDir(path: string): Promise<ResidueFix> {
+  const { folder, dataFile } = storeFolderOf(path);
+  const shrunk = await unusedStore(
+    path,
+    'Its file can be written anew when that is stopped.',
+    shrinkLmdbStore(folder),
+  );
+  return { kind: 'data-dir', path: dataFile, ...shrunk };
 }

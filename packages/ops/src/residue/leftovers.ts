@@ -6,6 +6,7 @@
 import { parseObjectPath } from '../object-path.js';
 import type { StoredKeyValue } from '../sources/source.js';
 import { createStoredValueDescriber, type ProviderKind } from '../stored-value.js';
+import { objectKindOf } from './object-kind.js';
 
 /**
  * - `live`: in a backup, what was live then
@@ -21,14 +22,17 @@ export interface ResidueGroup {
   /** The file or server it lies in. */
   readonly source: string;
   readonly place: ResiduePlace;
-  /** `secrets`, `deployments.apps`; `(other)`: the key is not an object's. */
+  /**
+   * `secrets`, `deployments.apps`; `(other)`: the key is not an object's; `(unknown)` or `(Kind.group)`: the key is lost, and nothing that
+   * is live tells the resource.
+   */
   readonly resource: string;
   readonly provider: ProviderKind;
   readonly key: string;
   /** Copies, not objects: one object's value may lie in several places of a file. */
   readonly count: number;
   readonly bytes: number;
-  /** The first keys; never values. */
+  /** The first keys; never values. Empty where the keys are lost. */
   readonly examples: readonly string[];
   /** What removes it. */
   readonly remedy: string;
@@ -43,6 +47,8 @@ export interface Finding {
 const EXAMPLES_MAX = 3;
 /** Less of a value that is cut short does not say how it is stored. */
 const TELLING_BYTES = 64;
+
+const UNKNOWN_RESOURCE = '(unknown)';
 
 type Way = Pick<ResidueGroup, 'resource' | 'provider' | 'key'>;
 type Counted = { -readonly [Name in keyof ResidueGroup]: ResidueGroup[Name] } & { examples: string[] };
@@ -72,11 +78,22 @@ export class Leftovers {
     if (!name.startsWith(this.#prefix)) return;
     if (!isWhole && value.length < TELLING_BYTES) return;
     const way = this.#way(name, value);
-    const today = this.#today.get(way.resource);
-    if (today?.provider === way.provider) {
-      // The keyID stands behind the ciphertext: what is cut short does not say it.
-      if (today.key === way.key || (!isWhole && way.key === '')) return;
-    }
+    if (isStoredAs(this.#today.get(way.resource), way, isWhole)) return;
+    this.#count({ source, place, remedy }, way, value.length, name);
+  }
+
+  /** A value whose key is lost. Plaintext says its kind; of what is sealed only the way is known: one that is any resource's is today's. */
+  addKeyless(finding: Finding, value: Buffer, isWhole: boolean): void {
+    if (!isWhole && value.length < TELLING_BYTES) return;
+    const { provider, key } = this.#describe(value);
+    const resource = provider === 'identity' ? this.#resourceOfObject(value) : UNKNOWN_RESOURCE;
+    const way = { resource, provider, key };
+    const todays = resource === UNKNOWN_RESOURCE ? [...this.#today.values()] : [this.#today.get(resource)];
+    if (todays.some((today) => isStoredAs(today, way, isWhole))) return;
+    this.#count(finding, way, value.length);
+  }
+
+  #count({ source, place, remedy }: Finding, way: Way, bytes: number, name?: string): void {
     const id = JSON.stringify([source, place, way.resource, way.provider, way.key]);
     let group = this.#groups.get(id);
     if (group === undefined) {
@@ -84,8 +101,23 @@ export class Leftovers {
       this.#groups.set(id, group);
     }
     group.count++;
-    group.bytes += value.length;
-    if (group.examples.length < EXAMPLES_MAX && !group.examples.includes(name)) group.examples.push(name);
+    group.bytes += bytes;
+    if (name === undefined || group.examples.includes(name)) return;
+    if (group.examples.length < EXAMPLES_MAX) group.examples.push(name);
+  }
+
+  /** Plural names begin as the kind does, but for its last letter: policies are of kind Policy. */
+  #resourceOfObject(value: Buffer): string {
+    const object = objectKindOf(value);
+    if (object === undefined) return UNKNOWN_RESOURCE;
+    const suffix = object.group === '' ? '' : `.${object.group}`;
+    const beginning = object.kind.toLowerCase().slice(0, -1);
+    const known = [...this.#today.keys()].filter((resource) => {
+      const name = suffix === '' ? resource : resource.slice(0, -suffix.length);
+      return resource === `${name}${suffix}` && !name.includes('.') && name.startsWith(beginning);
+    });
+    // Of several the shortest: ingresses, not ingressclasses.
+    return known.toSorted((a, b) => a.length - b.length)[0] ?? `(${object.kind}${suffix})`;
   }
 
   groups(): readonly ResidueGroup[] {
@@ -98,4 +130,10 @@ export class Leftovers {
     if (path === undefined) return { resource: '(other)', provider, key };
     return { resource: path.group === '' ? path.resource : `${path.resource}.${path.group}`, provider, key };
   }
+}
+
+function isStoredAs(today: Way | undefined, way: Way, isWhole: boolean): boolean {
+  if (today?.provider !== way.provider) return false;
+  // The keyID stands behind the ciphertext: what is cut short does not say it.
+  return today.key === way.key || (!isWhole && way.key === '');
 }

@@ -5,7 +5,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { inTemporaryFolder } from '../testing/etcd-file.js';
-import { findMarker } from './marker.js';
+import { findMarker, parseMarker } from './marker.js';
 
 const MARKER = Buffer.from('open-sesame-0123');
 const MIB = 1024 * 1024;
@@ -22,7 +22,7 @@ test('in the clear, as base64 at each offset, and over the border of two reads',
     bytes.write(text('a'), 2000);
     bytes.write(text('ab'), 4 * MIB + 100);
     writeFileSync(path, bytes);
-    const found = await findMarker([path], MARKER);
+    const found = await findMarker([path], parseMarker(MARKER));
     assert.deepEqual(
       found.map(({ source, encoding, count }) => ({ source, encoding, count })),
       [
@@ -31,10 +31,11 @@ test('in the clear, as base64 at each offset, and over the border of two reads',
       ],
     );
     assert.deepEqual(found[0]?.positions, [100, 4 * MIB - 5]);
-    assert.deepEqual(await findMarker([path], randomBytes(16)), []);
+    assert.deepEqual(await findMarker([path], parseMarker(randomBytes(16))), []);
   });
 });
 
-test('one that is too short says so', async () => {
-  await assert.rejects(findMarker([], Buffer.from('short')), { code: 'invalid-option', message: /5 bytes/ });
+test('one that is too short or too long says so', () => {
+  assert.throws(() => parseMarker(Buffer.from('short')), { code: 'invalid-option', message: /5 bytes/ });
+  assert.throws(() => parseMarker(Buffer.alloc(65_537)), { code: 'invalid-option', message: /65537 bytes/ });
 });

@@ -2,9 +2,13 @@
  * A known secret, searched byte for byte: in the clear, and as base64, which is how Secrets hold it in JSON. This finds also what has lost
  * its beginning, and with it its key.
  */
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { openPageFile } from '../bbolt/page-file.js';
 import { OpsError } from '../errors.js';
+import { listBackups } from '../retire/backup-file.js';
+import { filesIn } from './member-log.js';
 
 export interface MarkerFind {
   readonly source: string;
@@ -25,22 +29,29 @@ interface Pattern {
   readonly bytes: Buffer;
 }
 
-/** @throws OpsError invalid-option for one that is too short or too long to search; source-unreadable */
-export async function findMarker(
-  paths: readonly string[],
-  marker: Buffer,
-  signal?: AbortSignal,
-): Promise<readonly MarkerFind[]> {
+/** Bytes that are searched, and how they may be written. */
+export interface Marker {
+  readonly patterns: readonly Pattern[];
+}
+
+/** @throws OpsError invalid-option for one that is too short or too long to search */
+export function parseMarker(marker: Buffer): Marker {
   if (marker.length < MARKER_BYTES_MIN || marker.length > MARKER_BYTES_MAX) {
     throw new OpsError(
       'invalid-option',
       `the marker has ${marker.length} bytes; ${MARKER_BYTES_MIN} to ${MARKER_BYTES_MAX} can be searched.`,
     );
   }
-  const patterns: readonly Pattern[] = [
-    { encoding: 'raw', bytes: marker },
-    ...base64Forms(marker).map((bytes) => ({ encoding: 'base64', bytes }) as const),
-  ];
+  const base64 = base64Forms(marker).map((bytes) => ({ encoding: 'base64', bytes }) as const);
+  return { patterns: [{ encoding: 'raw', bytes: marker }, ...base64] };
+}
+
+/** @throws OpsError source-unreadable */
+export async function findMarker(
+  paths: readonly string[],
+  { patterns }: Marker,
+  signal?: AbortSignal,
+): Promise<readonly MarkerFind[]> {
   const finds: MarkerFind[] = [];
   for (const path of paths) {
     const hits = await positionsIn(path, patterns, signal);
@@ -97,4 +108,26 @@ async function positionsIn(
     file.close();
   }
   return found;
+}
+
+/**
+ * The files of a member of etcd.
+ *
+ * @throws OpsError source-unreadable
+ */
+export async function memberFiles(directory: string): Promise<readonly string[]> {
+  const folders = ['snap', 'wal'].map((name) => join(directory, 'member', name));
+  const files = await Promise.all(
+    folders.map(async (folder) => (await filesIn(folder)).map((name) => join(folder, name))),
+  );
+  return files.flat().filter(isFile);
+}
+
+/** The files of a folder of backups, snapshots or not. */
+export async function backupFiles(directory: string): Promise<readonly string[]> {
+  return (await listBackups(directory)).map((name) => join(directory, name)).filter(isFile);
+}
+
+function isFile(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isFile() === true;
 }

@@ -17,5 +17,9 @@ const BACKUP =
 
 export const memberRemedy = (place: ResiduePlace): string => MEMBER[place];
 export const backupRemedy = (): string => BACKUP;
-export const embeddedRemedy = (): string =>
-  'Compaction of the history (etcdctl compact, through the etcd address that waxseal up prints). Pages that it frees are not cleared.';
+const EMBEDDED_HISTORY =
+  'Compaction of the history: waxseal residue --data-dir DIR --fix while the server is stopped; while it runs, etcdctl compact through the etcd address that waxseal up prints, which clears no pages.';
+const EMBEDDED_PAGES =
+  'A new file of what is live, in place of this one: waxseal residue --data-dir DIR --fix while the server is stopped.';
+export const embeddedRemedy = (place: ResiduePlace): string =>
+  place === 'history' ? EMBEDDED_HISTORY : EMBEDDED_PAGES;

@@ -10,7 +10,7 @@ import { openEtcdSource } from '../sources/etcd-source.js';
 import { openSnapshotSource } from '../sources/snapshot-source.js';
 import { startEtcd, type RunningEtcd } from '../testing/etcd.js';
 import { inTemporaryFolder, writeEtcdFile } from '../testing/etcd-file.js';
-import { fixResidue } from './fix.js';
+import { fixEtcd } from './fix.js';
 import type { ResidueGroup } from './leftovers.js';
 import { residueOfMember, residueOfSnapshot, residueOfEtcd, type ResidueReport } from './residue.js';
 
@@ -53,7 +53,7 @@ async function lookAtHistory(etcd: RunningEtcd): Promise<ResidueReport> {
 async function lookAtSnapshot(path: string): Promise<ResidueReport> {
   const source = await openSnapshotSource(path);
   try {
-    return await residueOfSnapshot(source, { prefix });
+    return await residueOfSnapshot(source, path, { prefix });
   } finally {
     await source.close();
   }
@@ -93,8 +93,14 @@ test('plaintext is found in history, then in free pages, then in the log alone',
       assert.ok(!compacted.some((line) => line.startsWith('history')), compacted.join());
 
       const members: string[] = [];
-      await fixResidue({ endpoints: [etcd.endpoint] }, revision, (member) => members.push(member));
-      assert.deepEqual(members, [etcd.endpoint]);
+      await fixEtcd(
+        {
+          endpoints: [etcd.endpoint],
+          onStep: ({ phase, endpoint }) => members.push(`${phase} ${endpoint}`),
+        },
+        revision,
+      );
+      assert.deepEqual(members, [`compact ${etcd.endpoint}`, `defragment ${etcd.endpoint}`]);
       await etcd.saveSnapshot(join(folder, 'fixed.db'));
       assert.deepEqual(brief(await lookAtSnapshot(join(folder, 'fixed.db'))), []);
 

@@ -2,17 +2,21 @@
  * What is left behind: plaintext and values under old keys where no reader of the API sees them any more. Needs no key: every stored
  * value begins with what it is stored as.
  */
-import { existsSync, statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { OpsError } from '../errors.js';
+import { openDataDirSource, storeFolderOf } from '../sources/data-dir-source.js';
 import { openSnapshotSource, type SnapshotSource } from '../sources/snapshot-source.js';
 import { refuseWrongPrefix } from '../sources/prefix-check.js';
 import { livePagesOf, type Source } from '../sources/source.js';
 import { searchDatabase } from './database-leftovers.js';
+import type { ResidueFix } from './fix.js';
 import { Leftovers, type ResidueGroup } from './leftovers.js';
-import { findMarker, type MarkerFind } from './marker.js';
-import { filesIn, searchMemberLog } from './member-log.js';
+import { backupFiles, findMarker, memberFiles, type Marker, type MarkerFind } from './marker.js';
+import { searchMemberLog } from './member-log.js';
+import { searchBackups, searchSentDatabases } from './other-databases.js';
 import { backupRemedy, embeddedRemedy, memberRemedy } from './remedies.js';
+import { searchStoreFile } from './store-leftovers.js';
 
 interface ResidueProblem {
   readonly source: string;
@@ -23,10 +27,14 @@ export interface ResidueReport {
   readonly groups: readonly ResidueGroup[];
   /** All copies of `groups`. */
   readonly total: number;
-  /** Files that are not whole; what is left of them was searched as far as it goes. */
+  /** Files that are not whole, or no snapshot; what is left of them was searched as far as it goes. */
   readonly problems: readonly ResidueProblem[];
   /** Only when a marker was given: where its bytes are, whatever is around them. */
   readonly markers?: readonly MarkerFind[];
+  /** Only when a folder of backups was given: how many files it holds. */
+  readonly backups?: { readonly checked: number };
+  /** Only after a fix: what it did. Everything else is as it was found afterwards. */
+  readonly fix?: ResidueFix;
   /** What a source of this kind does not show. */
   readonly notSearched: readonly string[];
 }
@@ -34,6 +42,10 @@ export interface ResidueReport {
 export interface ResidueOptions {
   /** As keys begin: `/registry/`. */
   readonly prefix: Buffer;
+  /** A folder of snapshots, compared with what is live. */
+  readonly backups?: string | undefined;
+  /** A known secret, searched byte for byte in every file that is looked at. */
+  readonly marker?: Marker | undefined;
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -44,42 +56,51 @@ export interface ResidueOptions {
  * @throws OpsError source-unreadable, source-damaged, invalid-option for a prefix under which nothing lies
  */
 export async function residueOfEtcd(source: Source, options: ResidueOptions): Promise<ResidueReport> {
-  const leftovers = await searchHistory(source, options, memberRemedy('history'));
-  return report(leftovers, [], ['free pages of database files', 'WAL files', 'backups']);
+  const search = new Search(options, await withToday(source, options));
+  await search.history(source, memberRemedy('history'));
+  return search.report([], ['free pages of database files', 'WAL files']);
 }
 
 /**
- * The embedded store of a data directory: older revisions.
+ * The embedded store of a data directory, while no server has it open: older revisions, free pages and slack.
  *
+ * @param path a data directory of `waxseal up` or `waxseal apiserver`, or the store's own folder
  * @throws OpsError source-unreadable, source-damaged, invalid-option for a prefix under which nothing lies
  */
-export async function residueOfDataDir(source: Source, options: ResidueOptions): Promise<ResidueReport> {
-  const leftovers = await searchHistory(source, options, embeddedRemedy());
-  return report(leftovers, [], ['free pages of the store', 'backups']);
-}
-
-async function searchHistory(source: Source, options: ResidueOptions, remedy: string): Promise<Leftovers> {
-  const leftovers = await withToday(source, options);
-  const finding = { source: source.name, place: 'history', remedy } as const;
-  for await (const { key, value } of source.past(options.prefix)) {
-    options.signal?.throwIfAborted();
-    leftovers.add(finding, key, value);
+export async function residueOfDataDir(path: string, options: ResidueOptions): Promise<ResidueReport> {
+  const { dataFile } = storeFolderOf(path);
+  // Open while its file is read: no server can come in between.
+  const source = await openDataDirSource(path);
+  try {
+    const search = new Search(options, await withToday(source, options));
+    await search.history(source, embeddedRemedy('history'));
+    await searchStoreFile({
+      ...options,
+      path: dataFile,
+      revision: source.revision,
+      leftovers: search.leftovers,
+      remedy: embeddedRemedy('free-pages'),
+    });
+    return await search.report([dataFile], []);
+  } finally {
+    await source.close();
   }
-  return leftovers;
 }
 
 /**
  * A snapshot or a database file: older revisions, free pages and slack.
  *
+ * @param path the file that `source` reads
  * @throws OpsError source-unreadable, source-damaged, invalid-option for a prefix under which nothing lies
  */
 export async function residueOfSnapshot(
   source: SnapshotSource,
+  path: string,
   options: ResidueOptions,
 ): Promise<ResidueReport> {
-  const leftovers = await withToday(source, options);
-  await searchDatabase({ ...options, source, leftovers, remedy: backupRemedy });
-  return report(leftovers, [], ['WAL files', 'other backups']);
+  const search = new Search(options, await withToday(source, options));
+  await searchDatabase({ ...options, source, leftovers: search.leftovers, remedy: backupRemedy });
+  return search.report([path], ['WAL files']);
 }
 
 /**
@@ -89,89 +110,82 @@ export async function residueOfSnapshot(
  * @throws OpsError source-unreadable, source-damaged, invalid-option for a prefix under which nothing lies
  */
 export async function residueOfMember(directory: string, options: ResidueOptions): Promise<ResidueReport> {
-  const member = join(directory, 'member');
-  if (!existsSync(join(member, 'snap', 'db'))) {
+  const folder = join(directory, 'member');
+  const database = join(folder, 'snap', 'db');
+  if (!existsSync(database)) {
     throw new OpsError(
       'source-unreadable',
       `${directory} holds no member/snap/db: name the --data-dir of etcd.`,
     );
   }
-  const problems: ResidueProblem[] = [];
-  const onProblem = (source: string, message: string): void => {
-    problems.push({ source, message });
-  };
-  const source = await openSnapshotSource(join(member, 'snap', 'db'));
-  let leftovers: Leftovers;
+  const source = await openSnapshotSource(database);
+  let search: Search;
   try {
-    leftovers = await withToday(source, options);
-    await searchDatabase({ ...options, source, leftovers, remedy: memberRemedy });
+    search = new Search(options, await withToday(source, options));
+    await searchDatabase({ ...options, source, leftovers: search.leftovers, remedy: memberRemedy });
   } finally {
     await source.close();
   }
-  await searchSentDatabases(join(member, 'snap'), leftovers, options, onProblem);
-  await searchMemberLog({
-    folder: member,
-    prefix: options.prefix,
-    signal: options.signal,
-    leftovers,
-    remedy: memberRemedy,
-    onProblem,
-  });
-  return report(leftovers, problems, ['other members', 'backups']);
+  await searchSentDatabases(join(folder, 'snap'), search.parts);
+  await searchMemberLog({ ...search.parts, folder, remedy: memberRemedy });
+  return search.report(await memberFiles(directory), ['other members']);
 }
 
-/**
- * Adds where a known secret lies in a file, or in the files of a member.
- *
- * @param path a snapshot, or etcd's --data-dir
- * @throws OpsError invalid-option, source-unreadable
- */
-export async function withMarker(
-  found: ResidueReport,
-  path: { readonly snapshot: string } | { readonly dataDirEtcd: string },
-  marker: Buffer,
-  signal?: AbortSignal,
-): Promise<ResidueReport> {
-  const paths = 'snapshot' in path ? [path.snapshot] : await memberFiles(path.dataDirEtcd);
-  return { ...found, markers: await findMarker(paths, marker, signal) };
-}
+/** One search: what every kind of source has in common. */
+class Search {
+  readonly leftovers: Leftovers;
+  readonly #options: ResidueOptions;
+  readonly #problems: ResidueProblem[] = [];
 
-async function memberFiles(directory: string): Promise<readonly string[]> {
-  const folders = ['snap', 'wal'].map((name) => join(directory, 'member', name));
-  const files = await Promise.all(
-    folders.map(async (folder) => (await filesIn(folder)).map((name) => join(folder, name))),
-  );
-  return files.flat().filter((file) => statSync(file).isFile());
-}
+  constructor(options: ResidueOptions, leftovers: Leftovers) {
+    this.#options = options;
+    this.leftovers = leftovers;
+  }
 
-/** `*.snap.db`: whole databases that a leader sent to a member that was far behind. */
-async function searchSentDatabases(
-  folder: string,
-  leftovers: Leftovers,
-  { prefix, signal }: ResidueOptions,
-  onProblem: (source: string, message: string) => void,
-): Promise<void> {
-  for (const name of await filesIn(folder)) {
-    if (!name.endsWith('.snap.db')) continue;
-    const path = join(folder, name);
-    try {
-      const sent = await openSnapshotSource(path);
-      try {
-        await addAllLive(sent, prefix, leftovers);
-        await searchDatabase({ source: sent, prefix, signal, leftovers, remedy: backupRemedy });
-      } finally {
-        await sent.close();
-      }
-    } catch (error) {
-      if (!(error instanceof OpsError) || error.code !== 'source-damaged') throw error;
-      onProblem(path, error.message);
+  get parts(): {
+    readonly prefix: Buffer;
+    readonly leftovers: Leftovers;
+    readonly onProblem: (source: string, message: string) => void;
+    readonly onProgress: ResidueOptions['onProgress'];
+    readonly signal: AbortSignal | undefined;
+  } {
+    const { prefix, onProgress, signal } = this.#options;
+    const onProblem = (source: string, message: string): void => {
+      this.#problems.push({ source, message });
+    };
+    return { prefix, leftovers: this.leftovers, onProblem, onProgress, signal };
+  }
+
+  async history(source: Source, remedy: string): Promise<void> {
+    const finding = { source: source.name, place: 'history', remedy } as const;
+    for await (const { key, value } of source.past(this.#options.prefix)) {
+      this.#options.signal?.throwIfAborted();
+      this.leftovers.add(finding, key, value);
     }
   }
-}
 
-async function addAllLive(source: Source, prefix: Buffer, leftovers: Leftovers): Promise<void> {
-  const finding = { source: source.name, place: 'live', remedy: backupRemedy() } as const;
-  for await (const { key, value } of source.live(prefix)) leftovers.add(finding, key, value);
+  /**
+   * Searches the backups, then all files for the marker.
+   *
+   * @param files of the source itself
+   * @param notSearched besides backups
+   */
+  async report(files: readonly string[], notSearched: readonly string[]): Promise<ResidueReport> {
+    const { backups, marker, signal } = this.#options;
+    const checked = backups === undefined ? undefined : await searchBackups(backups, this.parts);
+    const searched = backups === undefined ? files : [...files, ...(await backupFiles(backups))];
+    const groups = this.leftovers.groups();
+    let total = 0;
+    for (const { count } of groups) total += count;
+    return {
+      groups,
+      total,
+      problems: this.#problems,
+      ...(marker === undefined ? {} : { markers: await findMarker(searched, marker, signal) }),
+      ...(checked === undefined ? {} : { backups: { checked } }),
+      notSearched: [...notSearched, backups === undefined ? 'backups' : `backups outside ${backups}`],
+    };
+  }
 }
 
 async function withToday(source: Source, { prefix, signal }: ResidueOptions): Promise<Leftovers> {
@@ -184,15 +198,4 @@ async function withToday(source: Source, { prefix, signal }: ResidueOptions): Pr
   }
   if (live === 0) await refuseWrongPrefix(source, prefix);
   return leftovers;
-}
-
-function report(
-  leftovers: Leftovers,
-  problems: readonly ResidueProblem[],
-  notSearched: readonly string[],
-): ResidueReport {
-  const groups = leftovers.groups();
-  let total = 0;
-  for (const { count } of groups) total += count;
-  return { groups, total, problems, notSearched };
 }

@@ -1,7 +1,7 @@
 /** The embedded store of a data directory as a source, while no server has it open. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { openLmdbStore, StoreError, type Store } from '@waxseal/storage';
+import { openLmdbStore, StoreError, type LmdbStoreOptions, type Store } from '@waxseal/storage';
 import { OpsError } from '../errors.js';
 import { toOpsError } from './store-reading.js';
 import { storeSource } from './store-source.js';
@@ -10,13 +10,23 @@ import type { Source } from './source.js';
 /** Where `waxseal up` and `waxseal apiserver` keep the objects in their data directory. */
 const STORE_FOLDER = 'api';
 const DATA_FILE = 'data.mdb';
+/** While a store is only looked at no lease ends, so nothing is deleted. */
+const stoppedClock: NonNullable<LmdbStoreOptions['clock']> = {
+  now: () => 0,
+  setTimer: () => () => undefined,
+};
+
+/** Where a data directory keeps the API server's objects. */
+export interface StoreFolder {
+  readonly folder: string;
+  readonly dataFile: string;
+}
 
 /**
  * @param path a data directory of `waxseal up` or `waxseal apiserver`, or the store's own folder
- * @throws OpsError source-unreadable, also when a server has it open; source-damaged
+ * @throws OpsError source-unreadable
  */
-export async function openDataDirSource(path: string): Promise<Source> {
-  const name = `data directory ${path}`;
+export function storeFolderOf(path: string): StoreFolder {
   const folder = [path, join(path, STORE_FOLDER)].find((candidate) => existsSync(join(candidate, DATA_FILE)));
   // Opening would make an empty store where none is.
   if (folder === undefined) {
@@ -25,19 +35,37 @@ export async function openDataDirSource(path: string): Promise<Source> {
       `${path} holds no store: name the --data-dir of waxseal up or waxseal apiserver.`,
     );
   }
-  let store: Store;
+  return { folder, dataFile: join(folder, DATA_FILE) };
+}
+
+/**
+ * What opening a store says, as an OpsError.
+ *
+ * @param instead what to do while a server has the store open
+ */
+export async function unusedStore<T>(path: string, instead: string, opening: Promise<T>): Promise<T> {
   try {
-    store = await openLmdbStore({ path: folder });
+    return await opening;
   } catch (error) {
     if (error instanceof StoreError && error.code === 'in-use') {
-      throw new OpsError(
-        'source-unreadable',
-        `${path} is in use by a server. Read it through that server: --etcd with the etcd address that waxseal up printed, or stop the server first.`,
-        error,
-      );
+      throw new OpsError('source-unreadable', `${path} is in use by a server. ${instead}`, error);
     }
-    throw toOpsError(name, error);
+    throw toOpsError(`data directory ${path}`, error);
   }
+}
+
+/**
+ * @param path a data directory of `waxseal up` or `waxseal apiserver`, or the store's own folder
+ * @throws OpsError source-unreadable, also when a server has it open; source-damaged
+ */
+export async function openDataDirSource(path: string): Promise<Source> {
+  const name = `data directory ${path}`;
+  const { folder } = storeFolderOf(path);
+  const store: Store = await unusedStore(
+    path,
+    'Read it through that server: --etcd with the etcd address that waxseal up printed, or stop the server first.',
+    openLmdbStore({ path: folder, clock: stoppedClock }),
+  );
   try {
     return await storeSource(name, store);
   } catch (error) {
