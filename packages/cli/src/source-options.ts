@@ -1,5 +1,5 @@
 /** Where commands of operations read stored values from: a live etcd, a snapshot, or a data directory; the names are etcdctl's. */
-import type { Source } from '@waxseal/ops';
+import type { Source, StoreSourceOptions } from '@waxseal/ops';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { CliError, exitCodes } from './errors.js';
 import {
@@ -37,7 +37,14 @@ export const sourceOptions = (command: Command, flags?: EtcdAccessFlags): Comman
   ).addOption(prefixOption());
 
 /** Opens the one source that is named. The caller closes it. */
-export async function openSource(options: SourceOptions): Promise<Source> {
+export async function openSource(options: SourceOptions, reading?: StoreSourceOptions): Promise<Source> {
+  return (await sourceOpener(options))(reading);
+}
+
+/** What opens the one source that is named, as often as it is needed: certificates are read, and a password is asked for, once. */
+export async function sourceOpener(
+  options: SourceOptions,
+): Promise<(reading?: StoreSourceOptions) => Promise<Source>> {
   const { etcd, snapshot, dataDir } = options;
   if ([etcd, snapshot, dataDir].filter((given) => given !== undefined).length !== 1) {
     throw new CliError(
@@ -48,7 +55,10 @@ export async function openSource(options: SourceOptions): Promise<Source> {
   }
   // Options are made for every command line; what opens a source is loaded by the commands that need one.
   const { openDataDirSource, openEtcdSource, openSnapshotSource } = await import('@waxseal/ops');
-  if (etcd !== undefined) return openEtcdSource(await readEtcdAccess(options));
+  if (etcd !== undefined) {
+    const access = await readEtcdAccess(options);
+    return (reading) => openEtcdSource({ ...access, ...reading });
+  }
   const { cacert, cert, key, user, password, passwordFile } = options;
   if ([cacert, cert, key, user, password, passwordFile].some((given) => given !== undefined)) {
     throw new CliError(
@@ -57,7 +67,7 @@ export async function openSource(options: SourceOptions): Promise<Source> {
       exitCodes.usage,
     );
   }
-  return snapshot === undefined ? openDataDirSource(dataDir ?? '') : openSnapshotSource(snapshot);
+  return snapshot === undefined ? () => openDataDirSource(dataDir ?? '') : () => openSnapshotSource(snapshot);
 }
 
 function parsePrefix(text: string): string {

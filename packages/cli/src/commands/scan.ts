@@ -1,19 +1,21 @@
 /** `waxseal scan`: reads every stored value once and says what is sealed with which key. */
 import { readFile } from 'node:fs/promises';
 import {
+  againWhenCompacted,
   checkPolicy,
   parsePolicy,
   type PolicyRule,
   refuseWrongPrefix,
   requireSealed,
   scan,
+  type Source,
 } from '@waxseal/ops';
 import { exitCodes } from '../errors.js';
 import { runUntilDone } from '../lifetime.js';
 import { writePrivateFile } from '../private-files.js';
 import { openProgress } from '../progress.js';
 import type { ScanReport } from '../scan-report/report.js';
-import { keyPrefix, openSource, type SourceOptions } from '../source-options.js';
+import { keyPrefix, sourceOpener, type SourceOptions } from '../source-options.js';
 
 export interface ScanCommandOptions extends SourceOptions {
   readonly output: 'text' | 'json' | 'csv' | 'html';
@@ -28,7 +30,10 @@ const METRICS_MODE = 0o644;
 
 export async function scanCommand(options: ScanCommandOptions): Promise<void> {
   const rules = await readRules(options);
-  const report = await runUntilDone((signal) => takeReport(options, rules, signal));
+  const open = await sourceOpener(options);
+  const report = await runUntilDone((signal) =>
+    againWhenCompacted(async () => takeReport(await open({ signal }), options, rules, signal)),
+  );
   if (options.openmetrics !== undefined) {
     const { openMetricsReport } = await import('../scan-report/open-metrics.js');
     writePrivateFile(options.openmetrics, await openMetricsReport(report), METRICS_MODE);
@@ -49,12 +54,13 @@ async function readRules({
   ];
 }
 
+/** Closes the source. */
 async function takeReport(
+  source: Source,
   options: ScanCommandOptions,
   rules: readonly PolicyRule[] | undefined,
   signal: AbortSignal,
 ): Promise<ScanReport> {
-  const source = await openSource(options);
   try {
     const progress = await openProgress(options.output === 'json' ? 'json' : 'text');
     try {

@@ -3,6 +3,7 @@ import {
   decodeStoredObject,
   OpsError,
   refuseWrongPrefix,
+  type Source,
   verify,
   verifyAdvice,
   type VerifyFailure,
@@ -12,7 +13,7 @@ import { CliError, exitCodes } from '../errors.js';
 import { runUntilDone } from '../lifetime.js';
 import type { OutputFormat } from '../options.js';
 import { openProgress } from '../progress.js';
-import { keyPrefix, openSource, type SourceOptions } from '../source-options.js';
+import { keyPrefix, sourceOpener, type SourceOptions } from '../source-options.js';
 import { formatTable } from '../table.js';
 
 /** Of each cause; the rest is a number. */
@@ -27,42 +28,52 @@ export interface VerifyCommandOptions extends SourceOptions {
 }
 
 export async function verifyCommand(options: VerifyCommandOptions): Promise<void> {
-  const source = await openSource(options);
-  try {
-    const progress = await openProgress(options.output);
+  const open = await sourceOpener(options);
+  await runUntilDone(async (signal) => {
+    // Asking a KMS takes longer than a compaction lets a revision live.
+    const source = await open({ signal, whenCompacted: 'go-on' });
     try {
-      const result = await runUntilDone((signal) =>
-        verify({
-          source,
-          prefix: options.prefix,
-          encryptionConfigFile: options.encryptionConfig,
-          all: options.all,
-          workers: options.workers,
-          signal,
-          ...(options.decode ? { decode: decodeStoredObject } : {}),
-          onProgress: ({ seen, total, checked, failed }) =>
-            progress.report({
-              phase: 'verify',
-              done: seen,
-              total: Math.max(total, seen),
-              counts: { checked, failed },
-            }),
-        }),
-      );
-      progress.end();
-      if (result.seen === 0) await refuseWrongPrefix(source, keyPrefix(options));
-      if (result.failed.length > 0) process.exitCode = exitCodes.negative;
-      console.log(
-        options.output === 'json' ? JSON.stringify(result) : formatResult(result, source.name, options),
-      );
-    } catch (error) {
-      progress.end();
-      throw error instanceof OpsError && error.code === 'interrupted'
-        ? new CliError('interrupted', error.message, 130, { cause: error })
-        : error;
+      await verifySource(source, options, signal);
+    } finally {
+      await source.close();
     }
-  } finally {
-    await source.close();
+  });
+}
+
+async function verifySource(
+  source: Source,
+  options: VerifyCommandOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  const progress = await openProgress(options.output);
+  try {
+    const result = await verify({
+      source,
+      prefix: options.prefix,
+      encryptionConfigFile: options.encryptionConfig,
+      all: options.all,
+      workers: options.workers,
+      signal,
+      ...(options.decode ? { decode: decodeStoredObject } : {}),
+      onProgress: ({ seen, total, checked, failed }) =>
+        progress.report({
+          phase: 'verify',
+          done: seen,
+          total: Math.max(total, seen),
+          counts: { checked, failed },
+        }),
+    });
+    progress.end();
+    if (result.seen === 0) await refuseWrongPrefix(source, keyPrefix(options));
+    if (result.failed.length > 0) process.exitCode = exitCodes.negative;
+    console.log(
+      options.output === 'json' ? JSON.stringify(result) : formatResult(result, source.name, options),
+    );
+  } catch (error) {
+    progress.end();
+    throw error instanceof OpsError && error.code === 'interrupted'
+      ? new CliError('interrupted', error.message, 130, { cause: error })
+      : error;
   }
 }
 

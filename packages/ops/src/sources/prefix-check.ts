@@ -2,6 +2,7 @@
  * Is the prefix the API server's? With a wrong one there is nothing to find, and "nothing is left", "nothing failed" or "the key may be deleted" would
  * be untrue answers. So a prefix without a value is refused, unless the source holds nothing else either.
  */
+import { StoreError } from '@waxseal/storage';
 import { OpsError } from '../errors.js';
 import { livePagesOf, type Source } from './source.js';
 
@@ -16,12 +17,26 @@ const SHOWN_CHARACTERS_MAX = 120;
  */
 export async function refuseWrongPrefix(source: Source, prefix: Buffer): Promise<void> {
   if ((await firstLiveKey(source, prefix)) !== undefined) return;
-  const other = await firstLiveKey(source, Buffer.alloc(0));
+  const other = await firstKeyAnywhere(source, prefix);
   if (other === undefined) return;
   throw new OpsError(
     'invalid-option',
     `nothing lies under ${prefix.toString()} in ${source.name}, but a key there is ${shown(other)}; give the API server's --etcd-prefix as --prefix.`,
   );
+}
+
+async function firstKeyAnywhere(source: Source, prefix: Buffer): Promise<string | undefined> {
+  try {
+    return await firstLiveKey(source, Buffer.alloc(0));
+  } catch (error) {
+    if (!(error instanceof OpsError && error.cause instanceof StoreError)) throw error;
+    if (error.cause.code !== 'unauthenticated') throw error;
+    throw new OpsError(
+      'source-unreadable',
+      `nothing lies under ${prefix.toString()} in ${source.name}, and the user may not read other keys, which would tell whether that is the API server's --etcd-prefix; name a user who may.`,
+      error,
+    );
+  }
 }
 
 async function firstLiveKey(source: Source, prefix: Buffer): Promise<string | undefined> {

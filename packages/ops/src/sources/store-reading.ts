@@ -7,12 +7,57 @@ export function rangeOf(prefix: Buffer): { readonly key: Buffer; readonly rangeE
   return { key: prefix.length === 0 ? Buffer.from([0]) : prefix, rangeEnd: prefixRangeEnd(prefix) };
 }
 
-/** What a Store says, as an OpsError. */
-export async function readable<T>(name: string, answer: Promise<T>): Promise<T> {
+/**
+ * What a Store says, as an OpsError.
+ *
+ * @param signal aborted, it does not wait for the answer
+ */
+export async function readable<T>(name: string, answer: Promise<T>, signal?: AbortSignal): Promise<T> {
   try {
-    return await answer;
+    return await (signal === undefined ? answer : unlessAborted(answer, signal));
   } catch (error) {
     throw toOpsError(name, error);
+  }
+}
+
+/** @throws OpsError interrupted, at once; the answer is dropped */
+async function unlessAborted<T>(answer: Promise<T>, signal: AbortSignal): Promise<T> {
+  const waiting = new AbortController();
+  const aborted = new Promise<never>((_, reject) => {
+    const stop = (): void => {
+      reject(new OpsError('interrupted', 'stopped; nothing was changed', signal.reason));
+    };
+    if (signal.aborted) stop();
+    else signal.addEventListener('abort', stop, { once: true, signal: waiting.signal });
+  });
+  try {
+    return await Promise.race([answer, aborted]);
+  } finally {
+    waiting.abort();
+  }
+}
+
+/** True: what was being read was compacted meanwhile; a newer revision can be read. */
+export function isCompacted(error: unknown): boolean {
+  if (error instanceof OpsError) return isCompacted(error.cause);
+  return error instanceof StoreError && error.code === 'compacted';
+}
+
+/** Everything is read again after a compaction; one that comes again and again leaves too little time. */
+const READINGS_MAX = 3;
+
+/**
+ * Reads the whole of a source, and once more from its beginning when its revision was compacted meanwhile.
+ *
+ * @param read opens the source anew, at its newest revision
+ */
+export async function againWhenCompacted<T>(read: () => Promise<T>): Promise<T> {
+  for (let reading = 1; ; reading++) {
+    try {
+      return await read();
+    } catch (error) {
+      if (reading === READINGS_MAX || !isCompacted(error)) throw error;
+    }
   }
 }
 

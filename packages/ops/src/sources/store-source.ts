@@ -4,7 +4,7 @@
  */
 import type { KeyValue, RangeResult, Store } from '@waxseal/storage';
 import { pastOf } from './store-history.js';
-import { rangeOf, readable } from './store-reading.js';
+import { isCompacted, rangeOf, readable } from './store-reading.js';
 import { eachOf, type Source, type StoredKeyValue } from './source.js';
 
 /**
@@ -18,22 +18,37 @@ const PAGE_KEYS_MAX = 20_000;
 /** etcd's revision of an empty database. */
 const FIRST_REVISION = 1;
 
+export interface StoreSourceOptions {
+  /**
+   * What to do when the revision that is being read is compacted. `go-on` reads the rest at the newest one: what was there all the time is read
+   * once, what changed meanwhile as it was or as it is. Default `refuse`.
+   */
+  readonly whenCompacted?: 'refuse' | 'go-on' | undefined;
+  /** Aborted, reading live values ends at once with OpsError interrupted. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 /**
  * @param name for messages: `etcd https://…`
  * @throws OpsError source-unreadable
  */
-export async function storeSource(name: string, store: Store): Promise<Source> {
-  const { revision, compactRevision } = await readable(name, store.status());
+export async function storeSource(
+  name: string,
+  store: Store,
+  options: StoreSourceOptions = {},
+): Promise<Source> {
+  const { signal } = options;
+  const { revision, compactRevision } = await readable(name, store.status(), signal);
   return {
     name,
     revision,
     compactRevision: Math.max(FIRST_REVISION, compactRevision),
     countLive: async (prefix) => {
       const range = { ...rangeOf(prefix), revision, countOnly: true };
-      return (await readable(name, store.range(range))).count;
+      return (await readable(name, store.range(range), signal)).count;
     },
-    live: (prefix) => eachOf(livePages(name, store, revision, prefix)),
-    livePages: (prefix) => livePages(name, store, revision, prefix),
+    live: (prefix) => eachOf(livePages(name, store, revision, prefix, options)),
+    livePages: (prefix) => livePages(name, store, revision, prefix, options),
     past: (prefix) => pastOf(name, store, { fromRevision: compactRevision, revision, prefix }),
     close: () => store.close(),
   };
@@ -44,13 +59,20 @@ async function* livePages(
   store: Store,
   revision: number,
   prefix: Buffer,
+  { whenCompacted = 'refuse', signal }: StoreSourceOptions,
 ): AsyncGenerator<readonly StoredKeyValue[]> {
   const { rangeEnd } = rangeOf(prefix);
-  const read = (key: Buffer, limit: number): Promise<RangeResult> => {
-    const page = readable(name, store.range({ key, rangeEnd, revision, limit, uncounted: true }));
-    // Who stops reading early never looks at the page that is under way.
-    page.catch(() => undefined);
-    return page;
+  let at = revision;
+  const page = (key: Buffer, limit: number): Promise<RangeResult> =>
+    readable(name, store.range({ key, rangeEnd, revision: at, limit, uncounted: true }), signal);
+  const read = async (key: Buffer, limit: number): Promise<RangeResult> => {
+    try {
+      return await page(key, limit);
+    } catch (error) {
+      if (whenCompacted === 'refuse' || !isCompacted(error)) throw error;
+      at = (await readable(name, store.get(key), signal)).revision;
+      return page(key, limit);
+    }
   };
   let limit = PAGE_KEYS_FIRST;
   let next: Promise<RangeResult> | undefined = read(rangeOf(prefix).key, limit);
@@ -59,6 +81,8 @@ async function* livePages(
     const last = kvs.at(-1);
     limit = nextLimit(kvs, limit);
     next = more && last !== undefined ? read(Buffer.concat([last.key, Buffer.from([0])]), limit) : undefined;
+    // Who stops reading early never looks at the page that is under way.
+    next?.catch(() => undefined);
     yield kvs;
   }
 }
