@@ -75,6 +75,8 @@ type StepResult =
   | (Omit<Extract<RotationOutcome, { kind: 'stopped' }>, 'kind' | 'state' | 'step'> & { readonly go: false });
 
 const GO: StepResult = { go: true };
+/** Servers that are restarted answer soon, others look at the file every minute. */
+const FIRST_PROOF_POLL_MS = 500;
 const PROOF_POLL_MS = 5_000;
 
 /**
@@ -148,6 +150,9 @@ const STEPS: Readonly<Record<RotationStep, Step>> = {
   'prove-restored': proves('original'),
 };
 
+/** Steps after which a server without the configuration before could not read everything. */
+const GUARDED: ReadonlySet<RotationStep> = new Set(['promote', 'keep-one', 'remove-old']);
+
 async function writeConfiguration(
   state: RotationState,
   tools: RotationTools,
@@ -158,6 +163,12 @@ async function writeConfiguration(
   const { hash, text } = state.configurations[name];
   if (text === undefined || hashConfiguration(text) !== hash) {
     throw new OpsError('state-invalid', `the rotation's state does not hold its configuration "${name}"`);
+  }
+  const file = await readConfigurationFile(state.configFile);
+  // Written already: a run was cut off behind it, and servers may have it.
+  if (GUARDED.has(step) && file.hash !== hash) {
+    const proven = await stillProven(state, tools, before);
+    if (!proven.go) return proven;
   }
   await replaceConfigurationFile({
     path: state.configFile,
@@ -175,18 +186,34 @@ async function prove(
   name: ConfigurationName,
 ): Promise<StepResult> {
   const { hash } = await fileInForce(state, name);
-  return proveServers(tools, hash, (server, metrics) => proveConfiguration(server, metrics, hash));
+  const advice = `Each must have ${hash}: bring ${state.configFile} there, restart a server that does not reload it by itself, then run this again`;
+  return proveServers(tools, hash, advice, (server, metrics) => proveConfiguration(server, metrics, hash));
+}
+
+/**
+ * What was proven once may not hold any more: a server that was restarted with an older file could not read what comes next. A
+ * confirmation by hand is not asked for again.
+ */
+async function stillProven(
+  state: RotationState,
+  tools: RotationTools,
+  name: ConfigurationName,
+): Promise<StepResult> {
+  return tools.servers.length === 0 ? GO : prove(state, tools, name);
 }
 
 function proveNewKeyId({ kmsKeyId }: RotationState, tools: RotationTools): Promise<StepResult> {
   if (kmsKeyId === undefined) throw new OpsError('state-invalid', 'the rotation’s state names no keyID');
   const { name, keyId } = kmsKeyId;
-  return proveServers(tools, keyId, (server, metrics) => proveKeyId(server, metrics, name, keyId));
+  const advice = `Each plugin must answer ${keyId}: let it read its keys again, then run this again`;
+  return proveServers(tools, keyId, advice, (server, metrics) => proveKeyId(server, metrics, name, keyId));
 }
 
 async function proveServers(
   tools: RotationTools,
   wanted: string,
+  /** What to do about a server that does not prove it: one sentence. */
+  advice: string,
   judge: (server: string, metrics: string) => ServerProof,
 ): Promise<StepResult> {
   if (tools.confirmed === wanted) return GO;
@@ -203,6 +230,7 @@ async function proveServers(
     }
   };
   const endMs = tools.now().getTime() + tools.proofTimeoutMs;
+  let pollMs = FIRST_PROOF_POLL_MS;
   for (;;) {
     const proofs = await Promise.all(tools.servers.map(ask));
     tools.onProofs?.(proofs);
@@ -212,11 +240,12 @@ async function proveServers(
     if (missing.length === 0) return GO;
     if (tools.signal?.aborted === true)
       throw new OpsError('interrupted', 'interrupted; run it again to go on');
-    if (tools.now().getTime() + PROOF_POLL_MS > endMs) {
-      const reason = missing.map(({ server, detail }) => `${server}: ${detail}`).join('; ');
-      return { go: false, reason, proofs };
+    if (tools.now().getTime() + pollMs > endMs) {
+      const details = missing.map(({ server, detail }) => `${server}: ${detail}`).join('; ');
+      return { go: false, reason: `${details}. ${advice}`, proofs };
     }
-    await tools.wait(PROOF_POLL_MS);
+    await tools.wait(pollMs);
+    pollMs = Math.min(2 * pollMs, PROOF_POLL_MS);
   }
 }
 
@@ -237,6 +266,11 @@ const writing = (state: RotationState): ConfigurationName =>
 
 async function rewrap(state: RotationState, tools: RotationTools, stateFile: string): Promise<StepResult> {
   await fileInForce(state, writing(state));
+  const proven =
+    state.kmsKeyId === undefined
+      ? await stillProven(state, tools, 'promoted')
+      : await (tools.servers.length === 0 ? GO : proveNewKeyId(state, tools));
+  if (!proven.go) return proven;
   const rewrapped = await tools.rewrap(state.configFile, rewrapCheckpointFile(stateFile, state));
   if (rewrapped.failed === 0) return { go: true, rewrapped };
   const reason = `${rewrapped.failed} objects could not be rewrapped: waxseal verify says why; mend or delete them, then run it again`;
