@@ -10,10 +10,8 @@ import {
   credentials,
   Client,
   Metadata,
-  status,
   type ChannelCredentials,
   type ClientDuplexStream,
-  type ClientUnaryCall,
   type ServiceError,
 } from '@grpc/grpc-js';
 import { AuthService, MaintenanceService } from '../gen/etcd/rpc.js';
@@ -22,6 +20,7 @@ import { connectFailure, isTimeUp, type ConnectFailure } from './connect-failure
 import { parseEndpoint } from './endpoints.js';
 import { classify, etcdErrors, isPermissionDenied, toStoreError } from './errors.js';
 import type { EtcdLogger } from './logger.js';
+import { unaryCall, type Rpc } from './unary-call.js';
 
 export interface ConnectionOptions {
   /** Every member's client URL. */
@@ -41,13 +40,6 @@ export interface ConnectionOptions {
   /** How long one call may take, its repetitions on other endpoints included. */
   readonly requestTimeoutMs: number;
   readonly logger?: EtcdLogger | undefined;
-}
-
-/** One method of a generated service. */
-export interface Rpc<Request, Response> {
-  readonly path: string;
-  readonly requestSerialize: (value: Request) => Buffer;
-  readonly responseDeserialize: (value: Buffer) => Response;
 }
 
 /** `idempotent`: repeating it is harmless. `write`: it may change something. */
@@ -214,7 +206,7 @@ export class EtcdConnection {
         await this.#haveToken(member, attemptDeadline);
         token = this.#token;
         sent = true;
-        return await call(member.client, rpc, request, this.#metadata(), attemptDeadline);
+        return await unaryCall(member.client, rpc, request, this.#metadata(), attemptDeadline);
       } catch (thrown) {
         const error = thrown as ServiceError;
         const { outcome, storeCode } = classify(error);
@@ -287,7 +279,13 @@ export class EtcdConnection {
   async #statusOf(member: Member, deadline: number): Promise<DialedMember & { readonly hasLeader: boolean }> {
     await this.#haveToken(member, deadline);
     try {
-      const status = await call(member.client, MaintenanceService.status, {}, this.#metadata(), deadline);
+      const status = await unaryCall(
+        member.client,
+        MaintenanceService.status,
+        {},
+        this.#metadata(),
+        deadline,
+      );
       return { version: status.version, hasLeader: status.leader !== 0n };
     } catch (error) {
       // Newer members tell their status to administrators alone; one without a leader refuses earlier (`hasleader`).
@@ -310,7 +308,13 @@ export class EtcdConnection {
   async #authenticate(member: Member, deadline: number): Promise<void> {
     const request = { name: this.#options.username ?? '', password: this.#options.password ?? '' };
     try {
-      const answer = await call(member.client, AuthService.authenticate, request, new Metadata(), deadline);
+      const answer = await unaryCall(
+        member.client,
+        AuthService.authenticate,
+        request,
+        new Metadata(),
+        deadline,
+      );
       this.#token = answer.token;
     } catch (thrown) {
       if ((thrown as ServiceError).details !== etcdErrors.authNotEnabled.text) throw thrown;
@@ -405,38 +409,6 @@ function channelCredentials(tls: boolean, options: ConnectionOptions): ChannelCr
       { cause },
     );
   }
-}
-
-function call<Request, Response>(
-  client: Client,
-  rpc: Rpc<Request, Response>,
-  request: Request,
-  metadata: Metadata,
-  deadline: number,
-): Promise<Response> {
-  return new Promise((resolve, reject) => {
-    const started: ClientUnaryCall = client.makeUnaryRequest(
-      rpc.path,
-      rpc.requestSerialize,
-      rpc.responseDeserialize,
-      request,
-      metadata,
-      { deadline },
-      (error, value) => {
-        if (error !== null) reject(error);
-        else if (value !== undefined) resolve(value);
-        else reject(noAnswer(started));
-      },
-    );
-  });
-}
-
-function noAnswer(unary: ClientUnaryCall): ServiceError {
-  return Object.assign(new Error('etcd ended the call without an answer'), {
-    code: status.INTERNAL,
-    details: `etcd at ${unary.getPeer()} ended the call without an answer`,
-    metadata: new Metadata(),
-  });
 }
 
 function stateChange(client: Client, deadline: number): Promise<void> {

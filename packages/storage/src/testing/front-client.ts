@@ -1,7 +1,7 @@
 /** A front over LMDB and a bare connection to it, for tests that speak etcd's messages themselves. */
 import { Client, credentials, Metadata, type ClientDuplexStream } from '@grpc/grpc-js';
 import type { EtcdFrontOptions } from '../etcd-front/server.js';
-import type { Rpc } from '../etcd/connection.js';
+import type { Rpc } from '../etcd/unary-call.js';
 import { WatchService, type WatchRequest, type WatchResponse } from '../gen/etcd/rpc.js';
 import { startLmdbFront, type LmdbFront } from './lmdb-front.js';
 
