@@ -43,7 +43,15 @@ export function addRewrap(program: Command): void {
     )
     .option(
       '--via-api [url]',
-      'through an API server, by server-side applies that change nothing, instead of --etcd',
+      'through an API server, by patches that change nothing; --etcd then only proves that nothing is left',
+    )
+    .addOption(
+      new Option(
+        '--patch-type <type>',
+        'for --via-api; auto: apply, and merge where the server takes no apply',
+      )
+        .choices(['auto', 'apply', 'merge'])
+        .default('auto'),
     )
     .addOption(
       new Option('--kubeconfig <file>', 'for --via-api (default: $KUBECONFIG, or ~/.kube/config)').argParser(
@@ -58,8 +66,8 @@ Runs beside live API servers: each object is replaced only if nobody wrote it me
 so identity as the first provider decrypts everything. At the end everything is read again to prove that nothing is left.
 A rewrite makes a new revision of each object: mind etcd's quota when they are many, and compact and defragment afterwards.
 
-With --via-api the API server itself writes what it finds stale; no key and no way to etcd is needed, and it is much slower. Nothing is proved at the end:
-waxseal scan does that.
+With --via-api the API server itself writes what it finds stale; no key and no way to etcd is needed, and it is much slower. Nothing is proved at the end
+unless --etcd is named, too. No checkpoint is needed: started again, it only reads what is done already. --dry-run lists and counts, without a patch.
 
 Exit codes: 0 nothing is left, 1 something is or could not be read, 3 etcd or the KMS does not work; start again with the same --checkpoint.
 
@@ -67,7 +75,8 @@ Examples:
   $ waxseal rewrap --etcd https://127.0.0.1:2379 --cacert ca.crt --cert client.crt --key client.key \\
       --encryption-config /etc/kubernetes/enc/enc.yaml --dry-run
   $ waxseal rewrap --etcd http://127.0.0.1:2379 --encryption-config enc.yaml --rate 500 --checkpoint rewrap.json
-  $ waxseal rewrap --via-api --kubeconfig admin.conf --resources secrets`,
+  $ waxseal rewrap --via-api --kubeconfig admin.conf --resources secrets
+  $ waxseal rewrap --via-api --kubeconfig admin.conf --encryption-config enc.yaml --etcd http://127.0.0.1:2379`,
     )
     .action(async (options) => (await import('./commands/rewrap.js')).rewrapCommand(options));
 }

@@ -26,6 +26,8 @@ export {
   type RewrapReport,
 } from './rewrap/rewrap.js';
 export { readKubeconfig } from './rewrap-via-api/kubeconfig.js';
+export type { PatchType } from './rewrap-via-api/empty-patch.js';
+export { leftOver, type WrittenGroup } from './rewrap-via-api/left-over.js';
 export { rewrapViaApi, type RewrapViaApiReport } from './rewrap-via-api/rewrap-via-api.js';
 export { refuseUnconfiguredKey } from './retire/configured-key.js';
 export { parseKeyReference, type KeyReference } from './retire/key-reference.js';

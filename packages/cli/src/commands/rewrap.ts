@@ -1,45 +1,24 @@
 /** `waxseal rewrap`: re-encryption of what is stale in a live etcd, or through an API server. */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { homedir } from 'node:os';
-import { join } from 'node:path';
-import {
-  createEncryptionAtRest,
-  EncryptionConfigError,
-  readEncryptionConfig,
-} from '@waxseal/encryption-config';
-import {
-  OpsError,
-  openEtcdSource,
-  readKubeconfig,
-  refuseWrongPrefix,
-  rewrap,
-  type RewrapReport,
-  rewrapViaApi,
-  type RewrapViaApiReport,
-} from '@waxseal/ops';
+import { createEncryptionAtRest } from '@waxseal/encryption-config';
+import { openEtcdSource, refuseWrongPrefix, rewrap, type RewrapReport } from '@waxseal/ops';
 import { openEtcdStore } from '@waxseal/storage';
-import { CliError, exitCodes } from '../errors.js';
+import { exitCodes } from '../errors.js';
+import { type EtcdAccess, readEtcdAccess } from '../etcd-access.js';
 import { holdingClock } from '../holding-clock.js';
 import { runUntilDone } from '../lifetime.js';
-import type { OutputFormat } from '../options.js';
 import { openProgress } from '../progress.js';
-import { type EtcdAccess, type EtcdOptions, readEtcdAccess } from '../etcd-access.js';
 import { keyPrefix } from '../source-options.js';
-
-export interface RewrapCommandOptions extends EtcdOptions {
-  readonly prefix: string;
-  readonly encryptionConfig?: string;
-  readonly resources?: readonly string[];
-  readonly dryRun: boolean;
-  readonly workers?: number;
-  readonly rate?: number;
-  readonly checkpoint?: string;
-  /** True: the server that the kubeconfig names. */
-  readonly viaApi?: string | true;
-  readonly kubeconfig?: string;
-  readonly output: OutputFormat;
-}
+import {
+  coveredBy,
+  goOnLater,
+  parseConfig,
+  refuseUncovered,
+  type RewrapCommandOptions,
+  usage,
+} from './rewrap-options.js';
+import { rewrapViaApiCommand } from './rewrap-via-api.js';
 
 const DIAL_TIMEOUT_MS = 5_000;
 /** Longer than a leader election; the run itself is patient beyond it. */
@@ -47,10 +26,13 @@ const REQUEST_TIMEOUT_MS = 10_000;
 
 export async function rewrapCommand(options: RewrapCommandOptions): Promise<void> {
   const { etcd, viaApi, encryptionConfig } = options;
-  if ((etcd === undefined) === (viaApi === undefined)) {
+  if (viaApi !== undefined) return rewrapViaApiCommand(options, viaApi);
+  if (etcd === undefined) {
     throw usage('name one of --etcd and --via-api', 'For example: --etcd https://127.0.0.1:2379');
   }
-  if (viaApi !== undefined) return viaApiServer(options, viaApi);
+  if (options.patchType !== 'auto') {
+    throw usage('--patch-type is for --via-api', 'With --etcd values are put in place directly.');
+  }
   if (encryptionConfig === undefined) {
     throw usage(
       '--etcd needs --encryption-config',
@@ -64,7 +46,9 @@ async function inEtcd(options: RewrapCommandOptions, file: string): Promise<void
   const { checkpoint, output, workers } = options;
   const bytes = await readFile(file);
   const access = await readEtcdAccess(options);
-  const resources = options.resources ?? coveredBy(bytes.toString('utf8'), file);
+  const config = parseConfig(bytes.toString('utf8'), file);
+  const resources = options.resources ?? coveredBy(config);
+  refuseUncovered(resources, config, file);
   const encryption = await createEncryptionAtRest({ file, kmsV1Enabled: true });
   try {
     const store = await openEtcdStore({
@@ -115,56 +99,6 @@ async function refuseWrongPrefixOf(options: RewrapCommandOptions, access: EtcdAc
   }
 }
 
-async function viaApiServer(options: RewrapCommandOptions, server: string | true): Promise<void> {
-  const { encryptionConfig: file, workers, rate, output } = options;
-  if (options.dryRun || options.checkpoint !== undefined) {
-    throw usage(
-      '--dry-run and --checkpoint are for --etcd',
-      'An API server does not tell what is stale; running --via-api again is harmless.',
-    );
-  }
-  const resources =
-    options.resources ?? (file === undefined ? undefined : coveredBy(await readFile(file, 'utf8'), file));
-  if (resources === undefined) {
-    throw usage('--via-api needs --resources or --encryption-config', 'For example: --resources secrets');
-  }
-  const kubeconfig = options.kubeconfig ?? process.env['KUBECONFIG'] ?? join(homedir(), '.kube/config');
-  const access = readKubeconfig(kubeconfig, server === true ? undefined : server);
-  const progress = await openProgress(output);
-  try {
-    const report = await runUntilDone((signal) =>
-      rewrapViaApi({
-        access,
-        resources,
-        ...(workers === undefined ? {} : { workers }),
-        ...(rate === undefined ? {} : { ratePerSecond: rate }),
-        signal,
-        clock: holdingClock,
-        onProgress: ({ done, total, rewritten, failed }) =>
-          progress.report({ phase: 'rewrap', done, total, counts: { rewritten, failed } }),
-      }),
-    );
-    progress.end();
-    printViaApi(report, output);
-  } catch (error) {
-    progress.end();
-    throw goOnLater(error, undefined);
-  }
-}
-
-function usage(message: string, hint: string): CliError {
-  return new CliError(message, hint, exitCodes.usage);
-}
-
-/** @throws EncryptionConfigError as the API server refuses the file */
-function coveredBy(text: string, file: string): readonly string[] {
-  const { config, errors, message } = readEncryptionConfig(text, { fileName: file, kmsV1Enabled: true });
-  if (config === undefined) {
-    throw new EncryptionConfigError('invalid-configuration', message, { fieldErrors: errors });
-  }
-  return [...new Set(config.resources.flatMap((entry) => entry.resources))];
-}
-
 function hashOf(bytes: Buffer): string {
   return `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
 }
@@ -204,33 +138,4 @@ function whatIsLeft({ failed, remaining }: RewrapReport): string {
   if (remaining === 0)
     return `Read again at the end: nothing is left ${old}. The ${failed} that failed ${unreadable}.`;
   return `Read again at the end: of the ${failed} that failed, ${remaining} are still ${old}, and ${failed - remaining} ${unreadable}.`;
-}
-
-function printViaApi(report: RewrapViaApiReport, output: OutputFormat): void {
-  if (report.failed > 0 || !report.addsUp) process.exitCode = exitCodes.negative;
-  if (output === 'json') {
-    console.log(JSON.stringify(report));
-    return;
-  }
-  const { listed, skipped, rewritten, conflicts, gone, failed, failures } = report;
-  console.log(
-    `${listed} objects: ${rewritten} rewritten, ${skipped} as they should be, ${conflicts} written by others meanwhile, ${gone} deleted meanwhile, ${failed} failed`,
-  );
-  for (const { key, message } of failures) console.log(`  ${key}: ${message}`);
-}
-
-function goOnLater(error: unknown, checkpoint: string | undefined): unknown {
-  if (!(error instanceof OpsError)) return error;
-  const hint =
-    checkpoint === undefined
-      ? 'What is rewritten stays so. Start it again to do the rest.'
-      : `What is rewritten stays so. Start it again with --checkpoint ${checkpoint} to go on.`;
-  switch (error.code) {
-    case 'interrupted':
-      return new CliError('interrupted', hint, 130, { cause: error });
-    case 'source-unreadable':
-      return new CliError(error.message, hint, exitCodes.environment, { cause: error });
-    default:
-      return error;
-  }
 }

@@ -5,15 +5,17 @@ import type { Clock } from '@waxseal/encryption-config';
 import { errorMessage } from '@waxseal/envelope';
 import { OpsError } from '../errors.js';
 import { sleep } from '../rewrap/store-patience.js';
+import { createCredentials, type Credential } from './credentials.js';
 import type { ApiServerAccess } from './kubeconfig.js';
 
-interface ApiRequest {
-  readonly method: 'GET' | 'PATCH';
+export interface ApiRequest {
+  /** What has to be allowed; undefined: what everybody may who is known. */
+  readonly needs?: { readonly verb: 'list' | 'patch'; readonly resource: string };
   /** With its query. */
   readonly path: string;
   readonly accept?: string;
-  /** JSON, which is YAML too. */
-  readonly apply?: unknown;
+  /** Absent: a GET. */
+  readonly patch?: { readonly contentType: string; readonly body: unknown };
 }
 
 export interface ApiAnswer {
@@ -25,9 +27,10 @@ export interface ApiAnswer {
 export interface ApiClient {
   /**
    * Waits and repeats while the server is busy (429), away (502 to 504) or cannot be reached; every other answer is returned, an internal error
-   * (500) after some repetitions: it may be one object's.
+   * (500) after some repetitions: it may be one object's. A credential that is refused is renewed once, where there is a way.
    *
-   * @throws OpsError source-unreadable when that lasts, or for 401 and 403
+   * @throws OpsError source-unreadable when that lasts, for 401, and for 403 when the verb itself is not allowed: then nothing else would be;
+   *   interrupted
    */
   send(request: ApiRequest): Promise<ApiAnswer>;
   close(): void;
@@ -46,85 +49,115 @@ const REQUEST_TIMEOUT_MS = 60_000;
 const MAX_ANSWER_BYTES = 64 << 20;
 const FIRST_DELAY_MS = 200;
 const MAX_DELAY_MS = 5_000;
+/** A server may ask for more patience than we have by ourselves. */
+const MAX_RETRY_AFTER_MS = 30_000;
+const AWAY: ReadonlySet<number> = new Set([429, 502, 503, 504]);
 const INTERNAL_ERROR_ATTEMPTS = 3;
 
 export function createApiClient(options: ApiClientOptions): ApiClient {
   const { access, connections, outageMs, clock, signal } = options;
-  const { server, ca, cert, key, token } = access;
-  const secure = server.protocol === 'https:';
-  const agentOptions = { keepAlive: true, maxSockets: connections };
-  const agent = secure
-    ? new HttpsAgent({ ...agentOptions, ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) })
-    : new HttpAgent(agentOptions);
+  const { server } = access;
+  const credentials = createCredentials(access, clock, signal);
+  const agents = createAgents(access, connections);
   const base = server.pathname.replace(/\/$/, '');
 
-  const once = ({
-    method,
-    path,
-    accept,
-    apply,
-  }: ApiRequest): Promise<ApiAnswer & { readonly waitMs: number }> =>
-    new Promise((resolve, reject) => {
-      const body = apply === undefined ? undefined : JSON.stringify(apply);
-      const headers = {
-        accept: accept ?? 'application/json',
-        ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
-        ...(body === undefined
-          ? {}
-          : { 'content-type': 'application/apply-patch+yaml', 'content-length': Buffer.byteLength(body) }),
-      };
-      const send = secure ? httpsRequest : httpRequest;
+  const once = async (
+    { path, accept, patch }: ApiRequest,
+    credential: Credential,
+  ): Promise<ApiAnswer & { readonly waitMs: number }> => {
+    const body = patch === undefined ? undefined : JSON.stringify(patch.body);
+    const headers = {
+      accept: accept ?? 'application/json',
+      ...(credential.token === undefined ? {} : { authorization: `Bearer ${credential.token}` }),
+      ...(patch === undefined || body === undefined
+        ? {}
+        : { 'content-type': patch.contentType, 'content-length': Buffer.byteLength(body) }),
+    };
+    const answer = await new Promise<IncomingMessage>((resolve, reject) => {
+      const send = server.protocol === 'https:' ? httpsRequest : httpRequest;
       const sent = send(new URL(`${base}${path}`, server), {
-        method,
+        method: patch === undefined ? 'GET' : 'PATCH',
         headers,
-        agent,
+        agent: agents.for(credential),
         timeout: REQUEST_TIMEOUT_MS,
       });
       sent.on('timeout', () => sent.destroy(new Error(`no answer in ${REQUEST_TIMEOUT_MS / 1000} s`)));
       sent.on('error', reject);
-      sent.on('response', (answer) => {
-        readBody(answer).then(
-          (text) =>
-            resolve({
-              status: answer.statusCode ?? 0,
-              body: parseObject(text),
-              waitMs: 1000 * (Number(answer.headers['retry-after']) || 0),
-            }),
-          reject,
-        );
-      });
+      sent.on('response', resolve);
       sent.end(body);
     });
+    return {
+      body: parseObject(await readBody(answer)),
+      status: answer.statusCode ?? 0,
+      waitMs: 1000 * (Number(answer.headers['retry-after']) || 0),
+    };
+  };
 
   return {
     async send(request) {
       const endMs = clock.monotonicMs() + outageMs;
-      for (
-        let attempt = 1, delayMs = FIRST_DELAY_MS;
-        ;
-        attempt++, delayMs = Math.min(2 * delayMs, MAX_DELAY_MS)
-      ) {
+      let renewed = false;
+      for (let attempt = 1, delayMs = FIRST_DELAY_MS; ; attempt++) {
         let waitMs = delayMs;
         let said: string;
         try {
-          const { waitMs: asked, ...answer } = await once(request);
-          if (answer.status === 401 || answer.status === 403) throw refused(server, answer);
-          const internal = answer.status === 500;
-          if (internal ? attempt >= INTERNAL_ERROR_ATTEMPTS : answer.status !== 429 && answer.status < 500)
-            return answer;
-          waitMs = Math.max(delayMs, Math.min(asked, MAX_DELAY_MS));
+          const credential = await credentials.current();
+          const { waitMs: asked, ...answer } = await once(request, credential);
+          if (answer.status === 401 && !renewed && (await credentials.renew(credential))) {
+            renewed = true;
+            continue;
+          }
+          if (answer.status === 401) throw unknownUser(server, answer);
+          if (answer.status === 403 && isAboutVerb(answer, request)) throw forbidden(server, answer, request);
+          const internal = answer.status === 500 && attempt < INTERNAL_ERROR_ATTEMPTS;
+          if (!internal && !AWAY.has(answer.status)) return answer;
+          waitMs = Math.max(delayMs, Math.min(asked, MAX_RETRY_AFTER_MS));
           said = `${answer.status} ${messageOf(answer)}`;
         } catch (error) {
           if (error instanceof OpsError) throw error;
           said = errorMessage(error);
         }
-        if (signal.aborted || clock.monotonicMs() + waitMs >= endMs) {
+        if (signal.aborted) throw new OpsError('interrupted', 'stopped', signal.reason);
+        if (clock.monotonicMs() + waitMs >= endMs) {
           throw new OpsError('source-unreadable', `the API server ${server.host} does not answer: ${said}`);
         }
         await sleep(clock, waitMs, signal);
+        delayMs = Math.min(2 * delayMs, MAX_DELAY_MS);
       }
     },
-    close: () => agent.destroy(),
+    close: () => agents.close(),
+  };
+}
+
+interface Agents {
+  for(credential: Credential): HttpAgent;
+  close(): void;
+}
+
+/** A connection belongs to the certificate it was made with: another certificate has connections of its own. */
+function createAgents({ server, ca, serverName }: ApiServerAccess, connections: number): Agents {
+  const options = { keepAlive: true, maxSockets: connections };
+  const made: { readonly cert: string; readonly agent: HttpAgent }[] = [];
+  const create = ({ cert, key }: Credential): HttpAgent =>
+    server.protocol === 'https:'
+      ? new HttpsAgent({
+          ...options,
+          ...(ca && { ca }),
+          ...(serverName !== undefined && { servername: serverName }),
+          ...(cert && { cert }),
+          ...(key && { key }),
+        })
+      : new HttpAgent(options);
+  return {
+    for(credential) {
+      const cert = credential.cert?.toString() ?? '';
+      const known = made.find((entry) => entry.cert === cert);
+      if (known !== undefined) return known.agent;
+      const agent = create(credential);
+      made.push({ cert, agent });
+      return agent;
+    },
+    close: () => made.forEach(({ agent }) => agent.destroy()),
   };
 }
 
@@ -133,10 +166,23 @@ export function messageOf({ body }: ApiAnswer): string {
   return typeof body['message'] === 'string' ? body['message'] : '';
 }
 
-function refused(server: URL, answer: ApiAnswer): OpsError {
+/** Not what admission or a policy has against one object: those answer 403, too. */
+function isAboutVerb(answer: ApiAnswer, { needs }: ApiRequest): boolean {
+  return needs === undefined || messageOf(answer).includes(`cannot ${needs.verb} resource`);
+}
+
+function forbidden(server: URL, answer: ApiAnswer, { needs }: ApiRequest): OpsError {
+  const missing = needs === undefined ? '' : `The verb ${needs.verb} on ${needs.resource} is missing. `;
   return new OpsError(
     'source-unreadable',
-    `the API server ${server.host} refuses: ${messageOf(answer) || answer.status}. Rewrapping needs the verbs list and patch on each resource.`,
+    `the API server ${server.host} refuses: ${messageOf(answer) || answer.status}. ${missing}Rewrapping needs the verbs list and patch on each resource, in every namespace.`,
+  );
+}
+
+function unknownUser(server: URL, answer: ApiAnswer): OpsError {
+  return new OpsError(
+    'source-unreadable',
+    `the API server ${server.host} does not know who we are (401 ${messageOf(answer)}): the token or certificate of the kubeconfig is not, or no longer, one of its own.`,
   );
 }
 

@@ -1,15 +1,16 @@
 /**
  * Where an API server is and who we are to it, from a kubeconfig: the current context's server, authority, client certificate and token, inline
- * or as files.
+ * or as files, or made by a program (exec).
  *
- * Source of the rule: k8s.io/client-go `tools/clientcmd/api/v1`. Credentials that another program has to make (exec, auth-provider) are
- * refused with a sentence: no program is started on a file's word.
+ * Source of the rule: k8s.io/client-go `tools/clientcmd/api/v1`. What would change who we are or where requests go, and is not known here, is
+ * refused with a sentence.
  */
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { parseYaml } from '@waxseal/api-types';
 import { errorMessage } from '@waxseal/envelope';
 import { OpsError } from '../errors.js';
+import { type ExecPlugin, parseExecPlugin } from './exec-credential.js';
 
 export interface ApiServerAccess {
   readonly server: URL;
@@ -19,6 +20,12 @@ export interface ApiServerAccess {
   readonly cert?: Buffer;
   readonly key?: Buffer;
   readonly token?: string;
+  /** A file that holds the token, and may be renewed. */
+  readonly tokenFile?: string;
+  /** A program that gives the token or the certificate; only when there is no other. */
+  readonly exec?: ExecPlugin;
+  /** The name in the server's certificate, when it is not the one in its URL. */
+  readonly serverName?: string;
 }
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -32,12 +39,7 @@ export function readKubeconfig(path: string, server?: string): ApiServerAccess {
   const context = named(root, 'contexts', 'context', root['current-context'], path);
   const cluster = named(root, 'clusters', 'cluster', context['cluster'], path);
   const user = named(root, 'users', 'user', context['user'], path);
-  if (user['exec'] !== undefined || user['auth-provider'] !== undefined) {
-    throw invalid(
-      path,
-      'its user needs a program to log in: name a kubeconfig with a certificate or a token',
-    );
-  }
+  refuseUnknownWays(user, cluster, path);
   if (cluster['insecure-skip-tls-verify'] === true) {
     throw invalid(
       path,
@@ -50,15 +52,13 @@ export function readKubeconfig(path: string, server?: string): ApiServerAccess {
     const file = fields[name];
     return typeof file === 'string' && file !== '' ? read(resolve(dirname(path), file)) : undefined;
   };
-  const tokenFile = user['tokenFile'];
-  const token =
-    typeof user['token'] === 'string'
-      ? user['token']
-      : typeof tokenFile === 'string'
-        ? read(resolve(dirname(path), tokenFile))
-            .toString()
-            .trim()
-        : undefined;
+  const text = (fields: Fields, name: string): string | undefined => {
+    const value = fields[name];
+    return typeof value === 'string' && value !== '' ? value : undefined;
+  };
+  const token = text(user, 'token');
+  // The file goes before: whoever writes both renews the file.
+  const tokenFile = text(user, 'tokenFile');
   const [ca, cert, key] = [
     bytes(cluster, 'certificate-authority'),
     bytes(user, 'client-certificate'),
@@ -67,13 +67,51 @@ export function readKubeconfig(path: string, server?: string): ApiServerAccess {
   if ((cert === undefined) !== (key === undefined)) {
     throw invalid(path, 'a client certificate needs both: the certificate and its key');
   }
+  const serverName = text(cluster, 'tls-server-name');
+  const exec =
+    user['exec'] === undefined ||
+    user['exec'] === null ||
+    token !== undefined ||
+    tokenFile !== undefined ||
+    cert
+      ? undefined
+      : parseExec(fieldsOf(user['exec']), cluster, ca, path);
   return {
     server: parseServer(server ?? cluster['server'], path),
     ...(ca && { ca }),
     ...(cert && { cert }),
     ...(key && { key }),
     ...(token !== undefined && { token }),
+    ...(tokenFile !== undefined && { tokenFile: resolve(dirname(path), tokenFile) }),
+    ...(exec && { exec }),
+    ...(serverName !== undefined && { serverName }),
   };
+}
+
+function parseExec(exec: Fields, cluster: Fields, ca: Buffer | undefined, path: string): ExecPlugin {
+  try {
+    return parseExecPlugin(exec, cluster, ca, path);
+  } catch (error) {
+    throw invalid(path, errorMessage(error));
+  }
+}
+
+function refuseUnknownWays(user: Fields, cluster: Fields, path: string): void {
+  if (user['auth-provider'] !== undefined) {
+    throw invalid(
+      path,
+      'its user has an auth-provider, which Kubernetes has given up: write it again with exec',
+    );
+  }
+  if (['as', 'as-uid', 'as-groups', 'as-user-extra'].some((name) => user[name] !== undefined)) {
+    throw invalid(path, 'its user acts as somebody else (as): name a user who may do it himself');
+  }
+  if (cluster['proxy-url'] !== undefined) {
+    throw invalid(
+      path,
+      'it reaches the server through a proxy (proxy-url): run this where the server can be reached',
+    );
+  }
 }
 
 function parse(path: string): unknown {

@@ -76,7 +76,7 @@ async function resourcesAt(
 }
 
 async function document(client: ApiClient, path: string): Promise<Readonly<Record<string, unknown>>> {
-  const answer = await client.send({ method: 'GET', path });
+  const answer = await client.send({ path });
   if (answer.status === 200) return answer.body;
   throw new OpsError(
     'source-unreadable',

@@ -1,7 +1,7 @@
 /**
- * Goal: every object is applied to once, with its uid and resourceVersion and nothing else, and each answer of an API server is counted as
- * what it means. Method: a small HTTP server that answers as kube-apiserver documents: discovery, metadata lists in pages, apply with its
- * preconditions, a list that expires, a server that is busy.
+ * Goal: every object is patched once, with its uid and resourceVersion and nothing else, and each answer of an API server is counted as
+ * what it means. Method: a small HTTP server that answers as kube-apiserver does (seen on one made of k8s.io/apiserver 0.36): discovery, metadata lists
+ * in pages, empty patches of both types with their preconditions, a list that expires, a server that is busy or away.
  */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -26,7 +26,8 @@ type Answer = readonly [number, unknown];
 let server: Server;
 let folder: string;
 let objects: Map<string, Stored>;
-let applied: { readonly path: string; readonly body: unknown; readonly type: string | undefined }[];
+let applied: { readonly path: string; readonly body: unknown; readonly type: string }[];
+let goodToken: string;
 /** Asked first; undefined lets the server answer. */
 let intercept: (request: IncomingMessage) => Answer | undefined;
 
@@ -58,19 +59,20 @@ function list(url: URL): Answer {
   return [200, { kind: 'PartialObjectMetadataList', metadata, items }];
 }
 
-function apply(
-  path: string,
-  body: { readonly metadata: { uid?: string; resourceVersion?: string } },
-): Answer {
+function patch(path: string, type: string, metadata: { uid?: string; resourceVersion?: string }): Answer {
   const object = objects.get(path);
-  const { uid, resourceVersion } = body.metadata;
+  const { uid, resourceVersion } = metadata;
+  if (object === undefined && type.includes('merge')) return status(404, 'not found');
   if (object === undefined) {
     if (uid !== undefined)
       return status(409, 'uid mismatch: the provided object specified uid, and no existing object was found');
     objects.set(path, { uid: 'created', revision: 1, stale: false });
     return [201, {}];
   }
-  if (resourceVersion !== `${object.revision}`) return status(409, 'the object has been modified');
+  if (resourceVersion !== undefined && resourceVersion !== `${object.revision}`)
+    return status(409, 'the object has been modified');
+  if (uid !== object.uid)
+    return status(422, 'field is immutable', { details: { causes: [{ field: 'metadata.uid' }] } });
   if (object.stale) object.revision += 100;
   object.stale = false;
   return [200, { metadata: { resourceVersion: `${object.revision}` } }];
@@ -80,13 +82,14 @@ async function answer(request: IncomingMessage): Promise<Answer> {
   const intercepted = intercept(request);
   if (intercepted !== undefined) return intercepted;
   const url = new URL(request.url ?? '', 'http://server');
-  if (request.headers.authorization !== 'Bearer token-1') return status(401, 'Unauthorized');
+  if (request.headers.authorization !== `Bearer ${goodToken}`) return status(401, 'Unauthorized');
   if (request.method === 'PATCH') {
     let text = '';
     for await (const chunk of request as AsyncIterable<Buffer>) text += chunk.toString();
-    const body = JSON.parse(text) as Parameters<typeof apply>[1];
-    applied.push({ path: `${url.pathname}${url.search}`, body, type: request.headers['content-type'] });
-    return apply(url.pathname, body);
+    const body = JSON.parse(text) as { readonly metadata: Parameters<typeof patch>[2] };
+    const type = request.headers['content-type'] ?? '';
+    applied.push({ path: `${url.pathname}${url.search}`, body, type });
+    return patch(url.pathname, type, body.metadata);
   }
   switch (url.pathname) {
     case '/api/v1':
@@ -121,6 +124,7 @@ beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), 'waxseal-via-api-'));
   objects = new Map();
   applied = [];
+  goodToken = 'token-1';
   intercept = () => undefined;
   for (let i = 0; i < 10; i++) {
     objects.set(`/api/v1/namespaces/ns/secrets/s${i}`, {
@@ -173,6 +177,7 @@ test('what is stale is written by the server, the rest is not; a second run find
     failed: 0,
     addsUp: true,
     failures: [],
+    patchTypes: { secrets: 'apply', 'widgets.example.com': 'apply' },
   });
   const byPath = new Map(applied.map((request) => [request.path, request]));
   assert.equal(byPath.size, 11);
@@ -193,21 +198,93 @@ test('what is stale is written by the server, the rest is not; a second run find
   assert.deepEqual((await run({ resources: ['*.*'] })).skipped, 11);
 });
 
-test('objects written, deleted or refused meanwhile are counted so, and none is created', async () => {
-  intercept = (request) => {
-    if (request.url?.includes('/s9?') === true) objects.delete('/api/v1/namespaces/ns/secrets/s9');
-    const changed = objects.get('/api/v1/namespaces/ns/secrets/s2') as Stored;
-    if (request.url?.includes('/s2?') === true) changed.revision = 99;
-    if (request.url?.includes('/s4?') === true) return status(422, 'admission says no');
-    return undefined;
-  };
-  const { listed, gone, conflicts, failed, addsUp, failures } = await run();
-  assert.deepEqual(
-    { listed, gone, conflicts, failed, addsUp },
-    { listed: 10, gone: 1, conflicts: 1, failed: 1, addsUp: true },
-  );
-  assert.deepEqual(failures, [{ key: '/api/v1/namespaces/ns/secrets/s4', message: '422 admission says no' }]);
-  assert.equal(objects.has('/api/v1/namespaces/ns/secrets/s9'), false);
+const isPatchOf = (request: IncomingMessage, name: string): boolean =>
+  request.method === 'PATCH' && request.url?.includes(`/${name}?`) === true;
+const pathOf = (name: string): string => `/api/v1/namespaces/ns/secrets/${name}`;
+
+for (const patchType of ['apply', 'merge'] as const) {
+  test(`${patchType}: objects written, deleted, replaced or refused meanwhile are counted so, and none is created`, async () => {
+    let written = false;
+    intercept = (request) => {
+      if (isPatchOf(request, 's9')) objects.delete(pathOf('s9'));
+      if (isPatchOf(request, 's8')) objects.set(pathOf('s8'), { uid: 'another', revision: 77, stale: true });
+      if (isPatchOf(request, 's2') && !written) {
+        // By a server that has the older configuration.
+        objects.set(pathOf('s2'), { uid: 'uid-2', revision: 99, stale: true });
+        written = true;
+      }
+      if (isPatchOf(request, 's4')) return status(422, 'a policy says no');
+      if (isPatchOf(request, 's6')) return status(403, 'secrets "s6" is forbidden: a webhook says no');
+      return undefined;
+    };
+    const { listed, rewritten, gone, conflicts, failed, addsUp, failures } = await run({ patchType });
+    assert.deepEqual(
+      { listed, rewritten, gone, conflicts, failed, addsUp },
+      { listed: 10, rewritten: 1, gone: 2, conflicts: 1, failed: 2, addsUp: true },
+    );
+    assert.deepEqual(
+      failures.toSorted((a, b) => (a.key < b.key ? -1 : 1)),
+      [
+        { key: pathOf('s4'), cause: 'refused', message: '422 a policy says no' },
+        { key: pathOf('s6'), cause: 'refused', message: '403 secrets "s6" is forbidden: a webhook says no' },
+      ],
+    );
+    assert.equal(objects.has(pathOf('s9')), false);
+    assert.equal(objects.get(pathOf('s8'))?.revision, 77);
+    assert.equal(objects.get(pathOf('s2'))?.stale, false);
+    const bodies = applied.filter(({ path }) => path.includes('/s2?')).map(({ body }) => body);
+    const named = patchType === 'merge' ? {} : { name: 's2', namespace: 'ns' };
+    const kind = patchType === 'merge' ? {} : { apiVersion: 'v1', kind: 'Secret' };
+    assert.deepEqual(bodies, [
+      { ...kind, metadata: { ...named, uid: 'uid-2', resourceVersion: '12' } },
+      { ...kind, metadata: { ...named, uid: 'uid-2' } },
+    ]);
+  });
+}
+
+test('an object that others write all the time is left to them, and said', async () => {
+  intercept = (request) =>
+    isPatchOf(request, 's1') ? status(409, 'the object has been modified') : undefined;
+  const { conflicts, failed, failures, addsUp } = await run();
+  assert.deepEqual([conflicts, failed, addsUp, failures[0]?.cause], [0, 1, true, 'contended']);
+});
+
+const noApply = [415, 406, 501, 500] as const;
+for (const code of noApply) {
+  test(`a server that answers ${code} to every apply is sent merge patches from then on`, async () => {
+    intercept = (request) =>
+      request.headers['content-type']?.includes('apply') === true ? status(code, 'no apply here') : undefined;
+    const report = await run({ resources: ['secrets', 'widgets.example.com'], workers: 4 });
+    assert.deepEqual([report.listed, report.rewritten, report.failed, report.addsUp], [11, 6, 0, true]);
+    assert.deepEqual(report.patchTypes, { secrets: 'merge', 'widgets.example.com': 'merge' });
+    assert.deepEqual([...new Set(applied.map(({ type }) => type))], ['application/merge-patch+json']);
+    assert.equal(applied.length, 11);
+  });
+}
+
+test('an internal error at one object is that object’s; apply goes on, and no merge patch is sent behind it', async () => {
+  intercept = (request) => (isPatchOf(request, 's0') ? status(500, 'etcd says no') : undefined);
+  const report = await run({ workers: 1 });
+  assert.deepEqual([report.failed, report.rewritten, report.patchTypes], [1, 4, { secrets: 'apply' }]);
+  assert.equal(report.failures[0]?.message, '500 etcd says no');
+  assert.ok(applied.every(({ type }) => type === 'application/apply-patch+yaml'));
+});
+
+test('a type that is wanted is not exchanged', async () => {
+  intercept = (request) =>
+    request.headers['content-type']?.includes('apply') === true ? status(415, 'no') : undefined;
+  await assert.rejects(run({ patchType: 'apply' }), {
+    code: 'source-unreadable',
+    message: /no server-side apply of secrets \(415 no\).*--patch-type/,
+  });
+  intercept = (request) => (request.method === 'PATCH' ? status(415, 'no') : undefined);
+  await assert.rejects(run(), { code: 'source-unreadable', message: /no JSON merge patch of secrets/ });
+});
+
+test('a dry run lists and counts, and sends no patch', async () => {
+  const report = await run({ dryRun: true, resources: ['*.*'] });
+  assert.deepEqual([report.listed, report.stale, report.rewritten, report.addsUp], [11, null, 0, true]);
+  assert.deepEqual([report.patchTypes, applied], [{}, []]);
 });
 
 test('a list that expires goes on with the token it is given, a busy server is waited for', async () => {
@@ -223,20 +300,44 @@ test('a list that expires goes on with the token it is given, a busy server is w
   assert.deepEqual([listed, rewritten, addsUp, expired, busy > 2], [10, 5, true, true, true]);
 });
 
-test('no apply, no permission, no such resource, no server: each is a sentence', async () => {
-  intercept = (request) => (request.method === 'PATCH' ? status(415, 'unsupported') : undefined);
-  await assert.rejects(run(), { code: 'source-unreadable', message: /no server-side apply/ });
-  intercept = () => status(403, 'secrets is forbidden');
-  await assert.rejects(run(), { code: 'source-unreadable', message: /forbidden.*list and patch/ });
+test('no permission, no such resource, no server, a value that no list gets past: each is a sentence', async () => {
+  const forbidden = (verb: string): string =>
+    `secrets is forbidden: User "u" cannot ${verb} resource "secrets"`;
+  intercept = (request) => (request.method === 'PATCH' ? status(403, forbidden('patch')) : undefined);
+  await assert.rejects(run(), { code: 'source-unreadable', message: /verb patch on secrets is missing/ });
+  intercept = (request) =>
+    request.url?.startsWith('/api/v1/secrets') === true ? status(403, forbidden('list')) : undefined;
+  await assert.rejects(run(), { code: 'source-unreadable', message: /verb list on secrets is missing/ });
+  intercept = () => status(401, 'Unauthorized');
+  await assert.rejects(run(), { code: 'source-unreadable', message: /does not know who we are/ });
   intercept = () => undefined;
   await assert.rejects(run({ resources: ['gadgets'] }), { code: 'invalid-option', message: /no gadgets/ });
   intercept = () => status(503, 'starting');
   await assert.rejects(run({ outageMs: 10 }), { code: 'source-unreadable', message: /503 starting/ });
+  intercept = (request) =>
+    request.url?.startsWith('/api/v1/secrets') === true
+      ? status(500, 'unable to transform key "/registry/secrets/ns/s1"')
+      : undefined;
+  await assert.rejects(run(), { code: 'source-unreadable', message: /waxseal verify says which/ });
+});
+
+test('a run that is stopped says so, and the next one does the rest', async () => {
+  const controller = new AbortController();
+  intercept = (request) => {
+    if (isPatchOf(request, 's5')) controller.abort();
+    return undefined;
+  };
+  await assert.rejects(run({ signal: controller.signal, workers: 1 }), { code: 'interrupted' });
+  intercept = () => undefined;
+  const { listed, rewritten } = await run();
+  assert.deepEqual([listed, rewritten], [10, 2]);
 });
 
 test('a kubeconfig that would need more than it holds is refused', () => {
   const refused: readonly (readonly [string, RegExp])[] = [
-    [kubeconfigText({ exec: { command: 'x' } }), /needs a program/],
+    [kubeconfigText({ 'auth-provider': { name: 'gcp' } }), /given up/],
+    [kubeconfigText({ as: 'somebody' }), /acts as somebody else/],
+    [kubeconfigText({}, { 'proxy-url': 'http://p' }), /through a proxy/],
     [kubeconfigText({}, { 'insecure-skip-tls-verify': true }), /check of the server off/],
     [kubeconfigText({}, { server: 'http://example.com' }), /must be https/],
     [kubeconfigText({ 'client-certificate-data': 'YQ==' }), /needs both/],

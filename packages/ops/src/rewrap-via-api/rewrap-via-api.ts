@@ -1,26 +1,37 @@
 /**
- * Re-encryption through an API server: to every object an empty server-side apply, which changes nothing, so that the server writes the
- * object again exactly when it is stale. It needs no key and no way to etcd.
+ * Re-encryption through an API server: to every object a patch that changes nothing, so that the server writes the object again exactly when it is
+ * stale. It needs no key and no way to etcd.
  *
- * Each apply names the object's uid and resourceVersion, as the storage version migrator of Kubernetes does: without the uid an apply to an
- * object deleted a moment ago would create it. An object that was written meanwhile answers Conflict and is fresh.
- *
- * Source of the rule: k8s.io/apiserver `endpoints/handlers/patch.go` (applyPatcher), `registry/store.go` (a stale object is written though unchanged).
+ * An object that somebody else wrote meanwhile is patched once more, whatever it is now: that server may have had an older configuration.
  */
-import type { Clock } from '@waxseal/encryption-config';
+import { type Clock, formatGroupResource } from '@waxseal/encryption-config';
 import { OpsError } from '../errors.js';
 import { addCounts, countsAddUp, noCounts, type MutableCounts, type RewrapCounts } from '../rewrap/counts.js';
 import { createRateLimit } from '../rewrap/rate-limit.js';
 import { signalForMany } from '../rewrap/store-patience.js';
 import { createWindow } from '../rewrap/window.js';
-import { type ApiAnswer, type ApiClient, createApiClient, messageOf } from './api-client.js';
+import { type ApiAnswer, createApiClient, messageOf } from './api-client.js';
+import {
+  createPatcher,
+  type ListedObject,
+  objectPath,
+  outcomeOf,
+  type Patcher,
+  type PatchOutcome,
+  type PatchType,
+} from './empty-patch.js';
 import type { ApiServerAccess } from './kubeconfig.js';
+import { pagesOf } from './list-objects.js';
 import { servedResources, type ServedResource } from './resources.js';
 
 export interface RewrapViaApiOptions {
   readonly access: ApiServerAccess;
   /** What to rewrap, as in `resources` of an EncryptionConfiguration, wildcards too. */
   readonly resources: readonly string[];
+  /** Only list and count. Default false. */
+  readonly dryRun?: boolean;
+  /** Default: apply, and merge for the resources of which the server takes no apply. */
+  readonly patchType?: PatchType;
   /** Requests at once; default 16. */
   readonly workers?: number;
   /** Requests that may write, a second at most; default: no limit. */
@@ -30,179 +41,167 @@ export interface RewrapViaApiOptions {
   readonly signal: AbortSignal;
   /** Its timers must keep the process, unless something else does. */
   readonly clock: Clock;
-  readonly onProgress?: (progress: { readonly done: number; readonly total: number } & RewrapCounts) => void;
+  /** After every page. */
+  readonly onProgress?: (progress: RewrapViaApiProgress) => void;
 }
 
-interface ViaApiFailure {
+export interface RewrapViaApiProgress extends RewrapCounts {
+  readonly done: number;
+  /** Of the resources listed so far. */
+  readonly total: number;
+  readonly etaMs: number;
+}
+
+export interface RewrapViaApiFailure {
+  /** The object's path at the API server. */
   readonly key: string;
+  /** `refused`: the answer says no. `contended`: others kept writing it. */
+  readonly cause: 'refused' | 'contended';
   readonly message: string;
 }
 
-/** `stale` is what the server wrote; whether a conflict or a deleted object was stale nobody can tell. */
-export interface RewrapViaApiReport extends RewrapCounts {
+export interface RewrapViaApiReport extends Omit<RewrapCounts, 'stale'> {
+  /** What the server wrote; whether a conflict or a deleted object was stale nobody can tell. Null in a dry run: only the server knows. */
+  readonly stale: number | null;
   readonly addsUp: boolean;
   /** The first thousand. */
-  readonly failures: readonly ViaApiFailure[];
+  readonly failures: readonly RewrapViaApiFailure[];
+  /** By resource, where anything was patched. */
+  readonly patchTypes: Readonly<Record<string, PatchType>>;
 }
 
-interface ListedObject {
-  readonly name: string;
-  readonly namespace: string;
-  readonly uid: string;
-  readonly resourceVersion: string;
-}
-
-interface ListedPage {
-  readonly objects: readonly ListedObject[];
-  /** Behind this page, as the server says it. */
+interface Page {
+  readonly counts: MutableCounts;
+  /** Objects behind it. */
   readonly remaining: number;
 }
 
 const DEFAULT_WORKERS = 16;
 const DEFAULT_OUTAGE_MS = 60_000;
-const PAGE_OBJECTS = 500;
 const MAX_OPEN_PAGES = 2;
 const MAX_FAILURES_LISTED = 1000;
-const FIELD_MANAGER = 'waxseal-rewrap';
-const METADATA_ONLY = 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json';
+/** How often somebody else may get in between before it is left to them. */
+const MAX_ATTEMPTS = 8;
 
 /** @throws OpsError source-unreadable, invalid-option, interrupted; what is rewritten stays so */
 export async function rewrapViaApi(options: RewrapViaApiOptions): Promise<RewrapViaApiReport> {
-  const { access, clock, onProgress, workers = DEFAULT_WORKERS } = options;
-  const signal = signalForMany(options.signal);
-  const outageMs = options.outageMs ?? DEFAULT_OUTAGE_MS;
-  const client = createApiClient({ access, connections: workers + 1, outageMs, clock, signal });
-  const limit = createRateLimit(options.ratePerSecond, clock);
-  const counts = noCounts();
-  const failures: ViaApiFailure[] = [];
-  let remaining = 0;
-  const window = createWindow<MutableCounts>({
-    workers,
-    maxBatches: MAX_OPEN_PAGES,
-    onBatchDone: (page) => {
-      addCounts(counts, page);
-      onProgress?.({ ...counts, done: counts.listed, total: counts.listed + remaining });
-    },
-  });
-  const one = async (resource: ServedResource, object: ListedObject, page: MutableCounts): Promise<void> => {
-    const waiting = limit(signal);
-    if (waiting !== undefined) await waiting;
-    const path = objectPath(resource, object);
-    const answer = await client.send(emptyApply(resource, object, path));
-    const outcome = outcomeOf(answer, object);
-    page.listed++;
-    page[outcome]++;
-    if (outcome === 'rewritten') page.stale++;
-    if (outcome === 'failed' && failures.length < MAX_FAILURES_LISTED) {
-      failures.push({ key: path, message: `${answer.status} ${messageOf(answer)}`.trim() });
+  const run = new Run({ ...options, signal: signalForMany(options.signal) });
+  return run.toEnd();
+}
+
+class Run {
+  readonly #options: RewrapViaApiOptions;
+  readonly #client: ReturnType<typeof createApiClient>;
+  readonly #limit: ReturnType<typeof createRateLimit>;
+  readonly #counts = noCounts();
+  readonly #failures: RewrapViaApiFailure[] = [];
+  readonly #patchTypes: Record<string, PatchType> = {};
+  readonly #startMs: number;
+
+  constructor(options: RewrapViaApiOptions) {
+    const { access, clock, signal, workers = DEFAULT_WORKERS, outageMs = DEFAULT_OUTAGE_MS } = options;
+    this.#options = options;
+    this.#client = createApiClient({ access, connections: workers + 1, outageMs, clock, signal });
+    this.#limit = createRateLimit(options.ratePerSecond, clock);
+    this.#startMs = clock.monotonicMs();
+  }
+
+  async toEnd(): Promise<RewrapViaApiReport> {
+    const { resources, dryRun = false, signal } = this.#options;
+    try {
+      for (const resource of await servedResources(this.#client, resources)) await this.#walk(resource);
+      throwIfStopped(signal);
+      return {
+        ...this.#counts,
+        stale: dryRun ? null : this.#counts.stale,
+        addsUp: dryRun || countsAddUp(this.#counts, false),
+        failures: this.#failures,
+        patchTypes: this.#patchTypes,
+      };
+    } catch (error) {
+      throwIfStopped(signal);
+      throw error;
+    } finally {
+      this.#client.close();
     }
-  };
-  try {
-    for (const resource of await servedResources(client, options.resources)) {
-      for await (const { objects, remaining: behind } of pagesOf(client, resource)) {
-        remaining = behind;
-        const page = noCounts();
+  }
+
+  async #walk(resource: ServedResource): Promise<void> {
+    const { signal, dryRun = false, patchType, workers = DEFAULT_WORKERS } = this.#options;
+    const patcher = createPatcher(this.#client, resource, patchType);
+    const window = createWindow<Page>({
+      workers,
+      maxBatches: MAX_OPEN_PAGES,
+      onBatchDone: (page) => this.#passed(page),
+    });
+    try {
+      for await (const { objects, remaining } of pagesOf(this.#client, resource)) {
+        throwIfStopped(signal);
+        const page = { counts: noCounts(), remaining };
         await window.openBatch(page);
-        for (const object of objects) {
+        if (dryRun) page.counts.listed += objects.length;
+        for (const object of dryRun ? [] : objects) {
           throwIfStopped(signal);
-          await window.run(() => one(resource, object, page));
+          await window.run(() => this.#one(resource, patcher, object, page.counts));
         }
         window.closeBatch();
       }
+      await window.drain();
+    } finally {
+      await window.drain().catch(() => undefined);
+      const type = patcher.type();
+      if (type !== undefined && !dryRun) this.#patchTypes[formatGroupResource(resource)] = type;
     }
-    await window.drain();
-    throwIfStopped(signal);
-    return { ...counts, addsUp: countsAddUp(counts, false), failures };
-  } catch (error) {
-    await window.drain().catch(() => undefined);
-    throw error;
-  } finally {
-    client.close();
   }
-}
 
-async function* pagesOf(client: ApiClient, resource: ServedResource): AsyncGenerator<ListedPage> {
-  let token = '';
-  do {
-    const query = `limit=${PAGE_OBJECTS}${token === '' ? '' : `&continue=${encodeURIComponent(token)}`}`;
-    const path = `${resource.root}/${resource.resource}?${query}`;
-    const answer = await client.send({ method: 'GET', path, accept: METADATA_ONLY });
-    const { metadata, items } = answer.body as {
-      readonly metadata?: { readonly continue?: unknown; readonly remainingItemCount?: unknown };
-      readonly items?: unknown;
-    };
-    token = typeof metadata?.continue === 'string' ? metadata.continue : '';
-    // The list's revision is compacted: the answer carries a token that goes on behind the last name, at the present one.
-    if (answer.status === 410 && token !== '') continue;
-    if (answer.status !== 200 || !Array.isArray(items)) {
-      throw new OpsError(
-        'source-unreadable',
-        `listing ${resource.resource} answers ${answer.status} ${messageOf(answer)}`,
-      );
-    }
-    const { remainingItemCount: remaining } = metadata ?? {};
-    yield { objects: items.map(listedObject), remaining: typeof remaining === 'number' ? remaining : 0 };
-  } while (token !== '');
-}
-
-function listedObject(item: unknown): ListedObject {
-  const { metadata = {} } = (item ?? {}) as { readonly metadata?: Readonly<Record<string, unknown>> };
-  const text = (name: string): string => (typeof metadata[name] === 'string' ? metadata[name] : '');
-  const object = {
-    name: text('name'),
-    namespace: text('namespace'),
-    uid: text('uid'),
-    resourceVersion: text('resourceVersion'),
-  };
-  if (object.name === '' || object.uid === '') {
-    throw new OpsError('source-unreadable', 'the API server listed an object without name or uid');
+  async #one(
+    resource: ServedResource,
+    patcher: Patcher,
+    object: ListedObject,
+    counts: MutableCounts,
+  ): Promise<void> {
+    throwIfStopped(this.#options.signal);
+    const { outcome, answer } = await this.#rewrapObject(patcher, object);
+    counts.listed++;
+    counts[outcome]++;
+    if (outcome === 'rewritten') counts.stale++;
+    if (outcome !== 'failed' || this.#failures.length >= MAX_FAILURES_LISTED) return;
+    this.#failures.push({
+      key: objectPath(resource, object),
+      cause: answer.status === 409 ? 'contended' : 'refused',
+      message: `${answer.status} ${messageOf(answer)}`.trim(),
+    });
   }
-  return object;
-}
 
-function objectPath(
-  { root, resource, namespaced }: ServedResource,
-  { namespace, name }: ListedObject,
-): string {
-  const inNamespace = namespaced ? `/namespaces/${encodeURIComponent(namespace)}` : '';
-  return `${root}${inNamespace}/${resource}/${encodeURIComponent(name)}`;
-}
-
-function emptyApply(
-  { apiVersion, kind, namespaced }: ServedResource,
-  { name, namespace, uid, resourceVersion }: ListedObject,
-  path: string,
-): Parameters<ApiClient['send']>[0] {
-  const metadata = { name, ...(namespaced ? { namespace } : {}), uid, resourceVersion };
-  return {
-    method: 'PATCH',
-    path: `${path}?fieldManager=${FIELD_MANAGER}`,
-    accept: 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json',
-    apply: { apiVersion, kind, metadata },
-  };
-}
-
-/** @throws OpsError source-unreadable when the server has no server-side apply */
-function outcomeOf(
-  answer: ApiAnswer,
-  listed: ListedObject,
-): 'skipped' | 'rewritten' | 'conflicts' | 'gone' | 'failed' {
-  switch (answer.status) {
-    case 200: {
-      const { resourceVersion } = (answer.body['metadata'] ?? {}) as { readonly resourceVersion?: unknown };
-      return resourceVersion === listed.resourceVersion ? 'skipped' : 'rewritten';
+  async #rewrapObject(
+    patcher: Patcher,
+    object: ListedObject,
+  ): Promise<{ readonly outcome: PatchOutcome; readonly answer: ApiAnswer }> {
+    for (let attempt = 1; ; attempt++) {
+      const waiting = this.#limit(this.#options.signal);
+      if (waiting !== undefined) await waiting;
+      const answer = await patcher.send(object, attempt === 1);
+      const outcome = outcomeOf(answer, object);
+      if (outcome === 'conflicts') {
+        if (attempt < MAX_ATTEMPTS) continue;
+        return { outcome: 'failed', answer };
+      }
+      const byOthers = attempt > 1 && (outcome === 'rewritten' || outcome === 'skipped');
+      return { outcome: byOthers ? 'conflicts' : outcome, answer };
     }
-    case 404:
-      return 'gone';
-    case 409:
-      return messageOf(answer).includes('uid mismatch') ? 'gone' : 'conflicts';
-    case 415:
-      throw new OpsError(
-        'source-unreadable',
-        'the API server takes no server-side apply (415): rewrap with --etcd instead.',
-      );
-    default:
-      return 'failed';
+  }
+
+  #passed({ counts, remaining }: Page): void {
+    const { clock, onProgress } = this.#options;
+    addCounts(this.#counts, counts);
+    const { listed } = this.#counts;
+    const perObjectMs = (clock.monotonicMs() - this.#startMs) / Math.max(1, listed);
+    onProgress?.({
+      ...this.#counts,
+      done: listed,
+      total: listed + remaining,
+      etaMs: Math.round(perObjectMs * remaining),
+    });
   }
 }
 
