@@ -5,10 +5,11 @@
  * Names come from storage keys, which may say anything: whatever is more than a plain name is percent-encoded, so no file lands outside.
  */
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { formatGroupResource } from '@waxseal/encryption-config';
 import { OpsError } from '../errors.js';
+import { fileUnwritable } from '../file-unwritable.js';
 import { formatRecovered, type ManifestFormat, type Writable } from './manifest-text.js';
 
 /** File systems take 255 bytes; the ending needs some, and so does the hash of a longer name. */
@@ -18,15 +19,17 @@ const HASH_DIGITS = 16;
 export interface ManifestFolder {
   /** A name that is taken is never overwritten. */
   write(recovered: Writable): Promise<void>;
+  /** Takes everything away that was written: a half of the objects looks like all of them. */
+  discard(): Promise<void>;
 }
 
 /**
  * Makes the folder (0700) when it is missing; one that holds something is refused, so that no old object stands among the new.
  *
- * @throws OpsError invalid-option
+ * @throws OpsError invalid-option, file-unwritable
  */
 export async function openManifestFolder(path: string, format: ManifestFormat): Promise<ManifestFolder> {
-  await mkdir(path, { recursive: true, mode: 0o700 });
+  await naming(path, mkdir(path, { recursive: true, mode: 0o700 }));
   if ((await readdir(path)).length > 0) {
     throw new OpsError(
       'invalid-option',
@@ -39,12 +42,24 @@ export async function openManifestFolder(path: string, format: ManifestFormat): 
       const file = join(path, ...segmentsOf(recovered)) + (format === 'yaml' ? '.yaml' : '.json');
       const folder = dirname(file);
       if (!made.has(folder)) {
-        await mkdir(folder, { recursive: true, mode: 0o700 });
+        await naming(folder, mkdir(folder, { recursive: true, mode: 0o700 }));
         made.add(folder);
       }
-      await writeFile(file, formatRecovered(recovered, format), { mode: 0o600, flag: 'wx' });
+      const text = formatRecovered(recovered, format);
+      await naming(file, writeFile(file, text, { mode: 0o600, flag: 'wx' }));
+    },
+    async discard() {
+      for (const name of await readdir(path)) await rm(join(path, name), { recursive: true, force: true });
     },
   };
+}
+
+async function naming<T>(path: string, writing: Promise<T>): Promise<T> {
+  try {
+    return await writing;
+  } catch (error) {
+    throw fileUnwritable(path, error);
+  }
 }
 
 function segmentsOf(recovered: Writable): readonly string[] {

@@ -7,13 +7,14 @@ import { type FileHandle, link, open, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { writeBoltFile, type BoltBucket } from '@waxseal/storage';
 import { OpsError } from '../errors.js';
+import { fileUnwritable } from '../file-unwritable.js';
 
 const PIECE_BYTES = 1024 * 1024;
 
 /**
  * @param keep asked once the buckets are written: false takes everything back
  * @returns the size in bytes; undefined when it was not kept
- * @throws OpsError invalid-option when the name is taken; what the buckets throw
+ * @throws OpsError invalid-option when the name is taken; file-unwritable; what the buckets throw
  */
 export async function writeNewSnapshotFile(
   path: string,
@@ -21,7 +22,9 @@ export async function writeNewSnapshotFile(
   keep: () => boolean,
 ): Promise<number | undefined> {
   const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`;
-  const file = await open(temporary, 'wx+', 0o600);
+  const file = await open(temporary, 'wx+', 0o600).catch((error: unknown) => {
+    throw fileUnwritable(path, error);
+  });
   try {
     const databaseBytes = await writeBoltFile(file, buckets);
     if (!keep()) return undefined;
@@ -30,6 +33,8 @@ export async function writeNewSnapshotFile(
     await file.sync();
     await linkNew(temporary, path);
     return databaseBytes + digest.length;
+  } catch (error) {
+    throw fileUnwritable(path, error);
   } finally {
     await file.close();
     await rm(temporary, { force: true });

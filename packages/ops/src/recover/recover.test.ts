@@ -184,6 +184,8 @@ test('a folder holds one private file for each, whatever the keys say', async ()
   );
   await assert.rejects(manifests.write(first), { code: 'EEXIST' });
   await assert.rejects(openManifestFolder(path, 'yaml'), { code: 'invalid-option' });
+  await manifests.discard();
+  assert.deepEqual(await readdir(path), []);
 });
 
 test('it stops when told to', async () => {

@@ -107,6 +107,9 @@ before(async () => {
     });
     original = (await store.range(everything)).kvs;
     await store.close();
+    await etcd.etcdctl('role', 'add', 'reader');
+    await etcd.etcdctl('user', 'add', 'ann', '--no-password');
+    await etcd.etcdctl('user', 'grant-role', 'ann', 'reader');
     await etcd.saveSnapshot(at('snapshot.db'));
   } finally {
     await etcd.stop();
@@ -154,6 +157,17 @@ test('the same keys, revisions and leases come back from a real etcd, under the 
       others.map(({ value }) => value.toString()),
       ['{}', '7'],
     );
+    const [lease] = original.map((kv) => kv.lease).filter((each) => each !== 0n);
+    assert.ok(lease !== undefined);
+    assert.match(await etcd.etcdctl('lease', 'timetolive', lease.toString(16), '--keys'), /configmaps\/default\/plain/);
+    assert.match(await etcd.etcdctl('user', 'get', 'ann'), /Roles: reader/);
+    assert.match(await etcd.etcdctl('alarm', 'list'), /^\s*$/);
+    const status = async (name: string): Promise<readonly unknown[]> => {
+      const text = await etcd.etcdctl('snapshot', 'status', at(name), '--write-out=json');
+      const { revision, totalKey } = JSON.parse(text) as Readonly<Record<string, number>>;
+      return [revision, totalKey];
+    };
+    assert.deepEqual(await status('new.db'), await status('snapshot.db'));
     const past = await store.get(Buffer.from(secret(0)), historyRevision);
     assert.ok(past.kv);
     assert.equal(await open(to, past.kv), 'middle');

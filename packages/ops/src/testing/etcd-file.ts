@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { writeBoltFile, type BoltEntry } from '@waxseal/storage';
+import { writeBoltFile, type BoltBucket, type BoltEntry } from '@waxseal/storage';
 
 export interface Change {
   readonly key: string;
@@ -22,22 +22,58 @@ export async function inTemporaryFolder<T>(use: (folder: string) => Promise<T>):
   }
 }
 
+/** What releases of etcd keep beside keys (`server/storage/schema/bucket.go`); each has what the one before has. */
+export const etcdReleases = ['3.4', '3.5', '3.6'] as const;
+export type EtcdRelease = (typeof etcdReleases)[number];
+
+const text = (key: string, value: string): BoltEntry => ({ key: Buffer.from(key), value: Buffer.from(value) });
+
+function bucketsOf(release: EtcdRelease, keys: Iterable<BoltEntry>, meta: readonly BoltEntry[]): BoltBucket[] {
+  const since35 = release === '3.4' ? [] : [text('confState', '{"voters":[1]}'), text('term', '\0\0\0\0\0\0\0\x02')];
+  const since36 = release === '3.6' ? [text('storageVersion', '3.6.0')] : [];
+  const number = Buffer.alloc(8);
+  number.writeBigUInt64BE(9n);
+  const sorted = [...meta, { key: Buffer.from('consistent_index'), value: number }, ...since35, ...since36];
+  return [
+    { name: 'key', entries: keys },
+    { name: 'meta', entries: sorted.toSorted((a, b) => Buffer.compare(a.key, b.key)) },
+    { name: 'lease', entries: [{ key: number, value: Buffer.from([0x08, 0x09, 0x10, 0x3c]) }] },
+    { name: 'alarm', entries: [{ key: Buffer.from([0x08, 0x01, 0x10, 0x01]), value: Buffer.alloc(0) }] },
+    { name: 'cluster', entries: release === '3.4' ? [] : [text('clusterVersion', `${release}.0`), text('downgrade', '{}')] },
+    { name: 'members', entries: [text('8e9e05c52164694d', '{"id":10276657743932975437}')] },
+    { name: 'members_removed', entries: [text('1', 'removed')] },
+    { name: 'auth', entries: [{ key: Buffer.from('authRevision'), value: number }] },
+    { name: 'authRoles', entries: [text('root', '\x0a\x04root')] },
+    { name: 'authUsers', entries: [text('root', '\x0a\x04root')] },
+  ];
+}
+
 /** Writes the changes as revisions 2, 3, … of a member's database file; with `checksum` as a snapshot. */
 export async function writeEtcdFile(
   path: string,
   changes: readonly Change[],
-  options: { readonly checksum?: boolean; readonly compactRevision?: number } = {},
+  options: {
+    readonly checksum?: boolean;
+    readonly compactRevision?: number;
+    /** With all the buckets of that release; default: only those that hold revisions. */
+    readonly release?: EtcdRelease;
+  } = {},
 ): Promise<void> {
   const file = await open(path, 'wx+', 0o600);
   const meta =
     options.compactRevision === undefined
       ? []
       : [{ key: Buffer.from('finishedCompactRev'), value: revisionKey(options.compactRevision) }];
-  await writeBoltFile(file, [
-    { name: 'key', entries: entries(changes) },
-    { name: 'meta', entries: meta },
-    { name: 'lease', entries: [] },
-  ]);
+  await writeBoltFile(
+    file,
+    options.release === undefined
+      ? [
+          { name: 'key', entries: entries(changes) },
+          { name: 'meta', entries: meta },
+          { name: 'lease', entries: [] },
+        ]
+      : bucketsOf(options.release, entries(changes), meta),
+  );
   await file.close();
   if (options.checksum === true) {
     const bytes = readFileSync(path);

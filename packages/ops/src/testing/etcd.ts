@@ -15,6 +15,8 @@ export interface RunningEtcd {
   readonly databaseFile: string;
   /** Its --data-dir. */
   readonly dataDir: string;
+  /** The real etcdctl on this etcd; what it prints. */
+  etcdctl(...args: readonly string[]): Promise<string>;
   /** By the real etcdctl. */
   saveSnapshot(path: string): Promise<void>;
   /** By the real etcdctl; done on disk when it resolves. */
@@ -71,6 +73,10 @@ export async function startEtcd(snapshot?: string): Promise<RunningEtcd> {
     await once(child, 'exit');
     process.removeListener('exit', killNow);
   };
+  const etcdctl = async (...args: readonly string[]): Promise<string> => {
+    const env = { ...process.env, ETCDCTL_API: '3' };
+    return (await run(program('etcdctl'), [`--endpoints=${endpoint}`, ...args], { env })).stdout;
+  };
   const store = await openEtcdStore({
     endpoints: [endpoint],
     dialTimeoutMs: 30_000,
@@ -82,16 +88,9 @@ export async function startEtcd(snapshot?: string): Promise<RunningEtcd> {
     endpoint,
     dataDir: join(folder, 'data'),
     databaseFile: join(folder, 'data/member/snap/db'),
-    saveSnapshot: async (path) => {
-      await run(program('etcdctl'), [`--endpoints=${endpoint}`, 'snapshot', 'save', path], {
-        env: { ...process.env, ETCDCTL_API: '3' },
-      });
-    },
-    compact: async (revision) => {
-      await run(program('etcdctl'), [`--endpoints=${endpoint}`, 'compact', '--physical', String(revision)], {
-        env: { ...process.env, ETCDCTL_API: '3' },
-      });
-    },
+    etcdctl,
+    saveSnapshot: async (path) => void (await etcdctl('snapshot', 'save', path)),
+    compact: async (revision) => void (await etcdctl('compact', '--physical', String(revision))),
     halt,
     stop: async () => {
       await halt();
