@@ -13,7 +13,7 @@ import {
   rootKeyOptions,
   storageOptions,
 } from './cli-options.js';
-import { exitCodes, toCliError } from './errors.js';
+import { CliError, exitCodes, toCliError } from './errors.js';
 import { parsePort, parseResource } from './options.js';
 
 const apiServerOptions = (command: Command): Command =>
@@ -160,8 +160,12 @@ Example:
 
 // Who reads the output has seen enough, as `| head` does.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
-  process.exit();
+  if (error.code === 'EPIPE') process.exit();
+  const full = new CliError(
+    `standard output cannot be written: ${error.code === 'ENOSPC' ? 'no space is left' : error.message}`,
+    'What was printed is not whole. Free some space, or write elsewhere, and start again.',
+  );
+  process.exit(report(full));
 });
 
 try {

@@ -42,8 +42,20 @@ export function writePrivateFile(path: string, content: string | Buffer, mode = 
     renameSync(temporary, path);
   } catch (error) {
     if (existsSync(temporary)) unlinkSync(temporary);
-    throw error;
+    throw withoutSpace(path, error);
   }
+}
+
+/** Node does not say which file it was whose write found the disk full. */
+export function withoutSpace(path: string, error: unknown): unknown {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  if (!['ENOSPC', 'EDQUOT', 'EFBIG'].includes(code)) return error;
+  return new CliError(
+    `${path} cannot be written: no space is left (${code})`,
+    'Free some and start again; what was there before is as it was.',
+    undefined,
+    { cause: error },
+  );
 }
 
 /**
@@ -90,6 +102,8 @@ export async function writeNewPrivateFile(
     linkSync(temporary, path);
     await syncFolder(dirname(path));
     return bytes;
+  } catch (error) {
+    throw withoutSpace(path, error);
   } finally {
     await file.close();
     unlinkSync(temporary);

@@ -8,6 +8,7 @@
  * - `config-invalid`: an EncryptionConfiguration or policy file cannot be used
  * - `state-invalid`: a checkpoint, ledger or state file is another run's, or damaged
  * - `interrupted`: stopped by the caller; what was done stays done
+ * - `file-unwritable`: a file cannot be written: no space, no right
  * - `invalid-option`: options that do not go together
  */
 export type OpsErrorCode =
@@ -16,6 +17,7 @@ export type OpsErrorCode =
   | 'config-invalid'
   | 'state-invalid'
   | 'interrupted'
+  | 'file-unwritable'
   | 'invalid-option';
 
 export class OpsError extends Error {

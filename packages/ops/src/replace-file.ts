@@ -4,6 +4,7 @@
 import { randomBytes } from 'node:crypto';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { fileUnwritable } from './file-unwritable.js';
 
 export interface ReplaceFileOptions {
   /** Default 0600. */
@@ -12,12 +13,24 @@ export interface ReplaceFileOptions {
   readonly owner?: { readonly uid: number; readonly gid: number };
 }
 
-/** On disk, name included, when it resolves. */
+/**
+ * On disk, name included, when it resolves.
+ *
+ * @throws OpsError file-unwritable: the old file is as it was
+ */
 export async function replaceFile(
   path: string,
   content: string | Buffer,
   options: ReplaceFileOptions = {},
 ): Promise<void> {
+  try {
+    await replace(path, content, options);
+  } catch (error) {
+    throw fileUnwritable(path, error);
+  }
+}
+
+async function replace(path: string, content: string | Buffer, options: ReplaceFileOptions): Promise<void> {
   const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`;
   const file = await open(temporary, 'wx', 0o600);
   try {

@@ -1,6 +1,6 @@
 /** `waxseal generate key|config|migration`: what holds a key goes into a new file of mode 0600, or is asked for by --stdout. */
 import { randomBytes } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
+import { closeSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
@@ -14,7 +14,7 @@ import {
 } from '@waxseal/ops';
 import { CliError, exitCodes } from '../errors.js';
 import type { OutputFormat } from '../options.js';
-import { ensurePrivateDirectory } from '../private-files.js';
+import { ensurePrivateDirectory, withoutSpace } from '../private-files.js';
 
 export interface DestinationOptions {
   readonly out?: string;
@@ -67,7 +67,7 @@ export async function generateMigration(options: MigrationOptions): Promise<void
     ['README.md', formatPlan(steps)] as const,
     ['plan.json', `${JSON.stringify(plan, undefined, 2)}\n`] as const,
   ];
-  for (const [name, text] of contents) writeNewFile(join(out, name), text);
+  writeNewFiles(contents.map(([name, text]) => [join(out, name), text] as const));
   if (options.output === 'json') {
     console.log(JSON.stringify({ folder: out, ...plan }));
     return;
@@ -95,7 +95,7 @@ function targetOf({ to, keyName, kmsName, kmsEndpoint }: TargetOptions): Migrati
 
 function write({ out, stdout }: DestinationOptions, text: string): void {
   if (out !== undefined) {
-    writeNewFile(out, text);
+    writeNewFiles([[out, text]]);
     return;
   }
   if (!stdout) {
@@ -108,7 +108,21 @@ function write({ out, stdout }: DestinationOptions, text: string): void {
   process.stdout.write(text);
 }
 
-/** A key that is in use may lie there: never over it. */
-function writeNewFile(path: string, text: string): void {
-  writeFileSync(path, text, { mode: 0o600, flag: 'wx', flush: true });
+/** All of them or none. A key that is in use may lie there: never over it. */
+function writeNewFiles(files: readonly (readonly [path: string, text: string])[]): void {
+  const made: string[] = [];
+  try {
+    for (const [path, text] of files) {
+      const file = openSync(path, 'wx', 0o600);
+      made.push(path);
+      try {
+        writeFileSync(file, text, { flush: true });
+      } finally {
+        closeSync(file);
+      }
+    }
+  } catch (error) {
+    for (const path of made) rmSync(path, { force: true });
+    throw withoutSpace(made.at(-1) ?? '', error);
+  }
 }

@@ -107,6 +107,9 @@ async function recoverManifests(options: RecoverCommandOptions, encryption: Encr
           if (recovered.kind !== 'left-out') await write(recovered);
         }
       });
+    } catch (error) {
+      await folder?.discard();
+      throw error;
     } finally {
       progress?.end();
     }

@@ -164,10 +164,7 @@ async function rewrapWith(
 const hashOf = (text: string): string => `sha256:${createHash('sha256').update(text).digest('hex')}`;
 
 /** A wrong prefix has nothing to rewrap, and must not pass for done. */
-async function refuseWrongPrefixOf(
-  options: RotateOptions,
-  access: EtcdAccess,
-): Promise<void> {
+async function refuseWrongPrefixOf(options: RotateOptions, access: EtcdAccess): Promise<void> {
   const source = await openEtcdSource(access);
   try {
     await refuseWrongPrefix(source, keyPrefix(options));

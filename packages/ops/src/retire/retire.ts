@@ -182,7 +182,8 @@ async function readBackup(options: RetireOptions, ledger: Ledger, name: string):
       await source.close();
     }
   } catch (error) {
-    if (error instanceof OpsError && error.code === 'interrupted') throw error;
+    // The ledger is no backup.
+    if (error instanceof OpsError && ['interrupted', 'file-unwritable'].includes(error.code)) throw error;
     const said = error instanceof Error ? error.message : String(error);
     const reason = `${said.replace(/[.;:\s]+$/, '')}; move away what is not a snapshot`;
     return { known: false, problem: { source: path, place: 'unreadable', count: 0, keys: [], reason } };

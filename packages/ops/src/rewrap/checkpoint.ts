@@ -82,7 +82,7 @@ export async function writeCheckpoint(
   } catch (error) {
     throw new OpsError(
       'state-invalid',
-      `the checkpoint cannot be written: ${errorMessage(error)}. What is rewritten stays so; free some space or name another file.`,
+      `the checkpoint ${errorMessage(error)}. What is rewritten stays so; an older checkpoint is as it was.`,
       error,
     );
   }
