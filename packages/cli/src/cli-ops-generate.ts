@@ -1,6 +1,7 @@
 /** `waxseal generate`: keys, configurations, and the files of a migration. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { outputOption } from './cli-options.js';
+import { etcdOption } from './etcd-access.js';
 import { parsePath, parseResource } from './options.js';
 
 const TARGETS = ['secretbox', 'aesgcm', 'aescbc', 'kms', 'identity'] as const;
@@ -53,6 +54,11 @@ Example:
       .addOption(resourcesOption().conflicts('from')),
   )
     .requiredOption('--out <folder>', 'where the files go; made when it is missing', parsePath)
+    .addOption(etcdOption())
+    .option('--cacert <file>', 'PEM authority of the etcd servers, for the commands of the plan', parsePath)
+    .option('--cert <file>', 'PEM client certificate for etcd', parsePath)
+    .option('--key <file>', 'PEM key of that certificate', parsePath)
+    .option('--prefix <prefix>', "the API server's --etcd-prefix, where it is not /registry", parsePath)
     .option('--servers <urls>', 'API servers, as https://a:6443,https://b:6443, for the checks', parseServers)
     .addOption(outputOption())
     .addHelpText(
@@ -60,6 +66,7 @@ Example:
       `
 Writes 01-add-read-key.yaml, 02-promote.yaml, 03-after-rewrap.yaml, README.md and plan.json, all of mode 0600, and never over
 a file that is there. Comments stay where the YAML has no anchors. An entry of identity alone beside others is left as it is.
+Nothing is asked of etcd: --etcd and its certificates only stand in the commands of the plan. Without it they name $ETCD.
 
 Examples:
   $ waxseal generate migration --from enc.yaml --to kms --kms-endpoint unix:///run/waxseal/kms.sock --out phases

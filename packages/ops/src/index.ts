@@ -12,7 +12,7 @@ export {
 export { generateConfig } from './generate/config.js';
 export { generateKey } from './generate/key.js';
 export { planMigration, plaintextConfig } from './generate/migration.js';
-export { formatPlan, migrationPlan } from './generate/plan.js';
+export { etcdVariables, formatPlan, migrationPlan, type PlanEtcd } from './generate/plan.js';
 export type { MigrationTarget } from './generate/target.js';
 export { anyAtLeast, type Finding, type FindingId, type Severity } from './lint/finding.js';
 export type { FileStatus, LookAtFile } from './lint/file-checks.js';

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { waxseal } from '../testing/command.js';
+import { parseCommand, type Variables } from '../testing/parse-command.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'waxseal-generate-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -86,24 +87,65 @@ test('what does not go together is a usage error', () => {
   );
 });
 
-test('the commands of the plan are commands of waxseal, with the options they are given', () => {
-  const out = join(folder, 'plan');
-  const { stdout } = waxseal(['generate', 'migration', '--to', 'aesgcm', '--out', out, '--output', 'json']);
-  const { steps } = JSON.parse(stdout) as {
+/** Every `waxseal …` of a plan and its README. */
+async function problemsOf(out: string, variables: Variables): Promise<readonly string[]> {
+  const { steps } = JSON.parse(readFileSync(join(out, 'plan.json'), 'utf8')) as {
     readonly steps: readonly { readonly checks: readonly { readonly command: string }[] }[];
   };
-  const words = steps.flatMap(({ checks }) => checks.map(({ command }) => command.split(' ')));
-  const optionsOf = new Map<string, Set<string>>();
-  for (const [program, name = '', ...rest] of words) {
-    if (program !== 'waxseal') continue;
-    const options = optionsOf.get(name) ?? new Set();
-    for (const word of rest.filter((each) => each.startsWith('--'))) options.add(word);
-    optionsOf.set(name, options);
-  }
-  assert.ok(optionsOf.size >= 4);
-  for (const [name, options] of optionsOf) {
-    const help = waxseal([name, '--help']).stdout;
-    const missing = [...options].filter((option) => !help.includes(`  ${option} `));
-    assert.deepEqual([name, missing], [name, []]);
-  }
+  const planned = steps.flatMap(({ checks }) => checks.map(({ command }) => command));
+  const readme = readFileSync(join(out, 'README.md'), 'utf8');
+  const shown = [...readme.matchAll(/`(waxseal [^`]+)`/g)].map(([, command = '']) => command);
+  const commands = planned.filter((command) => command.startsWith('waxseal '));
+  assert.deepEqual(shown, commands);
+  assert.ok(commands.length >= 8);
+  const problems = await Promise.all(
+    commands.map(async (command) => {
+      const problem = await parseCommand(command, variables);
+      return problem === undefined ? [] : [`${command}: ${problem}`];
+    }),
+  );
+  return problems.flat();
+}
+
+test('the commands of the plan and its README are command lines of waxseal; etcd stands in them as it was named', async () => {
+  const from = join(folder, 'from.yaml');
+  waxseal(['generate', 'config', '--to', 'aescbc', '--out', from]);
+  const plan = (name: string, ...options: readonly string[]): { out: string; readme: string } => {
+    const out = join(folder, name);
+    const to = ['--from', from, '--to', 'secretbox', '--out', out];
+    const { status, stderr } = waxseal(['generate', 'migration', ...to, ...options]);
+    assert.equal(status, 0, stderr);
+    return { out, readme: readFileSync(join(out, 'README.md'), 'utf8') };
+  };
+  const unnamed = plan('unnamed');
+  assert.deepEqual(await problemsOf(unnamed.out, { ETCD: 'https://a:2379,https://b:2379' }), []);
+  assert.match(unnamed.readme, /- `ETCD`: every member/);
+  assert.doesNotMatch(unnamed.readme, /127\.0\.0\.1|etcdctl (compact|defrag)/);
+  assert.match(unnamed.readme, /`waxseal residue --etcd "\$ETCD" --fix`/);
+
+  const tls = ['--cacert', join(folder, 'it is.crt'), '--cert', 'c.crt', '--key', 'c.key'];
+  const named = plan('named', '--etcd', 'https://a:2379,https://b:2379', ...tls, '--prefix', '/clusters/one');
+  assert.deepEqual(await problemsOf(named.out, {}), []);
+  assert.doesNotMatch(named.readme, /\$ETCD/);
+  assert.match(
+    named.readme,
+    /waxseal scan --etcd https:\/\/a:2379,https:\/\/b:2379 --cacert '.*it is\.crt' --cert \S+ --key \/\S+ --prefix \/clusters\/one`/,
+  );
+  assert.match(named.readme, /waxseal retire --etcd \S+ .* --etcd-key \/\S+ .*--key aescbc:key1 /);
+  const lost = ['generate', 'migration', '--to', 'aesgcm', '--out', join(folder, 'lost')];
+  assert.equal(waxseal([...lost, '--cacert', 'c']).status, 2);
+  assert.equal(waxseal([...lost, '--etcd', 'https://a:2379', '--cert', 'c']).status, 2);
+});
+
+test('the parser of the test refuses what the program refuses', async () => {
+  assert.equal(await parseCommand("waxseal scan --etcd 'http://a:2379' --prefix /registry"), undefined);
+  for (const wrong of [
+    'scan --ectd http://a:2379',
+    'scann',
+    'retire --etcd a',
+    'generate',
+    'lint',
+    'scan extra',
+  ])
+    assert.notEqual(await parseCommand(`waxseal ${wrong}`), undefined, wrong);
 });

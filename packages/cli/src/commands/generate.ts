@@ -2,13 +2,15 @@
 import { randomBytes } from 'node:crypto';
 import { closeSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import {
+  etcdVariables,
   formatPlan,
   generateConfig,
   generateKey,
   type MigrationTarget,
   migrationPlan,
+  type PlanEtcd,
   plaintextConfig,
   planMigration,
 } from '@waxseal/ops';
@@ -46,6 +48,11 @@ export interface MigrationOptions extends TargetOptions {
   readonly resources?: readonly string[];
   readonly out: string;
   readonly servers?: readonly string[];
+  readonly etcd?: readonly string[];
+  readonly cacert?: string;
+  readonly cert?: string;
+  readonly key?: string;
+  readonly prefix?: string;
   readonly output: OutputFormat;
 }
 
@@ -56,15 +63,19 @@ export async function generateMigration(options: MigrationOptions): Promise<void
       ? { file: 'a configuration without encryption', text: plaintextConfig(resources) }
       : { file: from, text: await readFile(from, 'utf8') };
   const migration = planMigration(current, targetOf(options));
-  const steps = migrationPlan(migration, { currentFile: from, servers });
+  const etcd = etcdOf(options);
+  const variables = etcd === undefined ? etcdVariables : [];
+  // The commands are run in the folder of the plan.
+  const currentFile = from === undefined ? undefined : resolve(from);
+  const steps = migrationPlan(migration, { currentFile, servers, etcd, prefix: options.prefix });
   const { writers, retiredKeys, untouched } = migration;
   const commentsKept = migration.files.every((file) => file.commentsKept);
   const files = migration.files.map(({ name, contentHash }) => ({ name, contentHash }));
-  const plan = { files, writers, retiredKeys, untouched, commentsKept, steps };
+  const plan = { files, writers, retiredKeys, untouched, commentsKept, variables, steps };
   ensurePrivateDirectory(out);
   const contents = [
     ...migration.files.map(({ name, text }) => [name, text] as const),
-    ['README.md', formatPlan(steps)] as const,
+    ['README.md', formatPlan(steps, variables)] as const,
     ['plan.json', `${JSON.stringify(plan, undefined, 2)}\n`] as const,
   ];
   writeNewFiles(contents.map(([name, text]) => [join(out, name), text] as const));
@@ -75,6 +86,24 @@ export async function generateMigration(options: MigrationOptions): Promise<void
   console.log(`${out} holds ${contents.map(([name]) => name).join(', ')}: begin with README.md.`);
   for (const entry of untouched) console.log(`Left as it is: ${entry.join(', ')}`);
   if (!commentsKept) console.log('The comments of the file could not be kept.');
+}
+
+/** As the plan's commands name it; nothing is read or asked. */
+function etcdOf({ etcd, cacert, cert, key }: MigrationOptions): PlanEtcd | undefined {
+  if ((cert === undefined) !== (key === undefined)) {
+    throw new CliError('--cert and --key belong together', 'Give both or neither.', exitCodes.usage);
+  }
+  if (etcd === undefined) {
+    if (cacert === undefined && cert === undefined) return undefined;
+    throw new CliError(
+      '--cacert, --cert and --key are for --etcd',
+      'Name etcd as --etcd https://host:2379.',
+      exitCodes.usage,
+    );
+  }
+  const path = (file: string | undefined): string | undefined =>
+    file === undefined ? undefined : resolve(file);
+  return { endpoints: etcd, cacert: path(cacert), cert: path(cert), key: path(key) };
 }
 
 /** @throws CliError without the options that the provider needs */

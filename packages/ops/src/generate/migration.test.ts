@@ -207,7 +207,7 @@ test('comments stay, an entry that leaves resources out stays, and the plan name
     plan.flatMap(({ file }) => file ?? []),
     migration.files.map(({ name }) => name),
   );
-  const text = formatPlan(plan);
+  const text = formatPlan(plan, []);
   assert.ok(text.includes(second.contentHash) && text.includes('--server https://b:6443'));
   assert.ok(text.includes('waxseal retire') && text.includes('--key aescbc:key1'));
   assert.doesNotMatch(text, /wqmuKCr2/);

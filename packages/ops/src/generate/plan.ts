@@ -22,21 +22,49 @@ export interface PlanOptions {
   readonly currentFile: string | undefined;
   /** Of the API servers, `https://host:6443`; empty: not known. */
   readonly servers: readonly string[];
+  /** Undefined: not known; the commands name `etcdVariables`, which the reader sets. */
+  readonly etcd?: PlanEtcd | undefined;
+  /** Of the API servers' keys; undefined: the default. */
+  readonly prefix?: string | undefined;
 }
 
-/** Where etcd is, in every command. */
-const ETCD = '--etcd https://127.0.0.1:2379 --cacert CA --cert CERT --key KEY';
-/** Where --key names the key in question. */
-const ETCD_OF_RETIRE = ETCD.replace('--key', '--etcd-key');
+export interface PlanEtcd {
+  readonly endpoints: readonly string[];
+  /** PEM files. */
+  readonly cacert?: string | undefined;
+  readonly cert?: string | undefined;
+  readonly key?: string | undefined;
+}
 
-export function migrationPlan(
-  migration: Migration,
-  { currentFile, servers }: PlanOptions,
-): readonly PlanStep[] {
+/** What the reader of a plan sets first, where etcd was not named. */
+export const etcdVariables = [
+  { name: 'ETCD', meaning: 'every member of etcd, as https://a:2379,https://b:2379' },
+] as const;
+
+/** @param keyFlag another one where `--key` names the key in question */
+function etcdOptions({ etcd, prefix }: PlanOptions, keyFlag = '--key'): string {
+  const option = (flag: string, value: string | undefined): string =>
+    value === undefined ? '' : ` ${flag} ${shellWord(value)}`;
+  const where =
+    etcd === undefined
+      ? '--etcd "$ETCD"'
+      : [
+          `--etcd ${shellWord(etcd.endpoints.join(','))}`,
+          option('--cacert', etcd.cacert),
+          option('--cert', etcd.cert),
+          option(keyFlag, etcd.key),
+        ].join('');
+  return `${where}${option('--prefix', prefix)}`;
+}
+
+export function migrationPlan(migration: Migration, options: PlanOptions): readonly PlanStep[] {
+  const { servers } = options;
+  const etcd = etcdOptions(options);
   const [readable, promoted, after] = migration.files;
+  const currentFile = options.currentFile === undefined ? undefined : shellWord(options.currentFile);
   const verify = (file: string): PlanCheck => ({
-    command: `waxseal verify ${ETCD} --encryption-config ${file} --all`,
-    expect: 'nothing failed',
+    command: `waxseal verify ${etcd} --encryption-config ${file} --all`,
+    expect: 'exit code 0: every value opens',
   });
   const everywhere =
     'Put it in the place of the file in force on one API server after the other (mode 0600).';
@@ -71,13 +99,16 @@ export function migrationPlan(
       title: 'Everything is written again',
       action: 'Rewrap what is still under the old provider. It may be stopped and started again.',
       checks: [
-        { command: `waxseal rewrap ${ETCD} --encryption-config ${promoted.name}`, expect: 'failed 0' },
         {
-          command: `waxseal scan ${ETCD}`,
+          command: `waxseal rewrap ${etcd} --encryption-config ${promoted.name}`,
+          expect: 'exit code 0: nothing failed, nothing remains',
+        },
+        {
+          command: `waxseal scan ${etcd}`,
           expect: `for the resources of the file only ${migration.writers.join(', ')}`,
         },
         verify(after.name),
-        { command: `waxseal lint ${after.name} --against ${promoted.name} ${ETCD}`, expect: 'no errors' },
+        { command: `waxseal lint ${after.name} --against ${promoted.name} ${etcd}`, expect: 'no errors' },
       ],
     },
     {
@@ -89,12 +120,19 @@ export function migrationPlan(
     {
       title: 'After',
       action:
-        "What was written before stays in etcd's history and free pages until it is compacted and defragmented (etcdctl compact, etcdctl defrag). " +
+        "What was written before stays in etcd's history, free pages and write-ahead log until these are compacted, defragmented and rotated. " +
         'Old keys open old backups: destroy a key only when retire says that nothing needs it.',
-      checks: migration.retiredKeys.map((key) => ({
-        command: `waxseal retire ${ETCD_OF_RETIRE} --key ${shellWord(key)} --snapshots DIR`,
-        expect: 'exit code 0',
-      })),
+      checks: [
+        {
+          command: `waxseal residue ${etcd} --fix`,
+          expect:
+            'exit code 0 (compacts, then defragments each member that --etcd names: one after the other answers nobody meanwhile)',
+        },
+        ...migration.retiredKeys.map((key) => ({
+          command: `waxseal retire ${etcdOptions(options, '--etcd-key')} --key ${shellWord(key)} --snapshots DIR`,
+          expect: 'exit code 0 (DIR: the folder of your backups)',
+        })),
+      ],
     },
   ];
 }
@@ -119,8 +157,15 @@ function inForce(
   ]);
 }
 
-/** As a folder's README.md. */
-export function formatPlan(steps: readonly PlanStep[]): string {
+/**
+ * As a folder's README.md.
+ *
+ * @param variables what the commands leave to the reader
+ */
+export function formatPlan(
+  steps: readonly PlanStep[],
+  variables: readonly { readonly name: string; readonly meaning: string }[],
+): string {
   const sections = steps.map(({ title, file, action, checks }, i) =>
     [
       `## ${i}. ${title}`,
@@ -135,8 +180,17 @@ export function formatPlan(steps: readonly PlanStep[]): string {
     '# Migration of encryption at rest',
     '',
     'These files hold keys: mode 0600, and not in a repository. Each step is safe while the API servers change over one by one,',
-    'and each may be taken back to the one before it until step 4 is done.',
+    'and each may be taken back to the one before it until step 4 is done. The commands are run in this folder.',
     '',
+    ...(variables.length === 0
+      ? []
+      : [
+          'Set first, in the shell that runs the commands:',
+          '',
+          ...variables.map(({ name, meaning }) => `- \`${name}\`: ${meaning}`),
+          '- where etcd asks for them, `ETCDCTL_CACERT`, `ETCDCTL_CERT`, `ETCDCTL_KEY`, `ETCDCTL_USER`, exported, as for etcdctl',
+          '',
+        ]),
     ...sections,
   ].join('\n');
 }
