@@ -5,16 +5,13 @@
  * Run: `npx tsc -b bench && node bench/dist/rewrap.js [secrets]`. The peer of the same run is the plainest thing that could be done: the same
  * number of compare-and-swaps of values that are ready, by as many workers, without reading, opening, sealing or proving.
  */
-import { once } from 'node:events';
-import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { createEncryptionAtRest, systemClock, type EncryptionAtRest } from '@waxseal/encryption-config';
 import { rewrap, type RewrapReport } from '@waxseal/ops';
 import { openEtcdStore, type Store } from '@waxseal/storage';
+import { startEtcd } from './support/etcd.js';
 import { machine, table } from './support/machine.js';
 
 const SECRETS = Number(process.argv[2] ?? 20_000);
@@ -22,17 +19,8 @@ const VALUE_BYTES = 1024;
 const WORKERS = 64;
 const MIB = 1 << 20;
 
-const etcd = fileURLToPath(new URL('../../.tools/bin/etcd', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'waxseal-bench-rewrap-'));
 const secrets = { group: '', resource: 'secrets' };
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  await once(server.close(), 'close');
-  return port;
-}
 
 function encryption(first: 'aescbc' | 'secretbox'): Promise<EncryptionAtRest> {
   const provider = (kind: string, byte: number): unknown => ({
@@ -99,27 +87,10 @@ async function measured(
   return { report, firstPass: perSecond(firstPassMs), whole, cpuMicros, peakMib: peak / MIB };
 }
 
-const [client, peer] = [await freePort(), await freePort()];
-const endpoint = `http://127.0.0.1:${client}`;
-const server = spawn(
-  etcd,
-  [
-    `--data-dir=${join(folder, 'etcd')}`,
-    `--listen-client-urls=${endpoint}`,
-    `--advertise-client-urls=${endpoint}`,
-    `--listen-peer-urls=http://127.0.0.1:${peer}`,
-    `--initial-advertise-peer-urls=http://127.0.0.1:${peer}`,
-    `--initial-cluster=default=http://127.0.0.1:${peer}`,
-    '--quota-backend-bytes=8589934592',
-    '--log-level=error',
-    '--logger=zap',
-  ],
-  { stdio: 'ignore' },
-);
-process.once('exit', () => server.kill('SIGKILL'));
+const server = await startEtcd(folder, true);
 try {
   const store = await openEtcdStore({
-    endpoints: [endpoint],
+    endpoints: [server.endpoint],
     dialTimeoutMs: 10_000,
     requestTimeoutMs: 10_000,
   });
@@ -168,7 +139,6 @@ try {
   await store.close();
   await Promise.all([cbc.close(), box.close()]);
 } finally {
-  server.kill('SIGKILL');
-  await once(server, 'exit');
+  await server.stop();
   rmSync(folder, { recursive: true, force: true });
 }

@@ -6,46 +6,26 @@
  *
  * Run: `npx tsc -b bench && node bench/dist/scan.js [VALUES]` (default 200,000; 1,500,000 make a snapshot of more than 1 GiB).
  */
-import { execFile, spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { encodeEncryptedObject } from '@waxseal/envelope';
 import { openEtcdSource, openSnapshotSource, scan, type Source } from '@waxseal/ops';
 import { openEtcdStore } from '@waxseal/storage';
+import { startEtcd, tools } from './support/etcd.js';
 import { machine, table } from './support/machine.js';
 
 const run = promisify(execFile);
-const tools = fileURLToPath(new URL('../../.tools/bin', import.meta.url));
 const values = Number(process.argv[2] ?? 200_000);
 const PREFIX = Buffer.from('/registry/');
 const PUTS = 100;
 const DEK_SOURCES = 100;
 
 const folder = mkdtempSync(join(process.env['WAXSEAL_BENCH_DIR'] ?? tmpdir(), 'waxseal-bench-scan-'));
-const [clientPort, peerPort] = [await freePort(), await freePort()];
-const endpoint = `http://127.0.0.1:${clientPort}`;
-const peerUrl = `http://127.0.0.1:${peerPort}`;
-const etcd = spawn(
-  join(tools, 'etcd'),
-  [
-    `--data-dir=${join(folder, 'etcd')}`,
-    `--listen-client-urls=${endpoint}`,
-    `--advertise-client-urls=${endpoint}`,
-    `--listen-peer-urls=${peerUrl}`,
-    `--initial-advertise-peer-urls=${peerUrl}`,
-    `--initial-cluster=default=${peerUrl}`,
-    '--quota-backend-bytes=8589934592',
-    '--unsafe-no-fsync',
-    '--logger=zap',
-    '--log-level=error',
-  ],
-  { stdio: 'ignore' },
-);
+const etcd = await startEtcd(folder, false);
+const { endpoint } = etcd;
 const env = { ...process.env, ETCDCTL_API: '3' };
 const rows: string[][] = [];
 try {
@@ -63,8 +43,7 @@ try {
   console.log(`${machine()}\n${values} values, snapshot of ${mebibytes} MiB\n`);
   console.log(table(['', 'SECONDS', 'VALUES/S', 'OUR CPU, S', 'OUR MEMORY, MiB'], rows));
 } finally {
-  etcd.kill('SIGKILL');
-  await once(etcd, 'exit');
+  await etcd.stop();
   rmSync(folder, { recursive: true, force: true });
 }
 
@@ -146,12 +125,4 @@ async function etcdctl(...args: readonly string[]): Promise<void> {
     ],
     { env },
   );
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  await once(server.close(), 'close');
-  return port;
 }
