@@ -96,16 +96,12 @@ async function seconds(work: () => Promise<unknown>): Promise<number> {
 try {
   await fill();
   await proveAll('aescbc');
-  const api = spawn(
-    process.execPath,
-    [
-      waxseal,
-      ...['apiserver', '--data-dir', join(folder, 'api'), '--port', '0', '--output', 'json'],
-      ...['--storage', etcd.endpoint.replace('http:', 'etcd:')],
-      ...['--encryption-provider-config', configuration('secretbox')],
-    ],
-    { stdio: ['ignore', 'pipe', 'inherit'] },
-  );
+  const serving = [
+    ['apiserver', '--data-dir', join(folder, 'api'), '--port', '0', '--output', 'json'],
+    ['--storage', etcd.endpoint.replace('http:', 'etcd:')],
+    ['--encryption-provider-config', configuration('secretbox')],
+  ].flat();
+  const api = spawn(process.execPath, [waxseal, ...serving], { stdio: ['ignore', 'pipe', 'inherit'] });
   const { kubeconfig } = JSON.parse(await firstLine(api)) as { readonly kubeconfig: string };
   const replace = `"$0" get secrets -n default -o json | "$0" replace -f - > /dev/null`;
   const kubectlSeconds = await seconds(() =>
