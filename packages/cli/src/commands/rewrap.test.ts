@@ -114,10 +114,26 @@ test('a dry run counts; Ctrl-C and a kill leave a checkpoint; the next run goes 
 });
 
 test('what cannot be read is named, and the exit code is 1', async () => {
-  await put(Buffer.from('/registry/secrets/default/lost'), Buffer.from('k8s:enc:aesgcm:v1:gone:xxxx'));
-  const { code, stdout } = await rewrap(['--encryption-config', newConfig]);
-  assert.equal(code, 1);
-  assert.match(stdout, /\/registry\/secrets\/default\/lost: no matching prefix found/);
+  const lost = Buffer.from('/registry/secrets/default/lost');
+  await put(lost, Buffer.from('k8s:enc:aesgcm:v1:gone:xxxx'));
+  const first = await rewrap(['--encryption-config', newConfig]);
+  assert.equal(first.code, 1);
+  assert.match(first.stdout, /\/registry\/secrets\/default\/lost: no matching prefix found/);
+  assert.match(first.stdout, /Read again at the end: what failed \(1\) is still under an old key/);
+  // By its frame as it should be: only opening it tells.
+  await put(Buffer.from('/registry/secrets/default/damaged'), Buffer.from('k8s:enc:secretbox:v1:k:xxxx'));
+  const second = await rewrap(['--encryption-config', newConfig]);
+  assert.match(
+    second.stdout,
+    /of the 2 that failed, 1 still under an old key, or in plaintext, 1 under the current key/,
+  );
+  await put(lost, Buffer.from('k8s:enc:secretbox:v1:k:xxxx'));
+  const third = await rewrap(['--encryption-config', newConfig]);
+  assert.equal(third.code, 1);
+  assert.match(
+    third.stdout,
+    /nothing is left under an old key, or in plaintext\. What failed \(2\) is under the current key/,
+  );
 });
 
 test('what does not go is said in a sentence', async () => {
@@ -126,6 +142,24 @@ test('what does not go is said in a sentence', async () => {
   const missing = await rewrap(['--encryption-config', join(folder, 'absent.yaml')]);
   assert.equal(missing.code, 3);
   assert.match(missing.stderr, /does not exist/);
+  const usage: readonly (readonly [readonly string[], RegExp])[] = [
+    [
+      ['--encryption-config', newConfig, '--resources', 'secret,pods'],
+      /has no rule for secret, pods[\s\S]*covers secrets/,
+    ],
+    [['--encryption-config', newConfig, '--patch-type', 'merge'], /--patch-type is for --via-api/],
+    [
+      ['--via-api', '--resources', 'secrets', '--checkpoint', join(folder, 'c')],
+      /--checkpoint is for --etcd[\s\S]*needs none/,
+    ],
+    [['--via-api'], /needs --resources or --encryption-config/],
+    [['--via-api', '--encryption-config', newConfig, '--resources', 'pods'], /has no rule for pods/],
+  ];
+  for (const [args, message] of usage) {
+    const { code, stderr } = await rewrap(args);
+    assert.equal(code, 2, stderr);
+    assert.match(stderr, message);
+  }
   const noKms = await rewrap(['--encryption-config', configFile('bad.yaml', ['rot13'])]);
   assert.equal(noKms.code, 3);
   assert.match(noKms.stderr, /rot13/);

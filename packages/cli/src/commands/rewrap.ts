@@ -127,15 +127,14 @@ function print(report: RewrapReport, { output, dryRun }: RewrapCommandOptions): 
 /** In words that add up with what failed. */
 function whatIsLeft({ failed, remaining }: RewrapReport): string {
   const old = 'under an old key, or in plaintext';
-  const unreadable = 'lie under the current key, but do not open: waxseal verify says why';
+  const damaged = 'under the current key, but does not open: waxseal verify says why';
+  if (failed === 0 && remaining === 0) return 'Proved by reading again: nothing is left.';
+  const found = 'Read again at the end:';
   if (remaining > failed) {
-    const others = `${remaining - failed} were written while this ran: see that every API server has this configuration, and start again`;
-    return `Read again at the end: ${remaining} are still ${old}. ${failed === 0 ? '' : `${failed} of them failed; `}${others}.`;
+    const both = failed === 0 ? '' : `${failed} of them failed, the others were `;
+    return `${found} ${remaining} are still ${old}; ${both}written while this ran. See that every API server has this configuration, and start again.`;
   }
-  if (failed === 0) return 'Proved by reading again: nothing is left.';
-  if (remaining === failed)
-    return `Read again at the end: the ${failed} that failed are still ${old}, nothing else is.`;
-  if (remaining === 0)
-    return `Read again at the end: nothing is left ${old}. The ${failed} that failed ${unreadable}.`;
-  return `Read again at the end: of the ${failed} that failed, ${remaining} are still ${old}, and ${failed - remaining} ${unreadable}.`;
+  if (remaining === failed) return `${found} what failed (${failed}) is still ${old}; nothing else is.`;
+  if (remaining === 0) return `${found} nothing is left ${old}. What failed (${failed}) is ${damaged}.`;
+  return `${found} of the ${failed} that failed, ${remaining} still ${old}, ${failed - remaining} ${damaged}.`;
 }
