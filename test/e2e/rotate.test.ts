@@ -9,7 +9,7 @@ import { test } from 'node:test';
 import { createLiveWriters } from '../support/live-writers.js';
 import { succeed } from '../support/programs.js';
 import { startRotationCluster } from '../support/rotation-cluster.js';
-import { launcher, startWaxseal } from '../support/waxseal.js';
+import { launcher, startWaxseal, type Process } from '../support/waxseal.js';
 
 const BEGINNING = `# kept by hand
 apiVersion: apiserver.config.k8s.io/v1
@@ -26,12 +26,13 @@ test('from each kind of provider to the next, under live writes', async (t) => {
   const { folder } = cluster;
   const socket = (name: string): string => `unix://${folder}/${name}.sock`;
   const keyring = `${folder}/keyring.json`;
-  const plugin = await startWaxseal('plugin', 'local', '--keyring', keyring, '--listen', socket('one'));
-  t.after(() => plugin.stop());
-  const second = await startWaxseal(
-    ...['plugin', 'local', '--keyring', `${folder}/second.json`, '--listen', socket('two')],
-  );
-  t.after(() => second.stop());
+  const startPlugin = async (file: string, name: string): Promise<Process<unknown>> => {
+    const started = await startWaxseal('plugin', 'local', '--keyring', file, '--listen', socket(name));
+    t.after(() => started.stop());
+    return started;
+  };
+  const plugin = await startPlugin(keyring, 'one');
+  await startPlugin(`${folder}/second.json`, 'two');
   const writers = createLiveWriters(() => cluster.servers.map(({ api }) => api));
 
   const rotate = async (provider: string, key: RegExp, ...wanted: readonly string[]): Promise<void> => {

@@ -7,8 +7,9 @@ import { systemClock } from '@waxseal/encryption-config';
 const MINUTE_MS = 60_000;
 const HURRIED_MS = 300;
 
-const { schedule } = systemClock;
+const inTime = { ...systemClock };
 
 Object.assign(systemClock, {
-  schedule: (delayMs: number, run: () => void) => schedule(delayMs === MINUTE_MS ? HURRIED_MS : delayMs, run),
+  schedule: (delayMs: number, run: () => void) =>
+    inTime.schedule(delayMs === MINUTE_MS ? HURRIED_MS : delayMs, run),
 });

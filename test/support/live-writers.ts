@@ -20,8 +20,8 @@ export function createLiveWriters(apis: () => readonly Api[]): LiveWriters {
   /** Undefined: deleted. */
   const expected = new Map<string, string | undefined>();
   const counts = { created: 0, updated: 0, deleted: 0 };
-  let writing = false;
   let atWork: readonly Promise<void>[] = [];
+  let stopping = new AbortController();
 
   const must = async (
     server: number,
@@ -55,8 +55,8 @@ export function createLiveWriters(apis: () => readonly Api[]): LiveWriters {
     }
   };
   let turn = 0;
-  const run = async (server: number): Promise<void> => {
-    while (writing) {
+  const run = async (server: number, { signal }: AbortController): Promise<void> => {
+    while (!signal.aborted) {
       await write(server, turn++);
       await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
     }
@@ -64,17 +64,17 @@ export function createLiveWriters(apis: () => readonly Api[]): LiveWriters {
   return {
     counts,
     start() {
-      writing = true;
-      atWork = [0, 1].map(run);
+      stopping = new AbortController();
+      atWork = [0, 1].map((server) => run(server, stopping));
       // Told by `stop`.
       for (const each of atWork) each.catch(() => undefined);
     },
     async stop() {
-      writing = false;
+      stopping.abort();
       await Promise.all(atWork);
     },
     async check() {
-      const wanted = [...expected].filter(([, value]) => value !== undefined).toSorted();
+      const wanted = [...expected].filter(([, value]) => value !== undefined);
       for (const api of apis()) {
         const answer = await api.call('GET', PATH);
         assert.equal(answer.status, 200, answer.text);
@@ -83,8 +83,11 @@ export function createLiveWriters(apis: () => readonly Api[]): LiveWriters {
         };
         const found = items
           .filter(({ metadata }) => metadata.name.startsWith('w'))
-          .map(({ metadata, data }) => [metadata.name, Buffer.from(data.value, 'base64').toString()]);
-        assert.deepEqual(found.toSorted(), wanted);
+          .map(
+            ({ metadata, data }) => [metadata.name, Buffer.from(data.value, 'base64').toString()] as const,
+          );
+        assert.equal(found.length, wanted.length);
+        assert.deepEqual(Object.fromEntries(found), Object.fromEntries(wanted));
       }
       return wanted.length;
     },

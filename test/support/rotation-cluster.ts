@@ -27,7 +27,7 @@ export interface RotationCluster {
     killNow: (line: string) => boolean,
     ...more: readonly string[]
   ): Promise<Result>;
-  /** Of the second server: as one that was forgotten, it goes on with what it has. */
+  /** Up to now, as kube-apiserver does after five minutes. */
   compact(): Promise<void>;
   scanSecrets(): Promise<
     readonly { readonly provider: string; readonly key: string; readonly count: number }[]
@@ -58,20 +58,19 @@ export async function startRotationCluster(t: TestContext, config: string): Prom
     mode: 0o600,
   });
   const stateFile = `${folder}/rotation.json`;
+  const access = [
+    `--etcd=${etcdUrl}`,
+    `--servers=${first.url},${second.url}`,
+    `--server-ca=${caFile}`,
+    `--server-token-file=${folder}/token`,
+    `--hook=cp "$1" ${otherConfigFile}.new && mv ${otherConfigFile}.new ${otherConfigFile}`,
+  ];
   const argumentsOf = (command: string): readonly string[] => [
     'rotate',
     command,
-    '--state',
-    stateFile,
-    '--output',
-    'json',
-    ...(['run', 'finish'].includes(command)
-      ? [
-          ...['--etcd', etcdUrl, '--servers', `${first.url},${second.url}`, '--server-ca', caFile],
-          ...['--server-token-file', `${folder}/token`],
-          ...['--hook', `cp "$1" ${otherConfigFile}.new && mv ${otherConfigFile}.new ${otherConfigFile}`],
-        ]
-      : []),
+    `--state=${stateFile}`,
+    '--output=json',
+    ...(['run', 'finish'].includes(command) ? access : []),
   ];
   return {
     folder,
@@ -113,8 +112,13 @@ async function startServer(
   const start = (port: string): Promise<Process<UpReady>> =>
     startWaxsealUnder<UpReady>(
       ['--import', HURRIED],
-      ...['apiserver', '--data-dir', dataDir, '--port', port, '--kms-v1', '--log-level', 'error'],
-      ...['--encryption-provider-config', configFile, '--storage', etcdUrl.replace('http:', 'etcd:')],
+      'apiserver',
+      `--data-dir=${dataDir}`,
+      `--port=${port}`,
+      '--kms-v1',
+      '--log-level=error',
+      `--encryption-provider-config=${configFile}`,
+      `--storage=${etcdUrl.replace('http:', 'etcd:')}`,
     );
   let server = await start('0');
   const { apiServer } = server.ready;

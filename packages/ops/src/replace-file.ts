@@ -2,8 +2,8 @@
  * Replaces a file in one step: who reads sees the old content or the new one, and a crash at any point leaves one of them.
  */
 import { randomBytes } from 'node:crypto';
-import { type FileHandle, open, rename, rm } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { type FileHandle, open, readdir, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { fileUnwritable } from './file-unwritable.js';
 
 export interface ReplaceFileOptions {
@@ -47,6 +47,18 @@ async function replace(path: string, content: string | Buffer, options: ReplaceF
     throw error;
   }
   await syncFolder(dirname(path));
+}
+
+/**
+ * Takes away what replacing `path`, or files whose names go on from it, left behind when the process was killed: it may hold keys. Only
+ * while nobody else replaces them.
+ */
+export async function removeTemporaries(path: string): Promise<void> {
+  const folder = dirname(path);
+  for (const name of await readdir(folder)) {
+    if (!name.startsWith(`${basename(path)}.`) || !/\.[0-9a-f]{12}\.tmp$/.test(name)) continue;
+    await rm(join(folder, name), { force: true });
+  }
 }
 
 async function setAttributes(file: FileHandle, { mode = 0o600, owner }: ReplaceFileOptions): Promise<void> {

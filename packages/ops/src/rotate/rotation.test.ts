@@ -314,3 +314,74 @@ test('a damaged state is refused wherever it is cut', async (t) => {
   }
   assert.deepEqual(await readFile(made.configFile), await readFile(`${made.configFile}.copy`));
 });
+
+test('a state of another version, and a file that is none, are refused and stay as they are', async (t) => {
+  const made = await world(t, { config: config(aescbc) });
+  await plan(made, { kind: 'add-key', provider: 'aesgcm' });
+  const state = JSON.parse(await readFile(made.stateFile, 'utf8')) as object;
+  await writeFile(made.stateFile, JSON.stringify({ ...state, format: 2 }));
+  const newer = await readFile(made.stateFile);
+  await assert.rejects(run(made), {
+    code: 'state-invalid',
+    message: /another version of Waxseal \(format 2/,
+  });
+  await assert.rejects(plan(made, { kind: 'to-identity' }), { code: 'state-invalid' });
+  assert.deepEqual(await readFile(made.stateFile), newer);
+
+  const { configFile, tools } = made;
+  const mistaken = { stateFile: configFile, configFile, randomBytes, now: tools.now };
+  await assert.rejects(planRotation({ ...mistaken, change: { kind: 'to-identity' } }), {
+    code: 'state-invalid',
+    message: /not the state of a rotation/,
+  });
+  assert.equal(await readFile(configFile, 'utf8'), config(aescbc));
+});
+
+test('the state of another machine says which file is not there', async (t) => {
+  const made = await world(t, { config: config(aescbc) });
+  await plan(made, { kind: 'add-key', provider: 'aesgcm' });
+  const state = JSON.parse(await readFile(made.stateFile, 'utf8')) as object;
+  await writeFile(made.stateFile, JSON.stringify({ ...state, configFile: `${made.configFile}.elsewhere` }));
+  await assert.rejects(run(made), {
+    code: 'source-unreadable',
+    message: /enc\.yaml\.elsewhere cannot be read/,
+  });
+});
+
+test('what a kill left of a file that was being written is taken away: it holds keys', async (t) => {
+  const made = await world(t, { config: config(aescbc) });
+  await plan(made, { kind: 'add-key', provider: 'aesgcm' });
+  const temporaries = [made.stateFile, made.configFile].map((file) => `${file}.0123456789ab.tmp`);
+  for (const file of temporaries) await writeFile(file, 'cut off');
+  await writeFile(`${made.configFile}.mine.tmp`, 'mine');
+  await run(made);
+  const left = await readdir(dirname(made.configFile));
+  assert.deepEqual(
+    left.filter((name) => name.endsWith('.tmp')),
+    ['enc.yaml.mine.tmp'],
+  );
+});
+
+test('every step says when it began and ended, through kills, and why the last run stopped', async (t) => {
+  const made = await world(t, {
+    config: config(aescbc),
+    lag: (server) => (server === 'https://two' ? 1000 : 0),
+  });
+  await plan(made, { kind: 'add-key', provider: 'aesgcm' });
+  await run(made);
+  const { begun, stopped } = await readRotationState(made.stateFile);
+  assert.equal(begun?.step, 'prove-reader');
+  assert.match(stopped?.reason ?? '', /^https:\/\/two: it still has sha256:.*Each must have sha256:/);
+  await copyFile(made.configFile, `${dirname(made.configFile)}/two.yaml`);
+  const stop = new Error('one step');
+  const onStep: RotationTools['onStep'] = (_, phase) => {
+    if (phase === 'done') throw stop;
+  };
+  await assert.rejects(run(made, false, { ...made.tools, onStep }), stop);
+  const state = await readRotationState(made.stateFile);
+  const [added, proved] = state.done;
+  assert.ok(added?.begunAt !== undefined && added.begunAt < added.at);
+  assert.equal(proved?.begunAt, begun?.at, 'the first beginning counts');
+  assert.ok(Date.parse(proved?.at ?? '') - Date.parse(proved?.begunAt ?? '') > 50_000);
+  assert.equal(state.stopped, undefined);
+});

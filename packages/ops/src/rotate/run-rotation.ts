@@ -3,6 +3,7 @@
  * done: killed anywhere, the next run does the step it was in again.
  */
 import { OpsError } from '../errors.js';
+import { removeTemporaries } from '../replace-file.js';
 import type { Source } from '../sources/source.js';
 import type { RetireReport } from '../retire/retire.js';
 import {
@@ -90,6 +91,7 @@ export function runRotation(
 ): Promise<RotationOutcome> {
   return withRotationLock(stateFile, async () => {
     let state = await readRotationState(stateFile);
+    for (const file of [stateFile, state.configFile]) await removeTemporaries(file);
     for (;;) {
       const step = nextStep(state);
       if (step === undefined)
