@@ -54,10 +54,11 @@ export async function startEtcdCluster(folder: string, members = 3): Promise<Etc
   return { endpoints, kill, stop: async () => void (await Promise.all(names.map((_, i) => kill(i)))) };
 }
 
-/** Starts one member and waits until it answers. */
+/** Starts one member and waits until it answers. @param flags more of etcd's own */
 export async function startEtcd(
   dataDir: string,
   ports?: { readonly clientPort: number; readonly peerPort: number },
+  flags: readonly string[] = [],
 ): Promise<Etcd> {
   const clientPort = ports?.clientPort ?? (await freePort());
   const peerPort = ports?.peerPort ?? (await freePort());
@@ -73,6 +74,7 @@ export async function startEtcd(
       `--listen-peer-urls=${peer}`,
       `--initial-advertise-peer-urls=${peer}`,
       `--initial-cluster=m=${peer}`,
+      ...flags,
     ],
     { stdio: 'ignore' },
   );
