@@ -3,9 +3,11 @@ import { readFile } from 'node:fs/promises';
 import {
   fixDataDir,
   fixEtcd,
+  openDataDirSource,
   openEtcdSource,
   openSnapshotSource,
   parseMarker,
+  refuseWrongPrefix,
   residueOfDataDir,
   residueOfEtcd,
   residueOfMember,
@@ -131,13 +133,19 @@ async function look(
   );
 }
 
+/** A wrong prefix is known before anything is changed. */
 async function fix(
-  { dataDir, disarm }: ResidueCommandOptions,
+  options: ResidueCommandOptions,
   access: EtcdAccess,
   progress: ProgressView,
 ): Promise<ResidueFix> {
+  const { dataDir, disarm } = options;
+  const opening = dataDir === undefined ? openEtcdSource(access) : openDataDirSource(dataDir);
+  const revision = await closing(await opening, async (source) => {
+    await refuseWrongPrefix(source, keyPrefix(options));
+    return source.revision;
+  });
   if (dataDir !== undefined) return fixDataDir(dataDir);
-  const revision = await closing(await openEtcdSource(access), (source) => Promise.resolve(source.revision));
   return fixEtcd({ ...access, disarm, onStep: (step) => progress.report(step) }, revision);
 }
 

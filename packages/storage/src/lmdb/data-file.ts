@@ -21,6 +21,12 @@ const MAX_PAGE_BYTES = 65536;
 /** Byte positions stay exact in a number. */
 const MAX_LAST_PAGE = 2n ** 36n;
 
+/**
+ * Beside the file: where its copy is made when it is written anew (shrink.ts), so that a rename can put it in its place. What a crash left
+ * there is removed when the store is opened.
+ */
+export const COPY_FOLDER = 'shrinking';
+
 interface Meta {
   readonly pageBytes: number;
   readonly lastPage: number;

@@ -1,11 +1,11 @@
 /** Opening an LMDB store: the directory, the lock, the file, and where the store left off. */
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readFile, stat, truncate } from 'node:fs/promises';
+import { mkdir, open, readFile, rm, stat, truncate } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { StoreError, type Store } from '../store.js';
 import { parseLogEntry } from './change-log.js';
 import { monotonicClock, type Clock } from './clock.js';
-import { inspectDataFile } from './data-file.js';
+import { COPY_FOLDER, inspectDataFile } from './data-file.js';
 import { inUse, lockDirectory, type DirectoryLock } from './directory-lock.js';
 import { Environment } from './environment.js';
 import { toStoreError } from './errors.js';
@@ -61,6 +61,7 @@ async function openLocked(
   lock: DirectoryLock,
   options: LmdbStoreOptions,
 ): Promise<Store> {
+  await rm(join(path, COPY_FOLDER), { recursive: true, force: true });
   const file = await inspectDataFile(dataPath);
   if (file.kind === 'short') await truncate(dataPath, file.expectedBytes);
   const environment = new Environment(path, options.mapBytes);

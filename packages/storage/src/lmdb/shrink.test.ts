@@ -3,15 +3,21 @@
  * with a marker, replaced and deleted; the folder's files are searched byte for byte before and after.
  */
 import assert from 'node:assert/strict';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import type { Store } from '../store.js';
 import { openLmdbStore } from './open.js';
 import { shrinkLmdbStore } from './shrink.js';
 import { temporaryDirectory } from './testing/temporary-directory.js';
 
 const MARKER = 'open-sesame-0123456789';
+const PROCESS = fileURLToPath(new URL('testing/shrink-process.js', import.meta.url));
 
 const keyOf = (index: number): Buffer => Buffer.from(`/registry/secrets/a/${index}`);
 
@@ -78,4 +84,45 @@ test('a store that is open is refused', async (t) => {
   await assert.rejects(shrinkLmdbStore(path), { code: 'in-use' });
   assert.equal((await store.get(keyOf(1))).kv?.value.toString(), 'a');
   await store.close();
+});
+
+async function checkLive(path: string): Promise<void> {
+  const store = await openLmdbStore({ path });
+  const { kvs } = await store.range({ key: Buffer.from('/'), rangeEnd: Buffer.from('0') });
+  await store.close();
+  assert.equal(kvs.length, 78);
+  assert.ok(kvs.every(({ value }) => value.toString().startsWith('sealed')));
+  assert.ok(!readdirSync(path).includes('shrinking'), 'a copy that was cut off is gone');
+}
+
+test('kill -9 at any moment: every live value is there', async (t) => {
+  const path = await temporaryDirectory(t);
+  await fill(path);
+  for (let round = 0; round < 8; round++) {
+    const child = spawn(process.execPath, [PROCESS, path], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const exited = once(child, 'exit');
+    await once(child.stdout, 'data');
+    await setTimeout(round * 8);
+    child.kill('SIGKILL');
+    await exited;
+    await checkLive(path);
+  }
+  await shrinkLmdbStore(path);
+  await checkLive(path);
+  assert.ok(!hasMarker(path));
+});
+
+test('no room for the copy: it says so, and the store is as it was', async (t) => {
+  const path = await temporaryDirectory(t);
+  await fill(path);
+  const store = await openLmdbStore({ path });
+  await store.compact((await store.status()).revision);
+  await store.close();
+  const before = readFileSync(join(path, 'data.mdb'));
+  // In the shell's blocks of 512 bytes: less than the live values take.
+  const command = 'ulimit -S -f 64 && exec "$0" "$1" "$2"';
+  const { stdout } = await promisify(execFile)('sh', ['-c', command, process.execPath, PROCESS, path]);
+  assert.equal(stdout, 'begin\nno-space\n');
+  assert.ok(before.equals(readFileSync(join(path, 'data.mdb'))));
+  await checkLive(path);
 });

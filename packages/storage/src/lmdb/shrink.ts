@@ -5,7 +5,7 @@
 import { chmod, mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { StoreError } from '../store.js';
-import { inspectDataFile } from './data-file.js';
+import { COPY_FOLDER, inspectDataFile } from './data-file.js';
 import { inUse, lockDirectory } from './directory-lock.js';
 import { Environment } from './environment.js';
 import { toStoreError } from './errors.js';
@@ -20,14 +20,11 @@ export interface ShrunkStore {
   readonly bytesAfter: number;
 }
 
-/** Beside the file, so that a rename can put the copy in its place. Nobody else may enter it: LMDB creates its copies readable. */
-const COPY_FOLDER = 'shrinking';
 const DATA_FILE = 'data.mdb';
 const LOCK_FILE = 'lock.mdb';
 
 /**
- * Only while nobody has the store open. Needs as much free space as the store's live values take. A copy that was cut off by a crash is
- * removed by the next.
+ * Only while nobody has the store open. Needs as much free space as the store's live values take.
  *
  * @param path the store's own folder
  * @throws StoreError `in-use`, `corrupt`, `no-space`, `unavailable`; the store is then as it was, or without its history
@@ -68,13 +65,16 @@ async function compactAll(folder: string): Promise<number> {
 async function copyInPlace(folder: string, dataPath: string): Promise<void> {
   const copyFolder = join(folder, COPY_FOLDER);
   await rm(copyFolder, { recursive: true, force: true });
+  // Nobody else may enter it: LMDB makes its copies readable for all.
   await mkdir(copyFolder, { mode: 0o700 });
   const copyPath = join(copyFolder, DATA_FILE);
   const { mode } = await stat(dataPath);
   const counts = await withEnvironment(folder, async (environment) => {
     const other = environment.readerPids().find((pid) => pid !== process.pid);
     if (other !== undefined) throw inUse(folder, other);
-    await environment.copyCompacted(copyFolder);
+    await environment.copyCompacted(copyFolder).catch((error: unknown) => {
+      throw copyFailure(error, dataPath);
+    });
     return countsOf(environment);
   });
   await chmod(copyPath, mode & 0o777);
@@ -107,6 +107,17 @@ function countsOf({ tables, snapshot }: Environment): string {
   return Object.values(tables)
     .map((table) => table.count(snapshot, {}))
     .join(',');
+}
+
+/** The package gives a copy that failed no code, only the C library's words: ENOSPC, EFBIG, EDQUOT. */
+function copyFailure(error: unknown, dataPath: string): unknown {
+  if (!(error instanceof Error) || !/no space left|file too large|quota exceeded/i.test(error.message))
+    return error;
+  return new StoreError(
+    'no-space',
+    `no space left beside ${dataPath} for a copy of what is live: the store is as it was; free space on its file system, then try again`,
+    { cause: error },
+  );
 }
 
 function notTheSame(path: string): StoreError {
