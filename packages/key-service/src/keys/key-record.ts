@@ -119,7 +119,7 @@ const BEGINNING = Buffer.from(`{"version":${RECORD_VERSION},`);
 
 /** True for what serializeRecord of this version wrote, damage apart. */
 export function beginsAsRecord(value: Buffer): boolean {
-  return value.subarray(0, BEGINNING.length).equals(BEGINNING);
+  return value.length >= BEGINNING.length && BEGINNING.compare(value, 0, BEGINNING.length) === 0;
 }
 
 /**

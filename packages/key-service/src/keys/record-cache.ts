@@ -11,7 +11,7 @@ import { type AliasRecord, allMaterials, type KeyRecord, parseAliasRecord } from
 import { GrantIndex } from './grant-index.js';
 import { type GrantRecord, parseGrantRecord } from './grant-record.js';
 import { SortedNames } from './sorted-names.js';
-import { CUSTOM_KEY_STORES, recordKind } from './store-keys.js';
+import { CUSTOM_KEY_STORES, recordKind, scopeName } from './store-keys.js';
 import { StoredKey, unreadable } from './stored-key.js';
 
 /** A record with what belongs to exactly this version of it. */
@@ -86,7 +86,10 @@ export class RecordCache {
   }
 
   scope(accountId: string, region: string): Scope {
-    const name = `${accountId}/${region}`;
+    return this.scopeOf(scopeName(accountId, region));
+  }
+
+  private scopeOf(name: string): Scope {
     let scope = this.#scopes.get(name);
     if (scope === undefined) {
       scope = new Scope();
@@ -166,8 +169,8 @@ export class RecordCache {
       return;
     }
     if (entry.kind === 'key') {
-      const { accountId, region, keyId } = entry.name;
-      this.scope(accountId, region).keyIds.add(keyId);
+      const { scope, keyId } = entry.name;
+      this.scopeOf(scope).keyIds.add(keyId);
       return;
     }
     const { accountId, region, aliasName, targetKeyId } = entry.record;
@@ -185,8 +188,8 @@ export class RecordCache {
       return;
     }
     if (entry.kind === 'key') {
-      const { accountId, region, keyId } = entry.name;
-      this.scope(accountId, region).keyIds.delete(keyId);
+      const { scope, keyId } = entry.name;
+      this.scopeOf(scope).keyIds.delete(keyId);
       return;
     }
     const { accountId, region, aliasName, targetKeyId } = entry.record;

@@ -12,13 +12,14 @@ export class SortedNames {
   #size = 0;
 
   add(name: string): void {
-    const index = this.chunkOf(name);
-    const chunk = this.#chunks[index];
-    if (chunk === undefined) {
-      this.#chunks.push([name]);
-      this.#size++;
+    const last = this.#chunks[this.#chunks.length - 1];
+    const greatest = last?.[last.length - 1];
+    if (greatest === undefined || greatest < name) {
+      this.append(name, last);
       return;
     }
+    const index = this.chunkOf(name);
+    const chunk = this.#chunks[index] as string[];
     const at = firstNotBefore(chunk, name);
     if (chunk[at] === name) return;
     chunk.splice(at, 0, name);
@@ -57,6 +58,13 @@ export class SortedNames {
       for (const one of chunk.slice(0, count - names.length)) names.push(one);
     }
     return names;
+  }
+
+  /** Behind all others: a store hands out its names in order. */
+  private append(name: string, last: string[] | undefined): void {
+    if (last === undefined || last.length >= MAX_CHUNK / 2) this.#chunks.push([name]);
+    else last.push(name);
+    this.#size++;
   }
 
   /** Index of the list a name is in, or would be: the last that does not begin after it; 0 when all do. */

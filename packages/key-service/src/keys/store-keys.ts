@@ -39,14 +39,15 @@ export function keyRecordName(accountId: string, region: string, keyId: string):
   return `${KEY}${accountId}/${region}/${keyId}`;
 }
 
-/** What keyRecordName was given. */
-export function keyOfRecordName(name: string): {
-  readonly accountId: string;
-  readonly region: string;
-  readonly keyId: string;
-} {
-  const [accountId = '', region = '', keyId = ''] = name.slice(KEY.length).split('/');
-  return { accountId, region, keyId };
+/** What keyRecordName was given, its account and region as scopeName puts them. */
+export function keyOfRecordName(name: string): { readonly scope: string; readonly keyId: string } {
+  const end = name.lastIndexOf('/');
+  return { scope: name.slice(KEY.length, end), keyId: name.slice(end + 1) };
+}
+
+/** One account in one region. */
+export function scopeName(accountId: string, region: string): string {
+  return `${accountId}/${region}`;
 }
 
 export function keyRecordKey(accountId: string, region: string, keyId: string): Buffer {

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { isDue } from './lifecycle.js';
 import { type KeyRecord, serializeRecord } from './key-record.js';
-import { keyRecordName } from './store-keys.js';
+import { keyRecordName, scopeName } from './store-keys.js';
 import { StoredKey } from './stored-key.js';
 
 const DATE_MS = 1_000;
@@ -30,11 +30,7 @@ test('the record is what was written, once parsed always the same object', () =>
   const key = stored(serializeRecord(plain));
   assert.deepEqual(key.record, plain);
   assert.equal(key.record, key.record);
-  assert.deepEqual(key.name, {
-    accountId: plain.accountId,
-    region: plain.region,
-    keyId: plain.keyId,
-  });
+  assert.deepEqual(key.name, { scope: scopeName(plain.accountId, plain.region), keyId: plain.keyId });
 });
 
 const due: readonly (readonly [string, Partial<KeyRecord>])[] = [

@@ -8,8 +8,6 @@ import { keyOfRecordName } from './store-keys.js';
 /** Everything that happens to a key by date (lifecycle.ts) leaves one of these in its record. */
 const DATED = /"PendingDeletion"|"nextDateMs"|"EXTERNAL"/;
 
-type KeyName = Pick<KeyRecord, 'accountId' | 'region' | 'keyId'>;
-
 export class StoredKey {
   readonly kind = 'key';
   readonly modRevision: number;
@@ -26,7 +24,7 @@ export class StoredKey {
   }
 
   /** From the record's place in the store, which its content repeats. */
-  get name(): KeyName {
+  get name(): ReturnType<typeof keyOfRecordName> {
     return keyOfRecordName(this.#storeKey);
   }
 
