@@ -180,3 +180,60 @@ test('what is wanted must be said once, and rightly', () => {
   assert.equal(plan('--kms-key-id', 'nobody=id'), 2);
   assert.equal(waxseal(['rotate', 'status', '--state', inFolder('x.json')]).status, 3);
 });
+
+const AGAIN = `# kept
+apiVersion: apiserver.config.k8s.io/v1
+kind: EncryptionConfiguration
+resources:
+- resources: [secrets]
+  providers:
+  - identity: {}
+`;
+
+test('status says what was done, how long it took and what comes next; abandon turns back', async () => {
+  const state = inFolder('again.json');
+  const file = inFolder('again.yaml');
+  writeFileSync(file, AGAIN, { mode: 0o600 });
+  const rotate = (command: string, ...args: readonly string[]) =>
+    waxseal(['rotate', command, '--state', state, ...args]);
+  const json = (text: string) => JSON.parse(text) as Record<string, unknown>;
+  const planned = rotate('plan', '--config-file', file, '--add-key', 'aesgcm:one');
+  assert.match(planned.stdout, /Next: run writes the configuration in which the new key can be read/);
+
+  // Nobody is asked: it stops before the first proof.
+  const run = rotate('run', '--etcd', 'http://127.0.0.1:1');
+  assert.equal(run.status, 1, run.stderr);
+  assert.match(run.stdout, /Not yet: every server must have sha256:/);
+  const status = json(rotate('status', '--output', 'json').stdout);
+  assert.equal(status['outcome'], 'status');
+  assert.equal(status['next'], 'prove-reader');
+  assert.match(String(status['nextAction']), /waits until every server can read/);
+  const [added] = status['done'] as readonly {
+    step: string;
+    begunAt: string;
+    at: string;
+    durationMs: number;
+  }[];
+  assert.equal(added?.step, 'add-reader');
+  assert.equal(added?.durationMs, Date.parse(added?.at ?? '') - Date.parse(added?.begunAt ?? ''));
+  assert.equal((status['begun'] as { step: string }).step, 'prove-reader');
+  assert.match((status['stopped'] as { reason: string }).reason, /^every server must have sha256:/);
+  assert.equal(status['commentsKept'], true);
+  assert.match(readFileSync(file, 'utf8'), /^# kept\n/);
+  const text = rotate('status').stdout;
+  assert.match(text, /add-reader {2,}\d+\.\d s/);
+  assert.match(text, /Stopped 20\S+: every server must have/);
+
+  const abandoned = rotate('abandon');
+  assert.equal(abandoned.status, 0, abandoned.stderr);
+  assert.match(abandoned.stdout, /Next: run puts the file back as it was/);
+  const hash = `sha256:${createHash('sha256').update(AGAIN).digest('hex')}`;
+  const back = rotate('run', '--etcd', 'http://127.0.0.1:1', '--confirm', hash, '--output', 'json');
+  assert.equal(back.status, 0, back.stderr);
+  assert.equal(json(back.stdout)['outcome'], 'abandoned');
+  assert.equal(readFileSync(file, 'utf8'), AGAIN);
+  assert.match(rotate('status').stdout, /abandoned, and the file is as it was/);
+  const twice = rotate('abandon');
+  assert.equal(twice.status, 3);
+  assert.match(twice.stderr, /at its end/);
+});
