@@ -7,6 +7,9 @@ import { readMeta, type BoltMeta } from './meta.js';
 import {
   compareKeys,
   damaged,
+  elementsEnd,
+  fitsOverflow,
+  lastEntryEnd,
   type LeafPage,
   PAGE_HEADER_BYTES,
   parsePage,
@@ -95,7 +98,7 @@ export class BoltDatabase {
     const used = new PageSet(this.meta.highWaterMark);
     used.add(0);
     used.add(1);
-    if (this.meta.freelistPage !== undefined) this.#pageBytes(this.meta.freelistPage, used);
+    if (this.meta.freelistPage !== undefined) this.#claim(this.meta.freelistPage, used);
     const open: BoltBucket[] = [this.root];
     for (let bucket = open.pop(); bucket !== undefined; bucket = open.pop()) {
       for (const leaf of this.#leafPages(bucket, used)) {
@@ -137,18 +140,32 @@ export class BoltDatabase {
 
   /** A page with its overflow; all of them are entered into `seen`. */
   #pageBytes(page: number, seen: PageSet): Buffer {
-    const { pageBytes, highWaterMark } = this.meta;
+    const { pageBytes } = this.meta;
+    const { first, overflow } = this.#claim(page, seen);
+    if (overflow === 0) return first;
+    // A page that says it is longer than what it holds would be read for nothing: up to the whole file.
+    const tableEnd = elementsEnd(first);
+    const table = tableEnd <= pageBytes ? first : this.#file.read(page * pageBytes, tableEnd);
+    if (!fitsOverflow(lastEntryEnd(table), pageBytes, overflow)) {
+      throw damaged(`page ${page} says it goes on for ${overflow} pages, which its entries do not fill`);
+    }
+    return this.#file.read(page * pageBytes, (overflow + 1) * pageBytes);
+  }
+
+  /** Enters a page and its overflow into `seen`. */
+  #claim(page: number, seen: PageSet): { readonly first: Buffer; readonly overflow: number } {
     this.#checkPageNumber(page, 'a branch page');
     const first = this.rawPage(page);
     const id = first.readBigUInt64LE(0);
     if (id !== BigInt(page)) throw damaged(`page ${page} says it is page ${id}`);
     const overflow = first.readUInt32LE(12);
-    if (page + overflow >= highWaterMark) throw damaged(`page ${page} goes on beyond the last page`);
+    if (page + overflow >= this.meta.highWaterMark)
+      throw damaged(`page ${page} goes on beyond the last page`);
     for (let part = page; part <= page + overflow; part++) {
       if (seen.has(part)) throw damaged(`page ${part} is used twice`);
       seen.add(part);
     }
-    return overflow === 0 ? first : this.#file.read(page * pageBytes, (overflow + 1) * pageBytes);
+    return { first, overflow };
   }
 
   #checkPageNumber(page: number, from: string): void {

@@ -4,7 +4,7 @@
  *
  * Reads are synchronous: a page is a few microseconds in the system's page cache, a trip through a thread is ten times that.
  */
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { type BigIntStats, closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { OpsError } from '../errors.js';
 
 export interface PageFile {
@@ -15,6 +15,8 @@ export interface PageFile {
    * @throws OpsError source-damaged when the file ends before, source-unreadable when reading fails
    */
   read(position: number, length: number): Buffer;
+  /** True: somebody wrote to it, or cut it, since it was opened. */
+  isChanged(): boolean;
   /** Drops what is cached: the next read sees the file as it is then. */
   forget(): void;
   close(): void;
@@ -32,11 +34,11 @@ export function openPageFile(path: string): PageFile {
     throw unreadable(path, error);
   }
   try {
-    const stats = fstatSync(descriptor);
+    const stats = fstatSync(descriptor, { bigint: true });
     if (!stats.isFile()) {
       throw new OpsError('source-unreadable', `${path} is not a file; name the snapshot or database file.`);
     }
-    return new CachedFile(path, descriptor, stats.size);
+    return new CachedFile(path, descriptor, stats);
   } catch (error) {
     closeSync(descriptor);
     throw error;
@@ -47,14 +49,16 @@ class CachedFile implements PageFile {
   readonly sizeBytes: number;
   readonly #path: string;
   readonly #descriptor: number;
+  readonly #opened: BigIntStats;
   /** In order of use: a Map iterates in order of insertion. */
   readonly #blocks = new Map<number, Buffer>();
   #open = true;
 
-  constructor(path: string, descriptor: number, sizeBytes: number) {
+  constructor(path: string, descriptor: number, opened: BigIntStats) {
     this.#path = path;
     this.#descriptor = descriptor;
-    this.sizeBytes = sizeBytes;
+    this.#opened = opened;
+    this.sizeBytes = Number(opened.size);
   }
 
   read(position: number, length: number): Buffer {
@@ -73,6 +77,11 @@ class CachedFile implements PageFile {
     if (this.#open) closeSync(this.#descriptor);
     this.#open = false;
     this.forget();
+  }
+
+  isChanged(): boolean {
+    const { size, mtimeNs } = fstatSync(this.#descriptor, { bigint: true });
+    return size !== this.#opened.size || mtimeNs !== this.#opened.mtimeNs;
   }
 
   forget(): void {

@@ -94,10 +94,32 @@ export function parsePage(bytes: Buffer, name: string): BranchPage | LeafPage {
   throw damaged(`${name} is neither a branch nor a leaf (flags 0x${flags.toString(16)})`);
 }
 
+/** Where the elements behind a page's header end, and its first key begins. */
+export function elementsEnd(page: Buffer): number {
+  return elementAt(page.readUInt16LE(10));
+}
+
+/** Where the last entry of a page ends, as its elements say; they are all in `table`. 0: it is neither a branch nor a leaf, or empty. */
+export function lastEntryEnd(table: Buffer): number {
+  const count = table.readUInt16LE(10);
+  if (count === 0) return 0;
+  const at = elementAt(count - 1);
+  const flags = table.readUInt16LE(8);
+  if (flags === BRANCH_FLAG) return at + table.readUInt32LE(at) + table.readUInt32LE(at + 4);
+  if (flags !== LEAF_FLAG) return 0;
+  return at + table.readUInt32LE(at + 4) + table.readUInt32LE(at + 8) + table.readUInt32LE(at + 12);
+}
+
+/** bbolt takes as many pages as the entries fill; its older versions one more when they fill them to the last byte. */
+export function fitsOverflow(end: number, pageBytes: number, overflow: number): boolean {
+  return overflow === Math.ceil(end / pageBytes) - 1 || overflow === Math.floor(end / pageBytes);
+}
+
 function parseLeaf(bytes: Buffer, count: number, name: string): LeafPage {
   const page = new LeafPage(bytes, count);
   for (let index = 0; index < count; index++) {
     checkEntry(bytes, count, page.keyAt(index), page.valueAt(index), page.endAt(index), name, index);
+    if (index > 0 && page.keyAt(index) !== page.endAt(index - 1)) throw notAdjacent(name, index);
     if (bytes.readUInt32LE(elementAt(index)) > BUCKET_FLAG) {
       throw damaged(`entry ${index} of ${name} has unknown flags`);
     }
@@ -122,11 +144,14 @@ export function compareKeys(a: LeafPage, atA: number, b: LeafPage, atB: number):
 function parseBranch(bytes: Buffer, count: number, name: string): BranchPage {
   if (count === 0) throw damaged(`${name} is a branch without children`);
   const children: number[] = [];
+  let endBefore = elementAt(count);
   for (let index = 0; index < count; index++) {
     const at = elementAt(index);
     const keyAt = at + bytes.readUInt32LE(at);
     const end = keyAt + bytes.readUInt32LE(at + 4);
     checkEntry(bytes, count, keyAt, end, end, name, index);
+    if (keyAt !== endBefore) throw notAdjacent(name, index);
+    endBefore = end;
     children.push(Number(bytes.readBigUInt64LE(at + 8)));
   }
   return { kind: 'branch', children };
@@ -148,6 +173,11 @@ function checkEntry(
   if (index === 0 && keyAt !== elementAt(count))
     throw damaged(`${name} has another number of entries than it says`);
   if (keyEnd === keyAt) throw damaged(`entry ${index} of ${name} has an empty key`);
+}
+
+/** bbolt writes entries one behind the other; a changed length or position tears them apart. */
+function notAdjacent(name: string, index: number): OpsError {
+  return damaged(`entry ${index} of ${name} does not begin where the one before it ends`);
 }
 
 export function damaged(what: string): OpsError {
