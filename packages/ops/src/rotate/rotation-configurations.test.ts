@@ -39,11 +39,24 @@ test('kms v1 to v2: readers first, then the writer, then one old reader', () => 
   assert.deepEqual(orders(plans.wanted), ['secrets: kms-v2:new identity']);
 });
 
-test('each rule gets a KMS name of its own', () => {
-  const current = parse(rule('[secrets]', cbc('a')), rule('[configmaps]', identity));
+test('each rule gets a KMS name of its own; one of identity alone beside others stays', () => {
   const change = { kind: 'to-kms', name: 'new', endpoint: 'unix:///run/new.sock', timeoutMs: 3000 } as const;
-  const { wanted } = plan(current, wantedConfiguration(current, change, randomBytes));
-  assert.deepEqual(orders(wanted), ['secrets: kms-v2:new', 'configmaps: kms-v2:new-2']);
+  const ends = (...rules: readonly string[]): readonly string[] => {
+    const current = parse(...rules);
+    return orders(plan(current, wantedConfiguration(current, change, randomBytes)).wanted);
+  };
+  assert.deepEqual(ends(rule('[secrets]', cbc('a')), rule('[configmaps]', cbc('a'), identity)), [
+    'secrets: kms-v2:new',
+    'configmaps: kms-v2:new-2 identity',
+  ]);
+  assert.deepEqual(ends(rule('[events]', identity), rule('["*.*"]', cbc('a'))), [
+    'events: identity',
+    '*.*: kms-v2:new',
+  ]);
+  assert.deepEqual(ends(rule('[secrets]', identity), rule('[configmaps]', identity)), [
+    'secrets: kms-v2:new',
+    'configmaps: kms-v2:new-2',
+  ]);
 });
 
 test('a target may cover more than before', () => {

@@ -37,7 +37,7 @@ export function wantedConfiguration(
     const entry = newKey(current, change.provider, change.name, randomBytes);
     return withWriter(current, () => entry);
   }
-  if (change.kind === 'to-kms') return withWriter(current, (ruleIndex) => kmsEntry(change, ruleIndex));
+  if (change.kind === 'to-kms') return withWriter(current, (before) => kmsEntry(change, before));
   refuseUnusedKms(current, change.name);
   return current;
 }
@@ -58,9 +58,9 @@ function newKey(
 
 type ToKms = Extract<WantedChange, { kind: 'to-kms' }>;
 
-function kmsEntry({ name, endpoint, timeoutMs }: ToKms, ruleIndex: number): ProviderEntry {
+function kmsEntry({ name, endpoint, timeoutMs }: ToKms, before: number): ProviderEntry {
   // A configuration may have a name once: each rule gets its own.
-  const ownName = ruleIndex === 0 ? name : `${name}-${ruleIndex + 1}`;
+  const ownName = before === 0 ? name : `${name}-${before + 1}`;
   return {
     kind: 'kms',
     kms: { apiVersion: 'v2', name: ownName, endpoint, timeoutMs, cacheSize: undefined },
@@ -74,17 +74,27 @@ export function parseConfiguration(text: string, fileName: string): EncryptionCo
   return config;
 }
 
-/** The writer alone; identity stays a reader where it was one, for plaintext that is written past the API server. */
+/**
+ * The writer alone; identity stays a reader where it was one, for plaintext that is written past the API server. A rule of identity alone
+ * beside others leaves its resources out on purpose, and stays.
+ *
+ * @param writer of a rule; gets how many rules before it have got one
+ */
 function withWriter(
   current: EncryptionConfiguration,
-  writer: (ruleIndex: number) => ProviderEntry,
+  writer: (before: number) => ProviderEntry,
 ): EncryptionConfiguration {
+  const isPlaintext = (rule: ResourceConfiguration): boolean =>
+    rule.providers.every(({ identity }) => identity !== undefined);
+  const allPlaintext = current.resources.every(isPlaintext);
+  let changed = 0;
   return {
-    resources: current.resources.map(({ resources, providers }, index): ResourceConfiguration => {
-      const [, ...readers] = entriesOf(providers);
-      const first = writer(index);
+    resources: current.resources.map((rule): ResourceConfiguration => {
+      if (isPlaintext(rule) && !allPlaintext) return rule;
+      const [, ...readers] = entriesOf(rule.providers);
+      const first = writer(changed++);
       const identity = readers.filter((entry) => entry.kind === 'identity' && first.kind !== 'identity');
-      return { resources, providers: providersOf([first, ...identity.slice(0, 1)]) };
+      return { resources: rule.resources, providers: providersOf([first, ...identity.slice(0, 1)]) };
     }),
   };
 }
