@@ -25,7 +25,10 @@ test('a call is repeated until it is answered', async () => {
 
 test('an outage that lasts, a full database and a missing right end it with what etcd says', async () => {
   const patience = createPatience({ clock, outageMs: 150, signal: never });
-  await assert.rejects(patience(away), { code: 'source-unreadable', message: 'etcd at x: no leader' });
+  await assert.rejects(patience(away), {
+    code: 'source-unreadable',
+    message: 'etcd has not answered for 0.15 s: etcd at x: no leader',
+  });
   for (const code of ['no-space', 'unauthenticated'] as const) {
     const refused = patience(() => Promise.reject(new StoreError(code, `because of ${code}`)));
     await assert.rejects(refused, { code: 'source-unreadable', message: `because of ${code}` });

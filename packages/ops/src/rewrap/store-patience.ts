@@ -42,7 +42,11 @@ export function createPatience({ clock, outageMs, signal }: PatienceOptions): Pa
           await sleep(clock, delayMs, signal);
           continue;
         }
-        if (transient || STOPS.has(error.code)) throw new OpsError('source-unreadable', error.message, error);
+        if (transient) {
+          const message = `etcd has not answered for ${outageMs / 1000} s: ${error.message}`;
+          throw new OpsError('source-unreadable', message, error);
+        }
+        if (STOPS.has(error.code)) throw new OpsError('source-unreadable', error.message, error);
         throw error;
       }
     }

@@ -3,7 +3,7 @@
  * every truncation and random flips of a small file, with and without checksum.
  */
 import assert from 'node:assert/strict';
-import { readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { readFileSync, statSync, truncateSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
@@ -147,6 +147,42 @@ test('a flip in a file without checksum never crashes or hangs', async () => {
     }
     // Values have no checksum of their own there: 'other' is a flip inside one.
     assert.deepEqual([...outcomes].toSorted(), ['error', 'other', 'same']);
+  });
+});
+
+test('a file that is written to or cut while it is read is refused; one that is only removed is not', async () => {
+  await inTemporaryFolder(async (folder) => {
+    const path = join(folder, 'snapshot.db');
+    const many = Array.from({ length: 500 }, (_, i) => ({
+      key: `/registry/secrets/default/s${i}`,
+      value: Buffer.alloc(1_000, i),
+    }));
+    await writeEtcdFile(path, many, { checksum: true });
+    const bytes = readFileSync(path);
+    const readWhile = async (happens: () => void): Promise<number> => {
+      const source = await openSnapshotSource(path);
+      try {
+        let values = 0;
+        for await (const { key } of source.live(EVERYTHING)) {
+          assert.ok(key.length > 0);
+          if (++values === 1) happens();
+        }
+        return values;
+      } finally {
+        await source.close();
+      }
+    };
+    const refused = { code: 'source-damaged', message: /snapshot\.db cannot be used: it was changed while/ };
+    await assert.rejects(
+      readWhile(() => writeFileSync(path, bytes)),
+      refused,
+    );
+    await assert.rejects(
+      readWhile(() => truncateSync(path, 4096)),
+      refused,
+    );
+    writeFileSync(path, bytes);
+    assert.equal(await readWhile(() => unlinkSync(path)), many.length);
   });
 });
 

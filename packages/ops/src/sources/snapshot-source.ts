@@ -45,10 +45,10 @@ export async function openSnapshotSource(
       revision: database.revision,
       compactRevision: database.compactRevision,
       countLive: () => Promise.resolve(database.liveCount),
-      live: (prefix) => eachOf(named(path, database.livePages(prefix))),
-      liveUnder: (prefixes) => eachOf(named(path, database.livePages(...prefixes))),
-      livePages: (prefix) => named(path, database.livePages(prefix)),
-      past: (prefix) => named(path, database.past(prefix)),
+      live: (prefix) => eachOf(named(path, file, database.livePages(prefix))),
+      liveUnder: (prefixes) => eachOf(named(path, file, database.livePages(...prefixes))),
+      livePages: (prefix) => named(path, file, database.livePages(prefix)),
+      past: (prefix) => named(path, file, database.past(prefix)),
       close: () => {
         file.close();
         return Promise.resolve();
@@ -81,13 +81,19 @@ async function verifyChecksum(path: string, file: PageFile): Promise<boolean> {
   return true;
 }
 
-async function* named<T>(path: string, values: AsyncIterable<T>): AsyncGenerator<T> {
+async function* named<T>(path: string, file: PageFile, values: AsyncIterable<T>): AsyncGenerator<T> {
   try {
     yield* values;
   } catch (error) {
-    throw withName(path, error);
+    const isDamaged = error instanceof OpsError && error.code === 'source-damaged';
+    throw withName(path, isDamaged && file.isChanged() ? changed(error) : error);
   }
+  // The checksum was that of other bytes.
+  if (file.isChanged()) throw withName(path, changed());
 }
+
+const changed = (cause?: unknown): OpsError =>
+  new OpsError('source-damaged', 'it was changed while it was read', cause);
 
 /** Says which file, and what to do, behind what the parts found. */
 function withName(path: string, error: unknown): unknown {
