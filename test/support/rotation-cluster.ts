@@ -34,7 +34,7 @@ export interface RotationCluster {
   >;
 }
 
-export interface Server {
+interface Server {
   readonly api: Api;
   readonly url: string;
   restart(): Promise<void>;

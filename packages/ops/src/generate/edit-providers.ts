@@ -13,7 +13,7 @@ import { staticKinds } from '../lint/readers.js';
 import { plainProvider, renderConfiguration } from '../rotate/render-configuration.js';
 
 /** Some keys of the static provider that was at a place until now, by their own places. */
-export interface SomeKeys {
+interface SomeKeys {
   readonly place: number;
   readonly keys: readonly number[];
 }

@@ -81,7 +81,7 @@ export interface RotationState {
 
 const FORMAT = 1;
 
-export interface DoneStep {
+interface DoneStep {
   readonly step: RotationStep;
   /** ISO 8601, as all times. */
   readonly at: string;
