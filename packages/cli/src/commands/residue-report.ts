@@ -31,7 +31,8 @@ export function formatResidueReport(report: ResidueReport): string {
     );
   }
   if (markers?.length === 0) lines.push('The marker is in no file.');
-  for (const { source, message } of problems) lines.push(`Not whole: ${source}: ${message}.`);
+  for (const { source, message } of problems)
+    lines.push(`Not whole: ${source}: ${message.replace(/\.$/, '')}.`);
   if (backups !== undefined) lines.push(`${backups.checked} backups were looked at.`);
   lines.push(`Not searched: ${notSearched.join(', ')}.`);
   return lines.join('\n');
@@ -56,8 +57,8 @@ function fixLines(fix: ResidueFix): readonly string[] {
     `Compacted to revision ${fix.revision}, defragmented:`,
     formatTable(
       ['MEMBER', 'ENDPOINT', 'BYTES BEFORE', 'BYTES AFTER'],
-      fix.members.map(({ name, endpoint, bytesBefore, bytesAfter }) => [
-        name,
+      fix.members.map(({ name, endpoint, isLeader, bytesBefore, bytesAfter }) => [
+        isLeader ? `${name} (leader)` : name,
         endpoint,
         String(bytesBefore),
         String(bytesAfter),
