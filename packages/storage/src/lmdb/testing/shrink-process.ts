@@ -1,17 +1,25 @@
 /**
  * A process that writes a store's file anew. `node shrink-process.js DIRECTORY`
  *
- * Says `begin`, then `done`, or the code of the error.
+ * Says `begin`, then how it ended.
  */
 import { writeSync } from 'node:fs';
-import { StoreError } from '../../store.js';
+import { StoreError, type StoreErrorCode } from '../../store.js';
 import { shrinkLmdbStore } from '../shrink.js';
+
+/** The line at its end. */
+export type ShrinkOutcome = 'done' | StoreErrorCode;
 
 const [path = ''] = process.argv.slice(2);
 writeSync(1, 'begin\n');
-try {
-  await shrinkLmdbStore(path);
-  writeSync(1, 'done\n');
-} catch (error) {
-  writeSync(1, `${error instanceof StoreError ? error.code : String(error)}\n`);
+writeSync(1, `${await outcome()}\n`);
+
+async function outcome(): Promise<ShrinkOutcome> {
+  try {
+    await shrinkLmdbStore(path);
+    return 'done';
+  } catch (error) {
+    if (error instanceof StoreError) return error.code;
+    throw error;
+  }
 }
