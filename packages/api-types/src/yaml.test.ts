@@ -20,6 +20,8 @@ describe('YAML bodies', () => {
     ['a: |\n  text\n  more\n', { a: 'text\nmore\n' }],
     ['{"a":1,"b":[true,null]}', { a: 1, b: [true, null] }],
     ['a: 1\n---\nb: 2', { a: 1 }],
+    ['a: 1\n---\nb: [', { a: 1 }],
+    ['# nothing', null],
     ['', null],
     ['- a\n- b', ['a', 'b']],
   ] as const) {
@@ -75,6 +77,13 @@ describe('YAML bodies', () => {
     ).join('\n');
     assert.throws(() => parse(bomb), { problem: 'malformed-yaml', message: /aliases/ });
     assert.throws(() => parse('['.repeat(50_000)), DecodeError);
-    assert.throws(() => parse('- '.repeat(5_000)), DecodeError);
+    const flow = (levels: number): string => '['.repeat(levels) + ']'.repeat(levels);
+    assert.ok(Array.isArray(parse(flow(200)).value));
+    assert.throws(() => parse(flow(201)), { problem: 'too-deep' });
+    for (const level of ['- ', '? ', '[', '{a: ', '[{a: ', '- ? ']) {
+      assert.throws(() => parse(level.repeat(5_000)), { problem: 'too-deep' }, level);
+    }
+    const lines = Array.from({ length: 1_000 }, (_, level) => `${' '.repeat(level)}a:`);
+    assert.throws(() => parse(lines.join('\n')), { problem: 'too-deep' });
   });
 });

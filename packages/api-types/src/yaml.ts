@@ -5,6 +5,8 @@
  * Source of the rules: sigs.k8s.io/yaml, which turns YAML into JSON before anything else looks at it.
  */
 import {
+  Composer,
+  type CST,
   isAlias,
   isMap,
   isNode,
@@ -13,7 +15,7 @@ import {
   isSeq,
   Lexer,
   LineCounter,
-  parseDocument,
+  Parser,
   type Alias,
   type Document,
   type Node,
@@ -28,6 +30,8 @@ import type { ParsedBody, ParseOptions } from './json.js';
 /** Aliases may stand for this many nodes in all: `&a [*b, *b…]` doubles at every line otherwise. */
 const maxAliasNodes = 10_000;
 const maxDepth = 200;
+/** What the parser keeps on its stack besides collections: the document, and the scalar it reads. */
+const notLevels = 2;
 /** A parsed node costs microseconds: a body of commas alone would hold the server up for many seconds. */
 const maxTokens = 400_000;
 
@@ -35,49 +39,55 @@ const maxTokens = 400_000;
 export function parseYaml(bytes: Buffer, options: ParseOptions = {}): ParsedBody {
   const lines = new LineCounter();
   const document = parse(bytes, lines);
-  const fault = document.errors.find((error) => error.code !== 'MULTIPLE_DOCS');
+  const fault = document?.errors[0];
   if (fault !== undefined) {
     const at = lines.linePos(fault.pos[0]);
     const what = fault.code.toLowerCase().replaceAll('_', ' ');
     throw new DecodeError('malformed-yaml', `invalid YAML at line ${at.line}, column ${at.col}: ${what}`);
   }
   const reader = new YamlReader(lines, options.findDuplicates === true);
-  return { value: reader.read(document.contents, ''), duplicates: [...reader.duplicates] };
+  return { value: reader.read(document?.contents, ''), duplicates: [...reader.duplicates] };
 }
 
-function parse(bytes: Buffer, lines: LineCounter): Document.Parsed {
+function parse(bytes: Buffer, lines: LineCounter): Document.Parsed | undefined {
   const text = bytes.toString('utf8');
-  checkSize(text);
+  const composer = new Composer({
+    version: '1.1',
+    customTags: withoutTimes,
+    uniqueKeys: false,
+    prettyErrors: false,
+    logLevel: 'silent',
+  });
   try {
-    return parseDocument(text, {
-      version: '1.1',
-      customTags: withoutTimes,
-      uniqueKeys: false,
-      prettyErrors: false,
-      lineCounter: lines,
-      logLevel: 'silent',
-    });
+    const [document] = composer.compose(tokensOf(text, lines), true, text.length);
+    return document;
   } catch (cause) {
-    if (cause instanceof RangeError) throw new DecodeError('too-deep', 'invalid YAML: nested too deeply');
+    if (cause instanceof DecodeError) throw cause;
     throw new DecodeError('malformed-yaml', 'invalid YAML');
   }
 }
 
-/** Before anything is built. */
-function checkSize(text: string): void {
-  let tokens = 0;
-  let flowDepth = 0;
-  for (const token of new Lexer().lex(text)) {
-    if (++tokens > maxTokens) {
+/**
+ * Bounded before anything is built: the composer calls itself for every level, and where the stack ends inside one of its regular
+ * expressions the engine aborts the whole process instead of throwing.
+ */
+function* tokensOf(text: string, lines: LineCounter): Generator<CST.Token, void> {
+  const parser = new Parser(lines.addNewLine);
+  lines.addNewLine(0);
+  let lexemes = 0;
+  for (const lexeme of new Lexer().lex(text)) {
+    if (++lexemes > maxTokens) {
       throw new DecodeError(
         'malformed-yaml',
         `invalid YAML: more than ${maxTokens} tokens; send so large a body as JSON`,
       );
     }
-    if (token === '[' || token === '{') flowDepth++;
-    else if (token === ']' || token === '}') flowDepth--;
-    if (flowDepth > maxDepth) throw new DecodeError('too-deep', `invalid YAML: more than ${maxDepth} levels`);
+    yield* parser.next(lexeme);
+    if (parser.stack.length > maxDepth + notLevels) {
+      throw new DecodeError('too-deep', `invalid YAML: more than ${maxDepth} levels`);
+    }
   }
+  yield* parser.end();
 }
 
 /** Go's reader gives dates as strings and has no base-60 numbers. */

@@ -221,7 +221,13 @@ test('an alias bomb is refused quickly', () => {
         .join()}]`,
   );
   const text = `${kind}${levels.join('\n').replace(/\*a-1/g, 'x')}`;
-  assert.match(check(text).message ?? 'accepted', /too large or nested too deeply/);
+  assert.match(check(text).message ?? 'accepted', /too many aliases/);
+});
+
+test('a document that is nested too deeply is refused before it is built', () => {
+  for (const level of ['- ', '? ', '[', 'a: [', '- ? ']) {
+    assert.match(check(level.repeat(5_000)).message ?? 'accepted', /too large or nested too deeply/, level);
+  }
 });
 
 test('JSON is read too, and a repeated field in it is found', () => {

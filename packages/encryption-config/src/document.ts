@@ -11,8 +11,10 @@ import {
   isNode,
   isScalar,
   isSeq,
+  Lexer,
   LineCounter,
   parseAllDocuments,
+  Parser,
   Scalar,
   type Document,
 } from 'yaml';
@@ -27,6 +29,8 @@ export type ParsedDocument =
 const MAX_DOCUMENT_BYTES = 3 * 1024 * 1024;
 const MAX_NODES = 100_000;
 const MAX_DEPTH = 100;
+const TOO_LARGE = 'yaml: the document is too large or nested too deeply';
+const TOO_MANY_ALIASES = `yaml: too many aliases: what they stand for is more than ${MAX_NODES} nodes`;
 
 export function parseDocument(text: string): ParsedDocument {
   if (Buffer.byteLength(text) > MAX_DOCUMENT_BYTES) {
@@ -36,6 +40,7 @@ export function parseDocument(text: string): ParsedDocument {
   if (text.trimStart().startsWith('{') && !json) {
     return { kind: 'syntax-error', message: 'the file begins with { but is not valid JSON' };
   }
+  if (isTooDeep(text)) return { kind: 'syntax-error', message: TOO_LARGE };
   const lines = new LineCounter();
   try {
     const documents = parseAllDocuments(text, {
@@ -64,6 +69,20 @@ export function parseDocument(text: string): ParsedDocument {
   }
 }
 
+/**
+ * Before anything calls itself for every level: where the stack ends inside a regular expression the engine aborts the whole process
+ * instead of throwing.
+ */
+function isTooDeep(text: string): boolean {
+  const parser = new Parser();
+  for (const lexeme of new Lexer().lex(text)) {
+    Array.from(parser.next(lexeme));
+    // Beside collections: the document, and the scalar that is being read.
+    if (parser.stack.length > MAX_DEPTH + 2) return true;
+  }
+  return false;
+}
+
 /** JSON is YAML too; what is left for this check is what YAML would forgive. */
 function isJson(text: string): boolean {
   try {
@@ -82,6 +101,7 @@ class Walk {
   readonly #lines: LineCounter;
   readonly #json: boolean;
   #nodes = 0;
+  #aliasDepth = 0;
 
   constructor(document: Document, lines: LineCounter, json: boolean) {
     this.#json = json;
@@ -91,12 +111,15 @@ class Walk {
 
   plain(node: unknown, depth: number): Plain {
     if (++this.#nodes > MAX_NODES || depth > MAX_DEPTH) {
-      throw new DocumentProblem('yaml: the document is too large or nested too deeply');
+      throw new DocumentProblem(this.#aliasDepth > 0 && depth <= MAX_DEPTH ? TOO_MANY_ALIASES : TOO_LARGE);
     }
     if (isAlias(node)) {
       const target = node.resolve(this.#document);
       if (target === undefined) throw new DocumentProblem(`yaml: ${this.#at(node)}unknown anchor`);
-      return this.plain(target, depth + 1);
+      this.#aliasDepth++;
+      const value = this.plain(target, depth + 1);
+      this.#aliasDepth--;
+      return value;
     }
     if (isSeq(node)) return node.items.map((item) => this.plain(item, depth + 1));
     if (isScalar(node)) {

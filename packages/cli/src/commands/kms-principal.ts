@@ -21,8 +21,10 @@ export interface PrincipalAddOptions {
 export async function addPrincipal(name: string, options: PrincipalAddOptions): Promise<void> {
   const dataDir = existingDataDir(options.dataDir);
   const path = options.config ?? dataDir.principals;
+  const before = readFileSync(path, 'utf8');
+  parsePrincipals(before);
   // A document keeps the comments and the order somebody gave the file.
-  const document = parseDocument(readFileSync(path, 'utf8'));
+  const document = parseDocument(before);
   const account = findAccount(document.get('accounts'), options.account, path);
   const users = listOf(account, 'users');
   if (users.items.some((user) => isMap(user) && user.get('name') === name)) {

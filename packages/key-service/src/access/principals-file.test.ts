@@ -29,6 +29,12 @@ test('accounts, users, access keys and policies', () => {
   assert.ok(principals.hasPrincipal('arn:aws:iam::111122223333:user/admin'));
 });
 
+/** Each line stands for ten times the one before it. */
+const BOMB = Array.from(
+  { length: 9 },
+  (_, i) => `a${i + 1}: &a${i + 1} [${Array(10).fill(`*a${i}`).join()}]`,
+).join('\n');
+
 test('mistakes', () => {
   const cases: readonly (readonly [string, string, RegExp])[] = [
     ['"111122223333"', '111122223333', /accounts\[0\]\.id must be 12 digits in quotes/],
@@ -36,7 +42,11 @@ test('mistakes', () => {
     ['- AdministratorAccess', '- PowerUser', /must be AdministratorAccess, .* or a policy document/],
     ['Effect: Deny', 'Effect: No', /policies\[1\] is not a policy: .*[^.]\.$/],
     ['secret: super-secret-value', 'secret: short', /accessKeys\[0\]\.secret must be 8 to 256 characters/],
-    ['accounts:', 'accounts: [', /the file is not YAML/],
+    ['accounts:', 'accounts: [', /the file is not YAML at line \d+/],
+    ['accounts:', `a0: &a0 [x]\n${BOMB}\naccounts:`, /the file has too many aliases/],
+    ['accounts:', 'a: *nowhere\naccounts:', /the file is not YAML: an alias has no anchor before it/],
+    ['accounts:', `a: ${'['.repeat(5000)}\naccounts:`, /the file is nested more than 100 levels deep/],
+    ['accounts:', `a:\n  ${'- '.repeat(5000)}x\naccounts:`, /the file is nested more than 100 levels deep/],
     ['accounts:', 'account:', /has an unknown member 'account'/],
   ];
   for (const [from, to, message] of cases) {

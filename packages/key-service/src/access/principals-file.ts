@@ -13,7 +13,7 @@
  * Groups, roles, tags and policies of an account's own are in docs/key-service.md. Unknown members are refused: a
  * misspelt `policies` must not pass for no policy.
  */
-import { parseConfigYaml, placeOfYamlError } from '../config-yaml.js';
+import { parseConfigYaml, yamlFault } from '../config-yaml.js';
 import { isJsonObject, type JsonObject } from '../http/json-body.js';
 import { createPrincipalDirectory, invalidPrincipals } from './principal-directory.js';
 import type { PrincipalDirectory } from './principals.js';
@@ -79,9 +79,7 @@ const NAME_RULE =
 export function parsePrincipals(yaml: string): PrincipalDirectory {
   if (Buffer.byteLength(yaml) > MAX_FILE_BYTES) throw invalidPrincipals('the file', 'is larger than 4 MiB');
   const document = parseConfigYaml(yaml);
-  if (document === undefined) {
-    throw invalidPrincipals('the file', `is not YAML${placeOfYamlError(yaml)}`);
-  }
+  if (document === undefined) throw invalidPrincipals('the file', yamlFault(yaml));
   const file = members(document, 'the file', ['accounts', 'throttling']);
   return createPrincipalDirectory(list(file['accounts'], 'accounts').map(readAccount));
 }

@@ -16,7 +16,7 @@
  *
  * Also: `origin`, `description`, `tags`. docs/key-service.md tells what happens at each start. Unknown members are refused.
  */
-import { parseConfigYaml } from '../config-yaml.js';
+import { parseConfigYaml, yamlFault } from '../config-yaml.js';
 import { KeyServiceError } from '../errors.js';
 import { isJsonObject, type JsonObject } from '../http/json-body.js';
 import { isMaterialOf } from './import-material.js';
@@ -73,7 +73,7 @@ export function parseKeySeeds(
   options: { readonly allowPlaintext: boolean },
 ): readonly KeySeed[] {
   const document = parseConfigYaml(yaml);
-  if (document === undefined) throw invalid('the file', 'is not YAML');
+  if (document === undefined) throw invalid('the file', yamlFault(yaml));
   const accounts = isJsonObject(document) ? document['accounts'] : undefined;
   if (!Array.isArray(accounts)) throw invalid('accounts', 'must be a list');
   const seeds = accounts.flatMap((account: unknown, index) =>

@@ -34,7 +34,10 @@ for (const [text, reason] of [
   ['[]', /the file: expected a mapping/],
   ['{', /not YAML/],
   ['keys: []', /at least one key set/],
-  ['a: &a [x]\nkeys: [*a, *b]', /not YAML/],
+  ['a: &a [x]\nkeys: [*a, *b]', /not YAML: an alias has no anchor before it\./],
+  [`a: &a [x]\nb: &b [${Array(200).fill('*a').join()}]\nkeys: [*b]`, /not YAML: too many aliases\./],
+  [`keys: ${'['.repeat(5000)}`, /not YAML: more than 100 levels\./],
+  [`${'? '.repeat(5000)}x`, /not YAML: more than 100 levels\./],
   [oneKey('{awz: {}}'), /keys\[0\]\.provider\.awz: unknown; .* did you mean aws\?/],
   [oneKey('{aws: {}, gcp: {}}'), /provider: expected exactly one of/],
   [

@@ -4,7 +4,7 @@
  */
 import { resolve } from 'node:path';
 import { parseSocketGroup } from '@waxseal/kms-api';
-import { parseDocument } from 'yaml';
+import { type Document, Lexer, parseDocument, Parser } from 'yaml';
 import { KmsPluginError } from '../errors.js';
 import type { CallLimits } from '../guard.js';
 import type { HealthAddress } from '../health.js';
@@ -31,6 +31,8 @@ export interface PluginConfig {
 const fileMaxBytes = 1024 * 1024;
 /** YAML's references can make a short file endless. */
 const aliasesMax = 100;
+/** A provider's settings are a handful deep. */
+const depthMax = 100;
 const timeoutRange = { min: 100, max: 60_000 };
 const intervalRange = { min: 100, max: 3_600_000 };
 const problemsShown = 20;
@@ -61,14 +63,38 @@ export function parsePluginConfig(text: string, folder: string): PluginConfig {
 }
 
 function parseYaml(text: string): unknown {
+  if (isTooDeep(text)) throw invalid([`not YAML: more than ${depthMax} levels.`]);
   const document = parseDocument(text);
   const [error] = document.errors;
   if (error !== undefined) throw invalid([`not YAML: ${error.message.split('\n', 1)[0] ?? ''}`]);
   try {
     return document.toJS({ maxAliasCount: aliasesMax }) as unknown;
   } catch {
-    throw invalid(['not YAML: too many references.']);
+    throw invalid([`not YAML: ${aliasFault(document)}.`]);
   }
+}
+
+function aliasFault(document: Document): string {
+  try {
+    // Uncounted, aliases cost nothing: they share what they stand for.
+    document.toJS({ maxAliasCount: -1 });
+    return 'too many aliases';
+  } catch {
+    return 'an alias has no anchor before it';
+  }
+}
+
+/**
+ * Before anything calls itself for every level: where the stack ends inside a regular expression the engine aborts the whole process
+ * instead of throwing.
+ */
+function isTooDeep(text: string): boolean {
+  const parser = new Parser();
+  for (const lexeme of new Lexer().lex(text)) {
+    Array.from(parser.next(lexeme));
+    if (parser.stack.length > depthMax) return true;
+  }
+  return false;
 }
 
 function readHealth(settings: Settings | undefined): HealthAddress | undefined {
