@@ -1,5 +1,6 @@
 /** Goal: private files are private from their first moment and never half-written. */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,6 +11,7 @@ import {
   writeNewPrivateFile,
   writePrivateFile,
 } from './private-files.js';
+import { CliError } from './errors.js';
 
 function folder(t: TestContext): string {
   const path = mkdtempSync(join(tmpdir(), 'waxseal-files-'));
@@ -63,6 +65,21 @@ test('ensurePrivateDirectory creates 0700 and refuses a folder others can write 
   mkdirSync(join(path, 'open'));
   chmodSync(join(path, 'open'), 0o777);
   assert.throws(() => ensurePrivateDirectory(join(path, 'open')), /can be written by other users/);
+});
+
+test('the command that closes a folder can be pasted whatever its name', (t) => {
+  const path = join(folder(t), "somebody's files");
+  mkdirSync(path);
+  chmodSync(path, 0o777);
+  assert.throws(
+    () => ensurePrivateDirectory(path),
+    (error) => {
+      assert.ok(error instanceof CliError);
+      execFileSync('sh', ['-c', error.hint.replace(/^[^:]*: /, '')]);
+      return true;
+    },
+  );
+  assert.equal(statSync(path).mode & 0o022, 0);
 });
 
 test('writeNewPrivateFile has its name when it is whole, takes none that is there, and leaves nothing when it ends early', async (t) => {

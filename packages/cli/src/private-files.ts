@@ -29,7 +29,7 @@ export function ensurePrivateDirectory(path: string): void {
   if ((stat.mode & 0o022) !== 0) {
     throw new CliError(
       `${path} can be written by other users`,
-      `Take the right away first: chmod go-w ${path}`,
+      `Take the right away first: chmod go-w ${shellWord(path)}`,
     );
   }
 }
@@ -117,4 +117,9 @@ async function syncFolder(path: string): Promise<void> {
   } finally {
     await folder.close();
   }
+}
+
+/** As a POSIX shell takes it, so that the command can be pasted. */
+function shellWord(path: string): string {
+  return /^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`;
 }

@@ -60,7 +60,7 @@ async function readRootKey(path: string): Promise<Buffer | undefined> {
     if ((mode & 0o077) !== 0) {
       throw new KeyServiceError(
         'root-key-unreadable',
-        `The root key file ${path} can be read by other users. Check who has read it, then run: chmod 600 ${path}`,
+        `The root key file ${path} can be read by other users. Check who has read it, then run: chmod 600 ${shellWord(path)}`,
       );
     }
     const text = size <= 256 ? await file.readFile('latin1') : '';
@@ -92,4 +92,9 @@ async function writeNew(path: string, text: string): Promise<void> {
   } finally {
     await folder.close();
   }
+}
+
+/** As a POSIX shell takes it, so that the command can be pasted. */
+function shellWord(path: string): string {
+  return /^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`;
 }

@@ -181,7 +181,7 @@ async function readPrivateFile(path: string): Promise<Buffer> {
     if ((found.mode & 0o077) !== 0) {
       throw new KmsPluginError(
         'keyring_not_private',
-        `Others may read the keyring ${path}. Make it private: chmod 0600 ${path}`,
+        `Others may read the keyring ${path}. Make it private: chmod 0600 ${shellWord(path)}`,
       );
     }
     if (found.size > fileMaxBytes) {
@@ -307,4 +307,9 @@ function unreadable(path: string, cause: unknown): KmsPluginError {
     `The keyring ${path} cannot be opened (${code}). ${advice}.`,
     cause,
   );
+}
+
+/** As a POSIX shell takes it, so that the command can be pasted. */
+function shellWord(path: string): string {
+  return /^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`;
 }

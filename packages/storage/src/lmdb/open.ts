@@ -93,7 +93,7 @@ async function makeDirectory(path: string): Promise<void> {
   if ((mode & OTHERS) !== 0) {
     throw new StoreError(
       'invalid-argument',
-      `the data directory ${path} is open to other users (mode ${(mode & 0o777).toString(8)}); run: chmod 700 ${path}`,
+      `the data directory ${path} is open to other users (mode ${(mode & 0o777).toString(8)}); run: chmod 700 ${shellWord(path)}`,
     );
   }
 }
@@ -138,4 +138,9 @@ async function packageVersion(): Promise<string> {
   const version =
     typeof manifest === 'object' && manifest !== null && 'version' in manifest ? manifest.version : undefined;
   return typeof version === 'string' ? version : 'unknown';
+}
+
+/** As a POSIX shell takes it, so that the command can be pasted. */
+function shellWord(path: string): string {
+  return /^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`;
 }
