@@ -125,7 +125,7 @@ function print(
   proof: Proof | undefined,
   { output, dryRun, patchType }: RewrapCommandOptions,
 ): void {
-  const { listed, skipped, rewritten, conflicts, gone, failed, failures, patchTypes } = report;
+  const { listed, skipped, rewritten, conflicts, gone, failed, failures, patchTypes, unavailable } = report;
   if (failed > 0 || !report.addsUp || (proof?.remaining ?? 0) > 0) process.exitCode = exitCodes.negative;
   if (output === 'json') {
     console.log(JSON.stringify({ ...report, ...proof }));
@@ -135,6 +135,11 @@ function print(
   if (patchType === 'auto' && merged.length > 0) {
     console.error(
       `The API server takes no server-side apply of ${merged.join(', ')}: empty merge patches did the same.`,
+    );
+  }
+  if (unavailable.length > 0) {
+    console.error(
+      `Not asked, because its extension API server does not answer: ${unavailable.join(', ')}. The API server itself stores nothing of it.`,
     );
   }
   if (dryRun) {

@@ -8,12 +8,14 @@ import { sleep } from '../rewrap/store-patience.js';
 import { createCredentials, type Credential } from './credentials.js';
 import type { ApiServerAccess } from './kubeconfig.js';
 
-export interface ApiRequest {
+interface ApiRequest {
   /** What has to be allowed; undefined: what everybody may who is known. */
   readonly needs?: { readonly verb: 'list' | 'patch'; readonly resource: string };
   /** With its query. */
   readonly path: string;
   readonly accept?: string;
+  /** After so many an answer is returned, whatever it is; default: as long as the client is patient. */
+  readonly attempts?: number;
   /** Absent: a GET. */
   readonly patch?: { readonly contentType: string; readonly body: unknown };
 }
@@ -110,7 +112,8 @@ export function createApiClient(options: ApiClientOptions): ApiClient {
           if (answer.status === 401) throw unknownUser(server, answer);
           if (answer.status === 403 && isAboutVerb(answer, request)) throw forbidden(server, answer, request);
           const internal = answer.status === 500 && attempt < INTERNAL_ERROR_ATTEMPTS;
-          if (!internal && !AWAY.has(answer.status)) return answer;
+          const last = attempt >= (request.attempts ?? Infinity);
+          if (last || (!internal && !AWAY.has(answer.status))) return answer;
           waitMs = Math.max(delayMs, Math.min(asked, MAX_RETRY_AFTER_MS));
           said = `${answer.status} ${messageOf(answer)}`;
         } catch (error) {

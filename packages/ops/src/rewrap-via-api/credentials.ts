@@ -36,7 +36,7 @@ export function createCredentials(
   const certificate = { ...(cert && { cert }), ...(key && { key }) };
   if (exec !== undefined) {
     const terminal = process.stdin.isTTY;
-    return renewing(async () => runExecPlugin(exec, terminal, signal), clock);
+    return renewing(async () => runExecPlugin(exec, terminal, clock, signal), clock);
   }
   if (tokenFile !== undefined) {
     return renewing(async () => {

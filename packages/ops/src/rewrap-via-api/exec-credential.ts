@@ -6,6 +6,7 @@
  */
 import { spawn } from 'node:child_process';
 import { dirname, resolve, sep } from 'node:path';
+import type { Clock } from '@waxseal/encryption-config';
 import { errorMessage } from '@waxseal/envelope';
 import { OpsError } from '../errors.js';
 import type { Credential } from './credentials.js';
@@ -108,6 +109,7 @@ const listOf = (value: unknown): readonly unknown[] =>
 export async function runExecPlugin(
   plugin: ExecPlugin,
   terminal: boolean,
+  clock: Clock,
   signal: AbortSignal,
 ): Promise<ExecCredential> {
   const { command, interactiveMode, apiVersion, cluster, installHint } = plugin;
@@ -121,7 +123,7 @@ export async function runExecPlugin(
     spec: { interactive, ...(cluster === undefined ? {} : { cluster }) },
   };
   try {
-    return parseCredential(await outputOf(plugin, interactive, JSON.stringify(told), signal), plugin);
+    return parseCredential(await outputOf(plugin, interactive, JSON.stringify(told), clock, signal), plugin);
   } catch (error) {
     if (error instanceof OpsError) throw error;
     if (signal.aborted) throw new OpsError('interrupted', 'stopped', signal.reason);
@@ -137,14 +139,19 @@ function outputOf(
   { command, args, env }: ExecPlugin,
   interactive: boolean,
   told: string,
+  clock: Clock,
   signal: AbortSignal,
 ): Promise<string> {
   return new Promise((done, fail) => {
     const child = spawn(command, args, {
       env: { ...process.env, ...env, KUBERNETES_EXEC_INFO: told },
       stdio: [interactive ? 'inherit' : 'ignore', 'pipe', 'inherit'],
-      timeout: TIMEOUT_MS,
       signal,
+    });
+    const cancel = clock.schedule(TIMEOUT_MS, () => {
+      child.kill();
+      // What it has started itself may hold it open.
+      child.stdout.destroy();
     });
     const chunks: Buffer[] = [];
     let length = 0;
@@ -153,8 +160,12 @@ function outputOf(
       if (length > MAX_OUTPUT_BYTES) child.kill();
       else chunks.push(chunk);
     });
-    child.once('error', fail);
+    child.once('error', (error) => {
+      cancel();
+      fail(error);
+    });
     child.once('close', (code, killed) => {
+      cancel();
       if (length > MAX_OUTPUT_BYTES) fail(new Error(`it prints more than ${MAX_OUTPUT_BYTES} bytes`));
       else if (killed !== null)
         fail(new Error(`it did not end within ${TIMEOUT_MS / 1000} s, or was killed (${killed})`));

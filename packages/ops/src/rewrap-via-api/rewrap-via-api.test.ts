@@ -106,10 +106,20 @@ async function answer(request: IncomingMessage): Promise<Answer> {
     case '/apis':
       return [
         200,
-        { groups: [{ name: 'example.com', preferredVersion: { groupVersion: 'example.com/v2' } }] },
+        {
+          groups: [
+            {
+              name: 'example.com',
+              preferredVersion: { groupVersion: 'example.com/v2' },
+              versions: [{ groupVersion: 'example.com/v1alpha1' }, { groupVersion: 'example.com/v2' }],
+            },
+          ],
+        },
       ];
     case '/apis/example.com/v2':
       return [200, { resources: [resource('widgets', 'Widget', false)] }];
+    case '/apis/example.com/v1alpha1':
+      return [200, { resources: [resource('gears', 'Gear', false), resource('widgets', 'Widget', false)] }];
     default:
       return list(url);
   }
@@ -178,6 +188,7 @@ test('what is stale is written by the server, the rest is not; a second run find
     addsUp: true,
     failures: [],
     patchTypes: { secrets: 'apply', 'widgets.example.com': 'apply' },
+    unavailable: [],
   });
   const byPath = new Map(applied.map((request) => [request.path, request]));
   assert.equal(byPath.size, 11);
@@ -311,7 +322,14 @@ test('no permission, no such resource, no server, a value that no list gets past
   intercept = () => status(401, 'Unauthorized');
   await assert.rejects(run(), { code: 'source-unreadable', message: /does not know who we are/ });
   intercept = () => undefined;
-  await assert.rejects(run({ resources: ['gadgets'] }), { code: 'invalid-option', message: /no gadgets/ });
+  for (const [name, message] of [
+    ['gadgets', /no gadgets.*plural/],
+    ['secret', /no secret .*Is it secrets\?/],
+    ['widgets', /no widgets .*Is it widgets.example.com\?/],
+    ['bindings', /no bindings/],
+  ] as const) {
+    await assert.rejects(run({ resources: [name] }), { code: 'invalid-option', message });
+  }
   intercept = () => status(503, 'starting');
   await assert.rejects(run({ outageMs: 10 }), { code: 'source-unreadable', message: /503 starting/ });
   intercept = (request) =>
@@ -319,6 +337,16 @@ test('no permission, no such resource, no server, a value that no list gets past
       ? status(500, 'unable to transform key "/registry/secrets/ns/s1"')
       : undefined;
   await assert.rejects(run(), { code: 'source-unreadable', message: /waxseal verify says which/ });
+});
+
+test('a resource that only an older version has is found; a group that does not answer is said', async () => {
+  objects.set('/apis/example.com/v1alpha1/gears/g', { uid: 'uid-g', revision: 5, stale: true });
+  const { listed, rewritten } = await run({ resources: ['*.example.com'] });
+  assert.deepEqual([listed, rewritten], [2, 2]);
+  intercept = (request) => (request.url === '/apis/example.com/v2' ? status(503, 'no backend') : undefined);
+  const report = await run({ resources: ['*.*'] });
+  assert.deepEqual([report.unavailable, report.failed, report.addsUp], [['example.com/v2'], 0, true]);
+  assert.deepEqual(Object.keys(report.patchTypes), ['secrets', 'gears.example.com']);
 });
 
 test('a run that is stopped says so, and the next one does the rest', async () => {

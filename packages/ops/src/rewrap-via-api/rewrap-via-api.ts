@@ -45,14 +45,14 @@ export interface RewrapViaApiOptions {
   readonly onProgress?: (progress: RewrapViaApiProgress) => void;
 }
 
-export interface RewrapViaApiProgress extends RewrapCounts {
+interface RewrapViaApiProgress extends RewrapCounts {
   readonly done: number;
   /** Of the resources listed so far. */
   readonly total: number;
   readonly etaMs: number;
 }
 
-export interface RewrapViaApiFailure {
+interface RewrapViaApiFailure {
   /** The object's path at the API server. */
   readonly key: string;
   /** `refused`: the answer says no. `contended`: others kept writing it. */
@@ -68,6 +68,8 @@ export interface RewrapViaApiReport extends Omit<RewrapCounts, 'stale'> {
   readonly failures: readonly RewrapViaApiFailure[];
   /** By resource, where anything was patched. */
   readonly patchTypes: Readonly<Record<string, PatchType>>;
+  /** Group versions whose extension API server does not answer: nothing of them was listed. */
+  readonly unavailable: readonly string[];
 }
 
 interface Page {
@@ -109,7 +111,8 @@ class Run {
   async toEnd(): Promise<RewrapViaApiReport> {
     const { resources, dryRun = false, signal } = this.#options;
     try {
-      for (const resource of await servedResources(this.#client, resources)) await this.#walk(resource);
+      const { resources: served, unavailable } = await servedResources(this.#client, resources);
+      for (const resource of served) await this.#walk(resource);
       throwIfStopped(signal);
       return {
         ...this.#counts,
@@ -117,6 +120,7 @@ class Run {
         addsUp: dryRun || countsAddUp(this.#counts, false),
         failures: this.#failures,
         patchTypes: this.#patchTypes,
+        unavailable,
       };
     } catch (error) {
       throwIfStopped(signal);
