@@ -55,7 +55,8 @@ async function replace(path: string, content: string | Buffer, options: ReplaceF
  */
 export async function removeTemporaries(path: string): Promise<void> {
   const folder = dirname(path);
-  for (const name of await readdir(folder)) {
+  // A folder that cannot be read says so when the file itself is wanted.
+  for (const name of await readdir(folder).catch(() => [])) {
     if (!name.startsWith(`${basename(path)}.`) || !/\.[0-9a-f]{12}\.tmp$/.test(name)) continue;
     await rm(join(folder, name), { force: true });
   }

@@ -224,6 +224,21 @@ test('status says what was done, how long it took and what comes next; abandon t
   assert.match(text, /add-reader {2,}\d+\.\d s/);
   assert.match(text, /Stopped 20\S+: every server must have/);
 
+  const waits = rotate(
+    'run',
+    '--etcd',
+    'http://127.0.0.1:1',
+    '--servers',
+    'http://127.0.0.1:1',
+    '--wait-seconds',
+    '1',
+  );
+  assert.equal(waits.status, 1, waits.stderr);
+  assert.match(
+    waits.stderr,
+    /^prove-reader …\n  http:\/\/127\.0\.0\.1:1: its metrics cannot be read: .*ECONNREFUSED.*\n$/,
+  );
+
   const abandoned = rotate('abandon');
   assert.equal(abandoned.status, 0, abandoned.stderr);
   assert.match(abandoned.stdout, /Next: run puts the file back as it was/);

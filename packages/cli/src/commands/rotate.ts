@@ -88,6 +88,16 @@ async function toolsFor(options: RotateOptions, signal: AbortSignal): Promise<Ro
   const steps = (step: string): void => {
     console.error(output === 'json' ? JSON.stringify({ step }) : `${step} …`);
   };
+  let waitedFor = '';
+  const waiting = (missing: readonly { readonly server: string; readonly detail: string }[]): void => {
+    const text =
+      output === 'json'
+        ? JSON.stringify({ waitingFor: missing.map(({ server, detail }) => ({ server, detail })) })
+        : missing.map(({ server, detail }) => `  ${server}: ${detail}`).join('\n');
+    // Servers are asked every few seconds: only what changed is worth a line.
+    if (missing.length > 0 && text !== waitedFor) console.error(text);
+    waitedFor = text;
+  };
   return {
     now: () => new Date(),
     signal,
@@ -110,6 +120,7 @@ async function toolsFor(options: RotateOptions, signal: AbortSignal): Promise<Ro
       }),
     ...(hook === undefined ? {} : { distribute: (file, hash) => runHook(hook, file, hash, signal) }),
     ...(confirm === undefined ? {} : { confirmed: confirm }),
+    onProofs: (proofs) => waiting(proofs.filter(({ proven }) => !proven)),
     onStep: (step, phase) => {
       if (phase === 'begins') steps(step);
     },

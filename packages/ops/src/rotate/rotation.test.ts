@@ -341,11 +341,13 @@ test('the state of another machine says which file is not there', async (t) => {
   const made = await world(t, { config: config(aescbc) });
   await plan(made, { kind: 'add-key', provider: 'aesgcm' });
   const state = JSON.parse(await readFile(made.stateFile, 'utf8')) as object;
-  await writeFile(made.stateFile, JSON.stringify({ ...state, configFile: `${made.configFile}.elsewhere` }));
-  await assert.rejects(run(made), {
-    code: 'source-unreadable',
-    message: /enc\.yaml\.elsewhere cannot be read/,
-  });
+  for (const elsewhere of ['/nowhere/enc.yaml', `${made.configFile}.elsewhere`]) {
+    await writeFile(made.stateFile, JSON.stringify({ ...state, configFile: elsewhere }));
+    await assert.rejects(run(made), {
+      code: 'source-unreadable',
+      message: new RegExp(`${elsewhere} cannot be read`),
+    });
+  }
 });
 
 test('what a kill left of a file that was being written is taken away: it holds keys', async (t) => {
