@@ -71,8 +71,10 @@ test('an etcd with users: the password gets a token, a wrong one is refused, an 
   const root = { endpoints, username: 'root', password: 'pass' };
   const store = await open(t, root);
   assert.equal((await store.txn(write)).succeeded, true);
-  const started = store.watch({ key }, { onEvents: () => {}, onEnd: () => {} }).started;
-  assert.ok((await started) > 0);
+  const ends: unknown[] = [];
+  const watch = (): Promise<number> =>
+    store.watch({ key }, { onEvents: () => {}, onEnd: (end) => ends.push(end) }).started;
+  assert.ok((await watch()) > 0);
   assert.equal((await refusal({ ...root, password: 'wrong' })).code, 'unauthenticated');
   // etcd 3.5 refuses a stranger when it connects, 3.4 at its first request.
   const anonymous = open(t, { endpoints }).then((stranger) => stranger.txn(write));
@@ -80,8 +82,28 @@ test('an etcd with users: the password gets a token, a wrong one is refused, an 
   // etcd forgets every simple token when it restarts.
   await cluster.members[0]?.kill();
   cluster.members[0]?.start();
+  assert.ok((await watch()) > 0);
   assert.equal((await store.get(key)).kv?.version, 1);
   assert.equal((await store.txn(write)).succeeded, true);
+  assert.deepEqual(ends, []);
+});
+
+test('a user with rights on a prefix alone: a status that is for administrators is not needed', async (t) => {
+  const { permissionDenied } = etcdErrors;
+  const denied = { code: permissionDenied.grpcCode, details: permissionDenied.text };
+  const member = await startFailingEtcd(() => undefined, denied);
+  t.after(() => member.stop());
+  const store = await open(t, { endpoints: [member.endpoint], readableKey: key });
+  const { revision, sizeBytes, version } = await store.status();
+  assert.deepEqual([revision, sizeBytes, version], [7, 0, 'etcd']);
+
+  const other = await startFailingEtcd(() => denied, denied);
+  t.after(() => other.stop());
+  const stranger = await open(t, { endpoints: [other.endpoint], readableKey: key });
+  const error = await rejection(stranger.status());
+  assert.equal(error.code, 'unauthenticated');
+  assert.match(error.message, /The user may not read these keys: grant/);
+  assert.match((await rejection(stranger.txn(write))).message, /The user may not write this key: grant/);
 });
 
 test('a read is repeated until the member answers', async (t) => {

@@ -384,7 +384,7 @@ export interface EtcdStream<Request, Response> {
   readonly call: ClientDuplexStream<Request, Response>;
   readonly endpoint: string;
   /** To be told when the stream ended with an error, so that the next one goes elsewhere. */
-  failed(error: ServiceError): void;
+  failed(error: Pick<ServiceError, 'code' | 'details'>): void;
 }
 
 export function closedError(cause?: unknown): StoreError {

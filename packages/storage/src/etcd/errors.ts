@@ -132,7 +132,9 @@ const byGrpcCode: Readonly<Partial<Record<status, Omit<EtcdError, 'grpcCode' | '
 };
 
 /** What etcd (or gRPC) means by an error it answered with. */
-export function classify(error: ServiceError): Omit<EtcdError, 'grpcCode' | 'text'> {
+export function classify(
+  error: Pick<ServiceError, 'code' | 'details'>,
+): Omit<EtcdError, 'grpcCode' | 'text'> {
   return (
     byText.get(error.details) ?? byGrpcCode[error.code] ?? { storeCode: 'invalid-argument', outcome: 'final' }
   );
@@ -140,7 +142,9 @@ export function classify(error: ServiceError): Omit<EtcdError, 'grpcCode' | 'tex
 
 /** What etcd means by the reason it gave for cancelling a watch; undefined when the text is not one of its errors. */
 export function classifyText(text: string): EtcdError | undefined {
-  return byText.get(text) ?? byText.get(`etcdserver: ${text}`);
+  // A member that refuses a token puts gRPC's own words in front.
+  const said = text.replace(/^rpc error: code = \w+ desc = /, '');
+  return byText.get(said) ?? byText.get(`etcdserver: ${said}`);
 }
 
 /**

@@ -110,7 +110,7 @@ export class EtcdWatch implements Watch {
 
   /** etcd does not answer for a watch whose first revision is still to come; there, nothing is to be reported. */
   async #compareWithPresent(): Promise<void> {
-    const request = rangeRequestToWire({ key: Buffer.from([0]), countOnly: true });
+    const request = rangeRequestToWire({ key: this.#request.key, countOnly: true });
     const answer = await this.#options.connection
       .unary(KVService.range, request, 'idempotent')
       .catch(() => undefined);
@@ -240,6 +240,7 @@ export class EtcdWatch implements Watch {
     const known = classifyText(response.cancelReason);
     if (known !== undefined && known.outcome !== 'final') {
       // The member lost its leader, or the token is old: the watch is made again.
+      this.#stream?.failed({ code: known.grpcCode, details: known.text });
       this.#stream?.call.cancel();
       return;
     }

@@ -20,8 +20,11 @@ export interface FailingEtcd {
   stop(): void;
 }
 
-/** @param fail called for the nth call of a method, from 1; undefined answers it */
-export async function startFailingEtcd(fail: Fail): Promise<FailingEtcd> {
+/**
+ * @param fail called for the nth call of a method, from 1; undefined answers it
+ * @param statusFailure what it answers when it is asked for its status
+ */
+export async function startFailingEtcd(fail: Fail, statusFailure?: Failure): Promise<FailingEtcd> {
   const server = new Server();
   const calls = { range: 0, txn: 0 };
   const unimplemented = (_: unknown, callback: (error: Failure) => void): void => {
@@ -43,8 +46,8 @@ export async function startFailingEtcd(fail: Fail): Promise<FailingEtcd> {
     compact: unimplemented,
   });
   server.addService(MaintenanceService, {
-    status: (_: unknown, callback: (e: null, r: StatusResponse) => void) => {
-      callback(null, {
+    status: (_: unknown, callback: (e: Failure | null, r?: StatusResponse) => void) => {
+      callback(statusFailure ?? null, {
         header: header(7),
         version: '3.5.30',
         dbSize: 1n,
