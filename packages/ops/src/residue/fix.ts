@@ -5,10 +5,11 @@ import {
   type ShrinkResult,
   type ShrinkStep,
   type ShrunkStore,
+  StoreError,
 } from '@waxseal/storage';
-import { storeFolderOf, unusedStore } from '../sources/data-dir-source.js';
+import { OpsError } from '../errors.js';
+import { storeFolderOf } from '../sources/data-dir-source.js';
 import type { EtcdSourceOptions } from '../sources/etcd-source.js';
-import { readable } from '../sources/store-reading.js';
 
 const DIAL_TIMEOUT_MS = 5_000;
 /** A member deletes what is compacted, and writes its whole database file: each may take so long. */
@@ -33,7 +34,10 @@ export interface FixEtcdOptions extends EtcdSourceOptions {
 export async function fixEtcd(options: FixEtcdOptions, revision: number): Promise<ResidueFix> {
   const { dialTimeoutMs = DIAL_TIMEOUT_MS, requestTimeoutMs = REQUEST_TIMEOUT_MS, ...rest } = options;
   const shrinking = shrinkEtcd({ ...rest, dialTimeoutMs, requestTimeoutMs }, revision);
-  return { kind: 'etcd', ...(await readable(`etcd ${options.endpoints.join(',')}`, shrinking)) };
+  return {
+    kind: 'etcd',
+    ...(await fixed(shrinking, `etcd ${options.endpoints.join(',')} was not defragmented to the end`)),
+  };
 }
 
 /**
@@ -44,10 +48,19 @@ export async function fixEtcd(options: FixEtcdOptions, revision: number): Promis
  */
 export async function fixDataDir(path: string): Promise<ResidueFix> {
   const { folder, dataFile } = storeFolderOf(path);
-  const shrunk = await unusedStore(
-    path,
-    'Its file can be written anew when that is stopped.',
-    shrinkLmdbStore(folder),
-  );
-  return { kind: 'data-dir', path: dataFile, ...shrunk };
+  return {
+    kind: 'data-dir',
+    path: dataFile,
+    ...(await fixed(shrinkLmdbStore(folder), `${dataFile} was not written anew`)),
+  };
+}
+
+async function fixed<T>(work: Promise<T>, otherwise: string): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error;
+    const code = error.code === 'corrupt' ? 'source-damaged' : 'source-unreadable';
+    throw new OpsError(code, `${otherwise}: ${error.message}`, error);
+  }
 }

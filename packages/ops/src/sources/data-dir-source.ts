@@ -39,33 +39,25 @@ export function storeFolderOf(path: string): StoreFolder {
 }
 
 /**
- * What opening a store says, as an OpsError.
- *
- * @param instead what to do while a server has the store open
- */
-export async function unusedStore<T>(path: string, instead: string, opening: Promise<T>): Promise<T> {
-  try {
-    return await opening;
-  } catch (error) {
-    if (error instanceof StoreError && error.code === 'in-use') {
-      throw new OpsError('source-unreadable', `${path} is in use by a server. ${instead}`, error);
-    }
-    throw toOpsError(`data directory ${path}`, error);
-  }
-}
-
-/**
  * @param path a data directory of `waxseal up` or `waxseal apiserver`, or the store's own folder
  * @throws OpsError source-unreadable, also when a server has it open; source-damaged
  */
 export async function openDataDirSource(path: string): Promise<Source> {
   const name = `data directory ${path}`;
   const { folder } = storeFolderOf(path);
-  const store: Store = await unusedStore(
-    path,
-    'Read it through that server: --etcd with the etcd address that waxseal up printed, or stop the server first.',
-    openLmdbStore({ path: folder, clock: stoppedClock }),
-  );
+  let store: Store;
+  try {
+    store = await openLmdbStore({ path: folder, clock: stoppedClock });
+  } catch (error) {
+    if (error instanceof StoreError && error.code === 'in-use') {
+      throw new OpsError(
+        'source-unreadable',
+        `${path} is in use by a server. Read it through that server: --etcd with the etcd address that waxseal up printed, or stop the server first.`,
+        error,
+      );
+    }
+    throw toOpsError(name, error);
+  }
   try {
     return await storeSource(name, store);
   } catch (error) {
