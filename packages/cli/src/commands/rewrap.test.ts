@@ -39,9 +39,10 @@ after(async () => {
   rmSync(folder, { recursive: true });
 });
 
-function configFile(name: string, kinds: readonly string[]): string {
+function configFile(name: string, kinds: readonly string[], first: readonly unknown[] = []): string {
   const secret = (kind: string): string => Buffer.alloc(32, kind).toString('base64');
-  const providers = kinds.map((kind) => ({ [kind]: { keys: [{ name: 'k', secret: secret(kind) }] } }));
+  const keys = kinds.map((kind) => ({ [kind]: { keys: [{ name: 'k', secret: secret(kind) }] } }));
+  const providers = [...first, ...keys];
   const config = {
     apiVersion: 'apiserver.config.k8s.io/v1',
     kind: 'EncryptionConfiguration',
@@ -163,4 +164,15 @@ test('what does not go is said in a sentence', async () => {
   const noKms = await rewrap(['--encryption-config', configFile('bad.yaml', ['rot13'])]);
   assert.equal(noKms.code, 3);
   assert.match(noKms.stderr, /rot13/);
+});
+
+test('a KMS plugin that gives no key to write with is quoted, and the run can go on later', async () => {
+  const checkpoint = join(folder, 'kms.checkpoint');
+  const endpoint = `unix://${join(folder, 'absent.sock')}`;
+  const kms = { kms: { apiVersion: 'v2', name: 'cloud', endpoint, timeout: '1s' } };
+  const config = configFile('kms.yaml', ['secretbox', 'aescbc'], [kms]);
+  const { code, stderr } = await rewrap(['--encryption-config', config, '--checkpoint', checkpoint]);
+  assert.equal(code, 3);
+  assert.match(stderr, /nothing can be written[\s\S]*The plugin's answer: [\s\S]*cloud[\s\S]*absent\.sock/);
+  assert.match(stderr, /--checkpoint/);
 });

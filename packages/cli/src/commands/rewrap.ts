@@ -7,6 +7,7 @@ import { openEtcdStore } from '@waxseal/storage';
 import { exitCodes } from '../errors.js';
 import { type EtcdAccess, readEtcdAccess } from '../etcd-access.js';
 import { holdingClock } from '../holding-clock.js';
+import { withKmsReason } from '../kms-reason.js';
 import { runUntilDone } from '../lifetime.js';
 import { openProgress } from '../progress.js';
 import { keyPrefix } from '../source-options.js';
@@ -81,7 +82,7 @@ async function inEtcd(options: RewrapCommandOptions, file: string): Promise<void
       print(report, options);
     } catch (error) {
       progress.end();
-      throw goOnLater(error, checkpoint);
+      throw goOnLater(await withKmsReason(error, encryption), checkpoint);
     } finally {
       await store.close();
     }
@@ -103,7 +104,7 @@ function hashOf(bytes: Buffer): string {
   return `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
 }
 
-function print(report: RewrapReport, { output, dryRun }: RewrapCommandOptions): void {
+function print(report: RewrapReport, { output, dryRun, resources }: RewrapCommandOptions): void {
   const undone = report.failed > 0 || !report.addsUp || (!dryRun && report.remaining > 0);
   if (undone) process.exitCode = exitCodes.negative;
   if (output === 'json') {
@@ -112,6 +113,11 @@ function print(report: RewrapReport, { output, dryRun }: RewrapCommandOptions): 
   }
   const { listed, stale, skipped, rewritten, conflicts, gone, failed, late } = report;
   console.log(`${listed} objects: ${stale} stale, ${skipped} as they should be`);
+  if (listed === 0 && resources !== undefined) {
+    console.log(
+      `Nothing lies in etcd of ${resources.join(', ')}. Names are plural, with their group, as deployments.apps.`,
+    );
+  }
   if (!dryRun) {
     console.log(
       `${rewritten} rewritten, ${conflicts} rewritten by others meanwhile, ${gone} deleted meanwhile, ${failed} failed`,

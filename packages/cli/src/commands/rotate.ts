@@ -23,6 +23,7 @@ import { openEtcdStore } from '@waxseal/storage';
 import { CliError, exitCodes } from '../errors.js';
 import { type EtcdAccess, type EtcdOptions, readEtcdAccess } from '../etcd-access.js';
 import { holdingClock } from '../holding-clock.js';
+import { withKmsReason } from '../kms-reason.js';
 import { runUntilDone } from '../lifetime.js';
 import type { OutputFormat } from '../options.js';
 import { createMetricsReader, type MetricsAccess } from '../parts/server-metrics.js';
@@ -107,7 +108,7 @@ async function toolsFor(options: RotateOptions, signal: AbortSignal): Promise<Ro
     fetchMetrics: createMetricsReader(options, signal),
     // Aborted it ends early; the run looks at the signal itself.
     wait: (ms) => sleep(ms, undefined, { signal }).catch(() => undefined),
-    openSource: () => openEtcdSource(access),
+    openSource: () => openEtcdSource({ ...access, signal }),
     rewrap: (file, checkpoint) => rewrapWith(file, checkpoint, options, access, signal),
     mayRetire: (key, source) =>
       mayRetire({
@@ -163,6 +164,8 @@ async function rewrapWith(
       if (listed === 0) await refuseWrongPrefixOf(options, access);
       // What another server wrote the old way since is left too, and counts as not done.
       return { listed, stale, rewritten, conflicts, gone, failed: Math.max(failed, remaining) };
+    } catch (error) {
+      throw await withKmsReason(error, encryption);
     } finally {
       progress.end();
       await store.close();
