@@ -48,7 +48,7 @@ async function storedValues(options: LintCommandOptions): Promise<Inventory | un
   const { etcd, snapshot, dataDir, cacert, cert, key } = options;
   if ([etcd, snapshot, dataDir, cacert, cert, key].every((given) => given === undefined)) return undefined;
   return runUntilDone(async (signal) => {
-    const source = await openSource(options);
+    const source = await openSource(options, { signal });
     const progress = await openProgress(options.output);
     try {
       const onProgress = (done: number, total = done): void =>

@@ -126,7 +126,9 @@ async function look(
   if (dataDirEtcd !== undefined) return residueOfMember(dataDirEtcd, searching);
   if (dataDir !== undefined) return residueOfDataDir(dataDir, searching);
   if (snapshot === undefined) {
-    return closing(await openEtcdSource(access), (source) => residueOfEtcd(source, searching));
+    return closing(await openEtcdSource({ ...access, signal: searching.signal }), (source) =>
+      residueOfEtcd(source, searching),
+    );
   }
   return closing(await openSnapshotSource(snapshot), (source) =>
     residueOfSnapshot(source, snapshot, searching),

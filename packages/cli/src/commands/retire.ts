@@ -33,7 +33,10 @@ export async function retire(options: RetireCommandOptions): Promise<void> {
     refuseUnconfiguredKey(key, { file: encryptionConfig, text: await readFile(encryptionConfig, 'utf8') });
   }
   const report = await runUntilDone(async (signal) => {
-    const source = await openSource({ ...where, ...(etcdKey === undefined ? {} : { key: etcdKey }) });
+    const source = await openSource(
+      { ...where, ...(etcdKey === undefined ? {} : { key: etcdKey }) },
+      { signal },
+    );
     try {
       return await mayRetire({
         key,

@@ -22,7 +22,7 @@ const REQUEST_TIMEOUT_MS = 30_000;
 
 /** @throws OpsError source-unreadable */
 export async function openEtcdSource(options: EtcdSourceOptions): Promise<Source> {
-  const { whenCompacted, signal, ...rest } = options;
+  const { whenCompacted, signal, silenceMs, ...rest } = options;
   const { dialTimeoutMs = DIAL_TIMEOUT_MS, requestTimeoutMs = REQUEST_TIMEOUT_MS } = options;
   const name = `etcd ${options.endpoints.join(',')}`;
   const opening = openEtcdStore({ ...rest, dialTimeoutMs, requestTimeoutMs });
@@ -32,7 +32,7 @@ export async function openEtcdSource(options: EtcdSourceOptions): Promise<Source
     throw error;
   });
   try {
-    return await storeSource(name, store, { whenCompacted, signal });
+    return await storeSource(name, store, { whenCompacted, signal, silenceMs });
   } catch (error) {
     await store.close();
     throw error;

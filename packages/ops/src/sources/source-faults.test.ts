@@ -110,6 +110,36 @@ test('aborted while nobody answers, reading ends at once', async () => {
   await assert.rejects(readAll(store, { signal: AbortSignal.abort() }), { code: 'interrupted' });
 });
 
+test('history that never comes is waited for with a bound, and not when it is aborted', async () => {
+  await put(keyOf(1), 'second');
+  const watchOfNobody = new Proxy(store, {
+    get: (target, name) => {
+      if (name === 'watch')
+        return () => ({
+          started: new Promise(() => undefined),
+          cancel: () => undefined,
+          requestProgress: () => undefined,
+        });
+      const member: unknown = Reflect.get(target, name);
+      return typeof member === 'function' ? (member.bind(target) as unknown) : member;
+    },
+  });
+  const history = async (options: StoreSourceOptions): Promise<number> => {
+    const source = await storeSource('etcd', watchOfNobody, options);
+    let values = 0;
+    for await (const { key } of source.past(PREFIX)) values += key.length;
+    return values;
+  };
+  await assert.rejects(history({ silenceMs: 50 }), {
+    code: 'source-unreadable',
+    message: 'etcd cannot be read: nothing was heard of it for 0.05 s',
+  });
+  const stop = new AbortController();
+  const reading = history({ signal: stop.signal });
+  setImmediate(() => stop.abort());
+  await assert.rejects(reading, { code: 'interrupted' });
+});
+
 test('who may read the prefix alone is told that a wrong one cannot be seen', async () => {
   const restricted = storeWith(async (request) => {
     if (request.key.toString().startsWith('/kubernetes/')) return store.range(request);

@@ -2,10 +2,10 @@
  * Values of a Store that were replaced or deleted and not yet compacted. A watch from the first readable revision brings every change
  * since with the value before it: each of those is a past value, and there are no others.
  */
-import type { Store, StoreWatchEnd, WatchEvent } from '@waxseal/storage';
+import { type Store, StoreError, type StoreWatchEnd, type WatchEvent } from '@waxseal/storage';
 import { OpsError } from '../errors.js';
 import type { PastKeyValue } from './source.js';
-import { rangeOf, toOpsError } from './store-reading.js';
+import { rangeOf, toOpsError, unlessAborted } from './store-reading.js';
 
 export interface HistoryRange {
   /** The first revision that can be read. */
@@ -13,18 +13,24 @@ export interface HistoryRange {
   /** The last one of interest. */
   readonly revision: number;
   readonly prefix: Buffer;
+  /** Aborted, it ends with OpsError interrupted. */
+  readonly signal?: AbortSignal | undefined;
+  /** A store that sends nothing for so long is away: watches wait for it without end. Default 60 s. */
+  readonly silenceMs?: number | undefined;
 }
+
+const SILENCE_MS = 60_000;
 
 /** The watch is held while more than this waits to be used. */
 const WAITING_EVENTS_MAX = 1_000;
 
 export async function* pastOf(name: string, store: Store, range: HistoryRange): AsyncGenerator<PastKeyValue> {
-  const { fromRevision, revision, prefix } = range;
+  const { fromRevision, revision, prefix, signal, silenceMs = SILENCE_MS } = range;
   if (fromRevision >= revision) return;
   const changes = new Changes();
   const watch = store.watch({ ...rangeOf(prefix), startRevision: fromRevision + 1, prevKv: true }, changes);
   try {
-    await watch.started;
+    await soon(watch.started, silenceMs, signal);
     watch.requestProgress();
     for (;;) {
       const taken = changes.take();
@@ -34,12 +40,27 @@ export async function* pastOf(name: string, store: Store, range: HistoryRange): 
       }
       if (taken.end !== undefined) throw endOf(name, taken.end);
       if (taken.reached >= revision) return;
-      if (taken.events.length === 0) await changes.more();
+      if (taken.events.length === 0) await soon(changes.more(), silenceMs, signal);
     }
   } catch (error) {
     throw toOpsError(name, error);
   } finally {
     watch.cancel();
+  }
+}
+
+async function soon<T>(answer: Promise<T>, silenceMs: number, signal: AbortSignal | undefined): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const silence = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      reject(new StoreError('timeout', `nothing was heard of it for ${silenceMs / 1000} s`));
+    }, silenceMs);
+  });
+  try {
+    const first = Promise.race([answer, silence]);
+    return await (signal === undefined ? first : unlessAborted(first, signal));
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -21,7 +21,7 @@ export async function readable<T>(name: string, answer: Promise<T>, signal?: Abo
 }
 
 /** @throws OpsError interrupted, at once; the answer is dropped */
-async function unlessAborted<T>(answer: Promise<T>, signal: AbortSignal): Promise<T> {
+export async function unlessAborted<T>(answer: Promise<T>, signal: AbortSignal): Promise<T> {
   const waiting = new AbortController();
   const aborted = new Promise<never>((_, reject) => {
     const stop = (): void => {

@@ -24,8 +24,10 @@ export interface StoreSourceOptions {
    * once, what changed meanwhile as it was or as it is. Default `refuse`.
    */
   readonly whenCompacted?: 'refuse' | 'go-on' | undefined;
-  /** Aborted, reading live values ends at once with OpsError interrupted. */
+  /** Aborted, reading ends at once with OpsError interrupted. */
   readonly signal?: AbortSignal | undefined;
+  /** How long reading history waits for a store that sends nothing; default 60 s. */
+  readonly silenceMs?: number | undefined;
 }
 
 /**
@@ -37,7 +39,7 @@ export async function storeSource(
   store: Store,
   options: StoreSourceOptions = {},
 ): Promise<Source> {
-  const { signal } = options;
+  const { signal, silenceMs } = options;
   const { revision, compactRevision } = await readable(name, store.status(), signal);
   return {
     name,
@@ -49,7 +51,8 @@ export async function storeSource(
     },
     live: (prefix) => eachOf(livePages(name, store, revision, prefix, options)),
     livePages: (prefix) => livePages(name, store, revision, prefix, options),
-    past: (prefix) => pastOf(name, store, { fromRevision: compactRevision, revision, prefix }),
+    past: (prefix) =>
+      pastOf(name, store, { fromRevision: compactRevision, revision, prefix, signal, silenceMs }),
     close: () => store.close(),
   };
 }
