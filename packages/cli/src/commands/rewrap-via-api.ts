@@ -123,7 +123,7 @@ async function proved(
 function print(
   report: RewrapViaApiReport,
   proof: Proof | undefined,
-  { output, dryRun, patchType }: RewrapCommandOptions,
+  { output, dryRun, patchType, encryptionConfig }: RewrapCommandOptions,
 ): void {
   const { listed, skipped, rewritten, conflicts, gone, failed, failures, patchTypes, unavailable } = report;
   if (failed > 0 || !report.addsUp || (proof?.remaining ?? 0) > 0) process.exitCode = exitCodes.negative;
@@ -159,13 +159,18 @@ function print(
     return;
   }
   for (const { resource, provider, key, count, left } of proof.written) {
-    console.log(
-      `  ${resource}: ${count} under ${provider}${key === '' ? '' : ` ${key}`}${left ? ', left' : ''}`,
-    );
+    const under = provider === 'identity' ? 'in plaintext' : `under ${provider} ${key}`.trim();
+    console.log(`  ${resource}: ${count} ${under}${left ? ', left' : ''}`);
   }
-  console.log(
-    proof.remaining === 0
-      ? 'Proved by reading etcd: nothing is left.'
-      : `Read from etcd: ${proof.remaining} are left otherwise than the newest one lies, or than the configuration says.`,
-  );
+  console.log(whatIsLeft(proof, encryptionConfig !== undefined));
+}
+
+/** @param judged by a configuration; otherwise all that is known is that the values of a resource lie alike */
+function whatIsLeft({ remaining }: Proof, judged: boolean): string {
+  if (remaining > 0) {
+    return `Read from etcd: ${remaining} are left. Start it again; if some stay, see that every API server has the same configuration.`;
+  }
+  return judged
+    ? 'Proved by reading etcd: nothing is left.'
+    : 'Read from etcd: nothing of a resource lies otherwise than its newest value. Name --encryption-config, too, to hold that against what is wanted.';
 }
