@@ -64,6 +64,7 @@ export {
   type ScanResult,
 } from './scan/scan.js';
 export {
+  errorPatterns,
   explainError,
   type ErrorExplanation,
   type ErrorSubject,

@@ -2,8 +2,10 @@
 import { type ErrorSubject, explainError, type ExplainedError } from '@waxseal/ops';
 import { CliError, exitCodes } from '../errors.js';
 import type { OutputFormat } from '../options.js';
+import { printable } from '../terminal-text.js';
 
-const INPUT_MAX_BYTES = 1024 * 1024;
+/** Of a long input its beginning and its end are kept, so much of each: more than is looked at. */
+const INPUT_HALF_BYTES = 1024 * 1024;
 
 export async function explainErrorCommand(
   words: readonly string[],
@@ -24,20 +26,24 @@ export async function explainErrorCommand(
 
 async function readInput(): Promise<string> {
   if (process.stdin.isTTY) process.stderr.write('Paste the message, then press Ctrl-D:\n');
-  const chunks: Buffer[] = [];
-  let bytes = 0;
+  const head: Buffer[] = [];
+  let headBytes = 0;
+  let tail: Buffer[] = [];
+  let tailBytes = 0;
   for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
-    chunks.push(chunk);
-    bytes += chunk.length;
-    if (bytes > INPUT_MAX_BYTES) {
-      throw new CliError(
-        `the input is longer than ${INPUT_MAX_BYTES} bytes`,
-        'Give the lines with the error only.',
-        exitCodes.usage,
-      );
+    if (headBytes < INPUT_HALF_BYTES) {
+      head.push(chunk);
+      headBytes += chunk.length;
+      continue;
+    }
+    tail.push(chunk);
+    tailBytes += chunk.length;
+    if (tailBytes > 2 * INPUT_HALF_BYTES) {
+      tail = [Buffer.concat(tail).subarray(-INPUT_HALF_BYTES)];
+      tailBytes = INPUT_HALF_BYTES;
     }
   }
-  return Buffer.concat(chunks).toString('utf8');
+  return Buffer.concat([...head, ...tail]).toString('utf8');
 }
 
 const SUBJECT_NAMES: Readonly<Record<keyof ErrorSubject, string>> = {
@@ -50,7 +56,7 @@ const SUBJECT_NAMES: Readonly<Record<keyof ErrorSubject, string>> = {
 
 function formatExplained({ explanations, subject }: ExplainedError): string {
   const about = Object.entries(subject).map(
-    ([name, value]) => `${SUBJECT_NAMES[name as keyof ErrorSubject]}: ${value}`,
+    ([name, value]) => `${SUBJECT_NAMES[name as keyof ErrorSubject]}: ${printable(value)}`,
   );
   if (explanations.length === 0) {
     return [

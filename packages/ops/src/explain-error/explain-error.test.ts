@@ -17,6 +17,48 @@ const dial = (why: string): string =>
 
 /** `[the first explanation, the message]`. */
 const MESSAGES: readonly (readonly [string, string])[] = [
+  ['etcd-space', 'rpc error: code = ResourceExhausted desc = etcdserver: mvcc: database space exceeded'],
+  [
+    'etcd-compacted',
+    'rpc error: code = OutOfRange desc = etcdserver: mvcc: required revision has been compacted',
+  ],
+  ['etcd-compacted', 'Error from server (Expired): The resourceVersion for the provided watch is too old.'],
+  ['etcd-future-revision', 'etcdserver: mvcc: required revision is a future revision'],
+  ['etcd-request-too-large', 'rpc error: code = InvalidArgument desc = etcdserver: request is too large'],
+  [
+    'etcd-request-too-large',
+    'rpc error: code = ResourceExhausted desc = trying to send message larger than max (3000000 vs. 2097152)',
+  ],
+  ['etcd-too-many-requests', 'rpc error: code = ResourceExhausted desc = etcdserver: too many requests'],
+  ['etcd-permission', 'rpc error: code = PermissionDenied desc = etcdserver: permission denied'],
+  ['etcd-permission', 'etcdserver: authentication failed, invalid user ID or password'],
+  ['etcd-corrupt', 'rpc error: code = DataLoss desc = etcdserver: corrupt cluster'],
+  ['etcd-no-leader', internal('etcdserver: leader changed')],
+  [
+    'etcd-no-leader',
+    'rpc error: code = Unavailable desc = etcdserver: request timed out, possibly due to connection lost',
+  ],
+  ['etcd-no-leader', '[+]ping ok\n[-]etcd failed: reason withheld\nreadyz check failed'],
+  [
+    'etcd-tls',
+    'rpc error: code = Unavailable desc = connection error: desc = "transport: authentication handshake failed: tls: failed to verify certificate: x509: certificate signed by unknown authority"',
+  ],
+  [
+    'config-reload-flags',
+    '--encryption-provider-config-automatic-reload must be set with --encryption-provider-config',
+  ],
+  [
+    'unsafe-delete',
+    'DeleteOptions.meta.k8s.io is invalid: ignoreStoreReadErrorWithClusterBreakingPotential: Invalid value: true: cannot be set together with dryRun',
+  ],
+  [
+    'storage-initializing',
+    'W1122 reflector.go:561] cacher (secrets): unexpected ListAndWatch error: something; reinitializing...',
+  ],
+  [
+    'config-kms',
+    'resources[0].providers[0].kms.cachesize: Invalid value: 7: cachesize is not supported in v2',
+  ],
   ['cipher-internal', internal('unable to read sufficient random bytes')],
   ['cipher-internal', internal('failed to derive read key from KDF: failed to KDF expand seed with info: x')],
   ['config-key-unusable', 'error while creating cipher for named key key1: something'],
@@ -273,6 +315,82 @@ test('object, provider, key and socket are found in the text', () => {
     [dial('connection refused'), { socket: '/run/kms/kms.sock', grpcCode: 'Unavailable' }],
   ];
   for (const [text, subject] of subjects) assert.deepEqual(explainError(text).subject, subject, text);
+});
+
+const idsOf = (text: string): readonly string[] => explainError(text).explanations.map(({ id }) => id);
+
+test('lines of every logger, and what was quoted more than once', () => {
+  const dialed = dial('connection refused');
+  const quoted = (text: string): string => JSON.stringify(text).slice(1, -1);
+  for (const text of [
+    `{"ts":1700000000000.1,"caller":"config.go:809","msg":"kms plugin failed health check probe","err":"${quoted(dialed)}","name":"vault"}`,
+    `{"log":"${quoted(`E1122 10:11:12.131415 1 config.go:809] "kms plugin failed health check probe" err="${quoted(dialed)}" name="vault"\n`)}","stream":"stderr"}`,
+    probe(quoted(dialed)),
+    `2026-11-22T10:11:12Z stderr F ${probe(quoted(dialed))}`,
+  ]) {
+    const { explanations, subject } = explainError(text);
+    assert.equal(explanations[0]?.id, 'kms-socket-refused', text);
+    assert.equal(subject.socket, '/run/kms/kms.sock', text);
+  }
+  assert.deepEqual(idsOf('{"err":"provider does not \\u003cx\\u003e: no matching prefix found"}'), [
+    'no-matching-prefix',
+  ]);
+});
+
+test('of several messages the deepest cause comes first, and is what the subject is about', () => {
+  const paste = [
+    'Error from server (InternalError): Internal error occurred: unable to transform key "/registry/secrets/a/first": context deadline exceeded',
+    'I1122 10:11:12.131415       1 trace.go:236] Trace[1]: "List" (total time: 600ms)',
+    internal('unable to transform key "/registry/secrets/b/second": no matching prefix found'),
+    '',
+  ];
+  for (const text of [paste.join('\n'), paste.join('\r\n'), paste.toReversed().join('\n')]) {
+    const { explanations, subject } = explainError(text);
+    assert.deepEqual(
+      explanations.map(({ id }) => id),
+      ['no-matching-prefix', 'corrupt-object', 'deadline'].filter((id) => id !== 'deadline'),
+    );
+    assert.equal(subject.key, '/registry/secrets/b/second');
+  }
+});
+
+test('what one message says of a call to etcd says nothing of a KMS in another', () => {
+  assert.deepEqual(idsOf('rpc error: code = Unavailable desc = etcdserver: no leader'), ['etcd-no-leader']);
+  assert.deepEqual(
+    idsOf(
+      'rpc error: code = Unavailable desc = etcdserver: no leader\nfailed to decrypt DEK, error: rpc error: code = Unavailable desc = x',
+    ),
+    ['etcd-no-leader', 'kms-unavailable', 'dek-not-unwrapped'],
+  );
+});
+
+test('a message that a terminal wrapped is known all the same', () => {
+  assert.deepEqual(idsOf('Internal error occurred: no matching\nprefix found'), ['no-matching-prefix']);
+  assert.deepEqual(idsOf('Internal error occurred: no matching pre\nfix found'), ['no-matching-prefix']);
+});
+
+test('10 MB of anything have an answer at once', () => {
+  const message = internal('no matching prefix found');
+  const size = 10 * 1024 * 1024;
+  const hostile: readonly string[] = [
+    '\0'.repeat(size),
+    '\\'.repeat(size),
+    '\n'.repeat(size),
+    'unable to transform key "'.repeat(size / 25),
+    '/registry/'.repeat(size / 10),
+    'KMS Provider '.repeat(size / 13),
+    'key k unable to decode "x" '.repeat(size / 27),
+    '\u001b]0;'.repeat(size / 4),
+    Buffer.alloc(size, 0xff).toString('utf8'),
+    Buffer.alloc(size, 0xff).toString('latin1'),
+  ];
+  for (const text of hostile) {
+    const known = idsOf(text);
+    assert.ok(!known.includes('no-matching-prefix'));
+    assert.ok(idsOf(`${message}\n${text}`).includes('no-matching-prefix'));
+    assert.ok(idsOf(`${text}\n${message}`).includes('no-matching-prefix'));
+  }
+  assert.deepEqual(explainError('').explanations, []);
 });
 
 test('what is not known is not explained', () => {

@@ -33,14 +33,14 @@ export const configPatterns: readonly ErrorPattern[] = [
     cause:
       'A key has the wrong length: 16, 24 or 32 bytes for aescbc and aesgcm, 32 for secretbox, counted after base64 is decoded.',
     fix: 'Make a new key of 32 random bytes; do not encode text that is base64 already.',
-    commands: ['waxseal generate key', CHECK],
+    commands: ['waxseal generate key --out NEWFILE', CHECK],
   },
   {
     id: 'config-key-base64',
     pattern: /secrets must be base64 encoded/,
     cause: 'The secret of a key in the EncryptionConfiguration is not base64.',
     fix: 'Write standard base64 of 32 random bytes.',
-    commands: ['waxseal generate key', CHECK],
+    commands: ['waxseal generate key --out NEWFILE', CHECK],
   },
   {
     id: 'config-provider',
@@ -53,7 +53,7 @@ export const configPatterns: readonly ErrorPattern[] = [
   {
     id: 'config-kms',
     pattern:
-      /unsupported scheme "?\S+"? for (remote )?KMS provider|invalid endpoint .{0,200}(KMS|kms) provider|can't use empty string as endpoint|duplicate KMS provider name|invalid KMS provider name|unsupported (KMS API version|apiVersion)|should be a positive value|is a mandatory field for a/,
+      /unsupported scheme "?\S+"? for (remote )?KMS provider|invalid endpoint .{0,200}(KMS|kms) provider|can't use empty string as endpoint|duplicate KMS provider name|invalid KMS provider name|unsupported (KMS API version|apiVersion)|should be a positive value|is a mandatory field for a|cachesize is not supported in v2/,
     cause: 'A kms provider of the configuration is not valid; the message names the field.',
     fix: 'Endpoint unix:///path, a name of its own without a colon, apiVersion v2, timeout above 0.',
     commands,
@@ -64,7 +64,9 @@ export const configPatterns: readonly ErrorPattern[] = [
     cause:
       'The configuration has a KMS v1 provider, which API servers from 1.29 on refuse unless told otherwise.',
     fix: 'Keep it readable with --feature-gates=KMSv1=true while you move to v2; a plugin can serve both on one socket.',
-    commands: ['waxseal rotate', 'waxseal generate migration'],
+    commands: [
+      'waxseal generate migration --from FILE --to kms --kms-endpoint unix:///run/waxseal/kms.sock --out phases',
+    ],
   },
   {
     id: 'config-kms-probe',
@@ -90,12 +92,20 @@ export const configPatterns: readonly ErrorPattern[] = [
     commands,
   },
   {
+    id: 'config-reload-flags',
+    pattern:
+      /--encryption-provider-config-automatic-reload must be set with|failed to start kms encryption config hot reload controller/,
+    cause: 'The flags of the API server about reloading its EncryptionConfiguration do not fit each other.',
+    fix: 'Give --encryption-provider-config with --encryption-provider-config-automatic-reload.',
+    commands: [CHECK],
+  },
+  {
     id: 'config-key-unusable',
     pattern: /could not obtain secret for named key|error while creating (cipher|transformer) for named key/,
     cause:
       'A key of the configuration cannot be used: its secret is not base64, or of a length that no cipher takes.',
     fix: 'Write base64 of 32 random bytes as the secret of the key that the message names.',
-    commands: ['waxseal generate key', CHECK],
+    commands: ['waxseal generate key --out NEWFILE', CHECK],
   },
   {
     id: 'config-unreadable',

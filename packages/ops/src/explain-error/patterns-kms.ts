@@ -43,14 +43,14 @@ const keyService: readonly ErrorPattern[] = [
     cause:
       'The key service refuses the plugin: its identity may not use the key, or its credentials have expired.',
     fix: 'Allow the plugin’s identity encrypt, decrypt and describe on the key, or renew its credentials; reads of cached DEKs go on for at most a day.',
-    commands: ['waxseal kms explain-access', LOOK],
+    commands: ['waxseal kms explain-access --principal ARN --action kms:Decrypt --key KEYID', LOOK],
   },
   {
     id: 'kms-key-gone',
     pattern: /NotFoundException|KeyNotFound|code = NotFound/,
     cause: 'The key service does not know the key: deleted, another region or account, or a changed name.',
     fix: 'Check key, region and account of the plugin; restore the key from its backup if it was deleted. An escrow recipient reads without it.',
-    commands: ['waxseal plugin recover-dek', VERIFY],
+    commands: ['waxseal plugin recover-dek --identity FILE --object --out NEWFILE', VERIFY],
   },
   {
     id: 'kms-throttled',
@@ -59,7 +59,10 @@ const keyService: readonly ErrorPattern[] = [
     cause:
       'The key service limits the rate of calls. KMS v1 makes one call for every DEK, so a restart asks for all of them.',
     fix: 'Ask for a higher quota; move from KMS v1 to v2, which needs one call for each DEK source.',
-    commands: ['waxseal rotate', 'waxseal scan --etcd URL'],
+    commands: [
+      'waxseal scan --etcd URL',
+      'waxseal generate migration --from FILE --to kms --kms-endpoint unix:///run/waxseal/kms.sock --out phases',
+    ],
   },
 ];
 
@@ -176,7 +179,9 @@ const health: readonly ErrorPattern[] = [
     cause:
       'The plugin was replaced under a running API server by one that reports another version (v2beta1 and v2).',
     fix: 'Let the new plugin report the old version, or restart the API server.',
-    commands: ['waxseal plugin PROVIDER --status-version v2beta1'],
+    commands: [
+      'waxseal plugin aws --status-version v2beta1 --key KEYID --listen unix:///run/waxseal/kms.sock',
+    ],
   },
   {
     id: 'kms-version-unsupported',

@@ -113,7 +113,7 @@ export const valuePatterns: readonly ErrorPattern[] = [
       /(could not obtain secret for named key|keys\[\d+\]\.secret).{0,200}(illegal base64 data at input byte \d+|base64 encoded)/s,
     cause: 'The secret of a key in the EncryptionConfiguration is not base64.',
     fix: 'Write it as standard base64 of 32 random bytes, without quotes or a newline inside; on one line.',
-    commands: ['waxseal config check FILE', 'waxseal generate key'],
+    commands: ['waxseal config check FILE', 'waxseal generate key --out NEWFILE'],
   },
   {
     id: 'illegal-base64',
@@ -162,7 +162,8 @@ export const valueFramePatterns: readonly ErrorPattern[] = [
   },
   {
     id: 'storage-initializing',
-    pattern: /storage is \(re\)initializing/,
+    pattern:
+      /storage is \(re\)initializing|unexpected ListAndWatch error|storage not ready|watch cache isn't correctly initialized|failed to sync with latest state/,
     cause:
       'The watch cache of a resource cannot be filled. One object that cannot be read is enough: the whole resource then fails to list.',
     fix: 'Look for “unable to transform key” in the API server’s log, or let verify find the object; repair it or delete it with ignoreStoreReadErrorWithClusterBreakingPotential.',
@@ -171,9 +172,17 @@ export const valueFramePatterns: readonly ErrorPattern[] = [
   {
     id: 'corrupt-object',
     pattern:
-      /corrupt object|data from the storage is not transformable|unable to transform or decode \d+ objects|unable to transform key|unionTransformers: unable to transform from storage|failed to decrypt data|failed to prepare current and previous objects|too many errors, the list is truncated/,
+      /corrupt object|data from the storage is not transformable|unable to transform or decode \d+ objects|unable to transform key|unionTransformers: unable to transform from storage|failed to decrypt data|failed to prepare current and previous objects|too many errors, the list is truncated|Decoding \S+ \S+ failed|Cache consistency check (error|failed)/,
     cause: 'An object in storage cannot be read.',
     fix: 'Let verify list all such objects with their causes; repair them or restore them from a backup before anything deletes them.',
+    commands: [VERIFY_ALL],
+  },
+  {
+    id: 'unsafe-delete',
+    pattern: /ignoreStoreReadErrorWithClusterBreakingPotential/,
+    cause:
+      'An object that cannot be read was to be deleted unread. That option works only for such objects, only alone, and needs the verb unsafe-delete-ignore-read-errors.',
+    fix: 'Make sure that the object is lost and not merely without its key: then nothing of it comes back.',
     commands: [VERIFY_ALL],
   },
   {
