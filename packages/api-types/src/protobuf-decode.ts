@@ -11,10 +11,19 @@ import { type WireReader, wireBytes, wireFixed64, wireVarint } from './wire.js';
 /** Types nest far less; a hostile List may try. */
 const maxDepth = 100;
 
+/** A field of a newer or older release than the types are of. */
+export interface UnknownField {
+  /** Of the message it is in: `PodSpec`. */
+  readonly type: string;
+  readonly number: number;
+}
+
 export interface DecodeContext {
   readonly reader: WireReader;
   /** Messages entered and not left. */
   depth: number;
+  /** Called for a field the type does not have; the field is left out. */
+  readonly onUnknownField?: ((field: UnknownField) => void) | undefined;
   /** Bytes embedded in a RawExtension: JSON, or a whole protobuf object. */
   readEmbedded(bytes: Buffer, depth: number): JsonValue;
 }
@@ -60,9 +69,18 @@ export function decodeFields(context: DecodeContext, type: ObjectType, fields: J
     const tag = reader.tag();
     const wireType = tag & 7;
     const field = type.fieldsByNumber.get(tag >>> 3);
-    if (field === undefined) reader.skip(wireType);
-    else decodeField(context, field, wireType, fields);
+    if (field === undefined) {
+      const start = reader.position;
+      reader.skip(wireType);
+      if (!isEmptyClusterName(type, tag, reader.position - start))
+        context.onUnknownField?.({ type: type.name, number: tag >>> 3 });
+    } else decodeField(context, field, wireType, fields);
   }
+}
+
+/** Releases to 1.23 wrote ObjectMeta's clusterName, field 15, into every object, empty. */
+function isEmptyClusterName(type: ObjectType, tag: number, bytes: number): boolean {
+  return tag === ((15 << 3) | wireBytes) && bytes === 1 && type.name === 'ObjectMeta';
 }
 
 function decodeField(context: DecodeContext, field: FieldType, wireType: number, fields: JsonObject): void {

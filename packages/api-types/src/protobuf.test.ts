@@ -185,6 +185,24 @@ describe('Kubernetes protobuf', () => {
     assert.throws(() => decodeKubeProtobuf(Buffer.from('k8s\0')), { problem: 'unknown-kind' });
   });
 
+  it('tells which fields it leaves out, but for what old releases wrote empty into every object', () => {
+    const unknown: string[] = [];
+    const note = ({ type, number }: { readonly type: string; readonly number: number }): void =>
+      void unknown.push(`${type} ${number}`);
+    // Name `a`, and clusterName, which is gone.
+    const metadata = Buffer.from([0x0a, 0x01, 0x61, 0x7a, 0x00]);
+    const withFields = (fields: Buffer): Buffer => {
+      const raw = Buffer.concat([Buffer.from([0x0a, metadata.length]), metadata, fields]);
+      const head = Buffer.from('k8s\0\x0a\x0c\x0a\x02v1\x12\x06Secret\x12', 'latin1');
+      return Buffer.concat([head, Buffer.from([raw.length]), raw]);
+    };
+    assert.equal(decodeKubeProtobuf(withFields(Buffer.alloc(0)), note).metadata?.name, 'a');
+    assert.deepEqual(unknown, []);
+    // Field 99, a varint.
+    decodeKubeProtobuf(withFields(Buffer.from([0x98, 0x06, 0x01])), note);
+    assert.deepEqual(unknown, ['Secret 99']);
+  });
+
   it('refuses lengths beyond the body without reserving memory', () => {
     const bytes = Buffer.concat([Buffer.from('k8s\0'), Buffer.from([0x12, 0xff, 0xff, 0xff, 0xff, 0x07])]);
     assert.throws(() => decodeKubeProtobuf(bytes), { problem: 'malformed-protobuf' });

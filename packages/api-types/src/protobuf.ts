@@ -6,7 +6,7 @@
 import type { JsonObject, JsonValue, KubeObject } from './object.js';
 import { completeInto, isJsonObject } from './complete.js';
 import { DecodeError } from './errors.js';
-import { decodeFields } from './protobuf-decode.js';
+import { decodeFields, type UnknownField } from './protobuf-decode.js';
 import { encodeFields } from './protobuf-encode.js';
 import { findType, splitApiVersion, type ObjectType } from './types.js';
 import { WireReader, WireWriter, wireBytes } from './wire.js';
@@ -21,13 +21,21 @@ export function isKubeProtobuf(bytes: Buffer): boolean {
  * The object, exactly as a Go server would print it as JSON. Kinds without metadata (DeleteOptions, the reviews'
  * helpers) have none.
  *
+ * @param onUnknownField called for each field that is left out because its type does not have it
  * @throws DecodeError `malformed-protobuf`, `unknown-kind` or `too-deep`
  */
-export function decodeKubeProtobuf(bytes: Buffer): KubeObject {
-  return decodeObject(bytes, 0);
+export function decodeKubeProtobuf(
+  bytes: Buffer,
+  onUnknownField?: (field: UnknownField) => void,
+): KubeObject {
+  return decodeObject(bytes, 0, onUnknownField);
 }
 
-function decodeObject(bytes: Buffer, depth: number): KubeObject {
+function decodeObject(
+  bytes: Buffer,
+  depth: number,
+  onUnknownField: ((field: UnknownField) => void) | undefined,
+): KubeObject {
   if (!isKubeProtobuf(bytes)) {
     throw new DecodeError(
       'malformed-protobuf',
@@ -37,7 +45,11 @@ function decodeObject(bytes: Buffer, depth: number): KubeObject {
   const envelope = readUnknown(bytes.subarray(magic.length));
   const type = typeOf(envelope.apiVersion, envelope.kind);
   const fields: JsonObject = {};
-  decodeFields({ reader: new WireReader(envelope.raw), depth, readEmbedded }, type, fields);
+  const readEmbedded = (embedded: Buffer, at: number): JsonValue =>
+    isKubeProtobuf(embedded)
+      ? (decodeObject(embedded, at, onUnknownField) as unknown as JsonObject)
+      : readEmbeddedJson(embedded);
+  decodeFields({ reader: new WireReader(envelope.raw), depth, onUnknownField, readEmbedded }, type, fields);
   const object = { kind: envelope.kind, apiVersion: envelope.apiVersion };
   completeInto(object, type, fields);
   return asKubeObject(object);
@@ -93,8 +105,7 @@ function typeOf(apiVersion: string, kind: string): ObjectType {
   return type;
 }
 
-function readEmbedded(bytes: Buffer, depth: number): JsonValue {
-  if (isKubeProtobuf(bytes)) return decodeObject(bytes, depth) as unknown as JsonObject;
+function readEmbeddedJson(bytes: Buffer): JsonValue {
   try {
     const value: JsonValue = JSON.parse(bytes.toString('utf8'));
     return value;

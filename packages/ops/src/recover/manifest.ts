@@ -13,14 +13,29 @@ import {
 } from '@waxseal/api-types';
 
 export type Manifest =
-  | { readonly kind: 'object'; readonly object: JsonObject }
+  | {
+      readonly kind: 'object';
+      readonly object: JsonObject;
+      /** What the bytes hold and the object does not; empty: nothing. */
+      readonly lost: readonly string[];
+    }
   | { readonly kind: 'undecodable'; readonly reason: string };
 
 /** Total: whatever the bytes, there is an answer. Reasons never quote the bytes. */
 export function readManifest(data: Buffer): Manifest {
   let value: unknown;
+  let lost: readonly string[];
   try {
-    value = isKubeProtobuf(data) ? decodeKubeProtobuf(data) : parseJson(data).value;
+    if (isKubeProtobuf(data)) {
+      const unknown = new Set<string>();
+      value = decodeKubeProtobuf(data, ({ type, number }) =>
+        unknown.add(`field ${number} of ${type}, which is of another release of Kubernetes`),
+      );
+      lost = [...unknown];
+    } else {
+      value = parseJson(data).value;
+      lost = inexactIntegers(data);
+    }
   } catch (error) {
     if (!(error instanceof DecodeError)) throw error;
     return { kind: 'undecodable', reason: error.message };
@@ -33,7 +48,23 @@ export function readManifest(data: Buffer): Manifest {
   if (metadata !== undefined && !isJsonObject(metadata)) return undecodable('the metadata are no object');
   const object: JsonObject = { apiVersion, kind };
   if (metadata !== undefined) object['metadata'] = metadata;
-  return { kind: 'object', object: { ...object, ...rest } };
+  return { kind: 'object', object: { ...object, ...rest }, lost };
+}
+
+const LONG_NUMBER = /[0-9]{16}/;
+/** Strings, to step over them, and numbers. */
+const TOKEN = /"[^"\\]*(?:\\.[^"\\]*)*"|-?[0-9][-+.0-9eE]*/g;
+const INTEGER = /^-?[0-9]+$/;
+
+/** Go reads 64-bit integers, this language doubles. @param data valid JSON */
+function inexactIntegers(data: Buffer): readonly string[] {
+  const text = data.toString('latin1');
+  if (!LONG_NUMBER.test(text)) return [];
+  for (const [token] of text.matchAll(TOKEN)) {
+    if (INTEGER.test(token) && BigInt(token) !== BigInt(Number(token)))
+      return ['an integer beyond 53 bits, which was rounded'];
+  }
+  return [];
 }
 
 function undecodable(reason: string): Manifest {

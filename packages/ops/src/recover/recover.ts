@@ -47,8 +47,11 @@ interface Unrecovered {
   readonly bytes: Buffer;
 }
 
-/** A code of EnvelopeError; `undecodable`; `foreign`: the key is not an API server's; `other`. For counting. */
-export type UnrecoveredCause = EnvelopeErrorCode | 'undecodable' | 'foreign' | 'other';
+/**
+ * A code of EnvelopeError; `undecodable`; `incomplete`: the object stands before it, and lacks something; `foreign`: the key is not an API
+ * server's; `other`. For counting.
+ */
+export type UnrecoveredCause = EnvelopeErrorCode | 'undecodable' | 'incomplete' | 'foreign' | 'other';
 
 /** @throws OpsError source-unreadable, source-damaged; the signal's reason when it is aborted */
 export async function* recoverObjects(source: Source, options: RecoverOptions): AsyncGenerator<Recovered> {
@@ -65,7 +68,7 @@ export async function* recoverObjects(source: Source, options: RecoverOptions): 
       if (path === undefined) {
         // A key of something else than the API server; its name says nothing of what is wanted.
         if (!isFiltered) yield foreign(stored);
-      } else if (isWanted(path)) yield await recoverObject(stored, path, options);
+      } else if (isWanted(path)) yield* await recoverObject(stored, path, options);
     }
   }
 }
@@ -74,7 +77,7 @@ async function recoverObject(
   { key, value }: StoredKeyValue,
   path: ObjectPath,
   options: RecoverOptions,
-): Promise<Recovered> {
+): Promise<readonly Recovered[]> {
   const text = key.toString();
   let data: Buffer;
   try {
@@ -83,22 +86,24 @@ async function recoverObject(
     ({ data } = opened instanceof Promise ? await opened : opened);
   } catch (error) {
     const cause = error instanceof EnvelopeError ? error.code : 'other';
-    return {
-      kind: 'unrecovered',
-      key: text,
-      stage: 'open',
-      cause,
-      reason: errorMessage(error),
-      bytes: value,
-    };
+    return [
+      { kind: 'unrecovered', key: text, stage: 'open', cause, reason: errorMessage(error), bytes: value },
+    ];
   }
   const manifest = readManifest(data);
   if (manifest.kind === 'undecodable') {
     const { reason } = manifest;
-    return { kind: 'unrecovered', key: text, stage: 'decode', cause: 'undecodable', reason, bytes: data };
+    return [{ kind: 'unrecovered', key: text, stage: 'decode', cause: 'undecodable', reason, bytes: data }];
   }
   const object = FORMS[options.form](manifest.object, path);
-  return object === undefined ? { kind: 'left-out', key: text } : { kind: 'object', path, key: text, object };
+  if (object === undefined) return [{ kind: 'left-out', key: text }];
+  const recovered: Recovered = { kind: 'object', path, key: text, object };
+  if (manifest.lost.length === 0) return [recovered];
+  const reason = `the object before this lacks ${manifest.lost.join('; ')}: these are all of its bytes`;
+  return [
+    recovered,
+    { kind: 'unrecovered', key: text, stage: 'decode', cause: 'incomplete', reason, bytes: data },
+  ];
 }
 
 const FORMS: Readonly<Record<ManifestForm, typeof forApply>> = {
