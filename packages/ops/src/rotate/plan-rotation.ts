@@ -1,6 +1,7 @@
 /** Begins a rotation: what is wanted becomes configurations and steps, on disk before anything is touched. */
 import type { RandomBytes } from '@waxseal/envelope';
 import { OpsError } from '../errors.js';
+import { removeTemporaries } from '../replace-file.js';
 import { hashConfiguration, readConfigurationFile, type ConfigurationFile } from './configuration-file.js';
 import { entriesOf, nameOfEntry } from './provider-entry.js';
 import { planConfigurations } from './rotation-configurations.js';
@@ -29,6 +30,7 @@ export interface PlanRotationOptions {
 export function planRotation(options: PlanRotationOptions): Promise<RotationState> {
   const { stateFile, configFile, change, randomBytes } = options;
   return withRotationLock(stateFile, async () => {
+    await removeTemporaries(stateFile);
     const present = await readIfPresent(stateFile);
     if (present !== undefined && nextStep(present) !== undefined) {
       throw new OpsError(

@@ -2,7 +2,7 @@
  * One process to a rotation. The lock is an abstract unix socket named after the state file's folder and name: the kernel gives a name to
  * one listener and takes it back when the process ends, however it ends, so a lock is never stale. Whoever connects is told the pid.
  *
- * Abstract sockets are Linux's. Elsewhere, and between machines that share the folder, the state's count of writes finds it out.
+ * Abstract sockets are Linux's. Elsewhere, and between containers or machines that share the folder, the state's count of writes finds it out.
  */
 import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';

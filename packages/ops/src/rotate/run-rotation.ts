@@ -32,7 +32,7 @@ import { parseConfiguration } from './wanted-change.js';
 export interface RotationTools {
   readonly now: () => Date;
   readonly signal?: AbortSignal;
-  /** Takes the file to the servers. Called again when a run was cut off; must not mind. */
+  /** Takes the file to the servers. Called after each write, and when a later run begins; must not mind. */
   readonly distribute?: (file: string, hash: string) => Promise<void>;
   readonly openSource: () => Promise<Source>;
   readonly prefix: string;
@@ -92,6 +92,7 @@ export function runRotation(
   return withRotationLock(stateFile, async () => {
     let state = await readRotationState(stateFile);
     for (const file of [stateFile, state.configFile]) await removeTemporaries(file);
+    await distributeAgain(state, tools);
     for (;;) {
       const step = nextStep(state);
       if (step === undefined)
@@ -122,6 +123,23 @@ export function runRotation(
 /** The time at which a step began stays, however often it is begun again. */
 function withBegun(state: RotationState, step: RotationStep, now: Date): RotationState {
   return state.begun?.step === step ? state : { ...state, begun: { step, at: now.toISOString() } };
+}
+
+const WRITTEN_BY: Readonly<Partial<Record<RotationStep, ConfigurationName>>> = {
+  'add-reader': 'readers',
+  promote: 'promoted',
+  'keep-one': 'kept',
+  'remove-old': 'wanted',
+  restore: 'original',
+};
+
+/** A server that the last run did not reach may be there now. */
+async function distributeAgain(state: RotationState, { distribute }: RotationTools): Promise<void> {
+  const name = state.done.flatMap(({ step }) => WRITTEN_BY[step] ?? []).at(-1);
+  if (distribute === undefined || name === undefined || nextStep(state) === undefined) return;
+  const { hash } = await readConfigurationFile(state.configFile);
+  // Another one is its next step's affair.
+  if (hash === state.configurations[name].hash) await distribute(state.configFile, hash);
 }
 
 type Step = (state: RotationState, tools: RotationTools, stateFile: string) => Promise<StepResult>;
