@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { encodeEncryptedObject } from '@waxseal/envelope';
 import { openLmdbStore, type Store } from '@waxseal/storage';
 import { OpsError } from '../errors.js';
 import { inTemporaryFolder } from '../testing/etcd-file.js';
@@ -123,16 +124,34 @@ test('an old key is found by its name', async () => {
   });
 });
 
+/** Several pages; its keyID stands at the end. */
+const kmsValue = (keyId: string): Buffer =>
+  Buffer.concat([
+    Buffer.from('k8s:enc:kms:v2:cloud:'),
+    encodeEncryptedObject({
+      encryptedData: Buffer.alloc(5_000, 7),
+      keyId,
+      encryptedDekSource: Buffer.alloc(60, 9),
+      annotations: {},
+      encryptedDekSourceType: 1,
+    }),
+  ]);
+
 test('large values whose keys are lost are told by what they are', async () => {
   await inStore(async (path, dataFile) => {
     const indexes = Array.from({ length: 30 }, (_, index) => index);
     const large = (text: Buffer): Buffer => Buffer.concat([text, Buffer.alloc(5_000, 'z')]);
     for (const resource of ['secrets', 'configmaps']) {
       const kind = resource === 'secrets' ? 'Secret' : 'ConfigMap';
-      for (const value of [plainOf(kind, 0), sealedOf('old', 0), sealedOf('key1', 0)]) {
+      for (const value of [
+        large(plainOf(kind, 0)),
+        large(sealedOf('old', 0)),
+        kmsValue('key-2024'),
+        large(sealedOf('key1', 0)),
+      ]) {
         await putAll(
           path,
-          indexes.map((index) => [keyOf(resource, index), large(value)]),
+          indexes.map((index) => [keyOf(resource, index), value]),
         );
       }
     }
@@ -150,7 +169,7 @@ test('large values whose keys are lost are told by what they are', async () => {
       ...live,
     });
     leftovers.addLive({ key: Buffer.from(keyOf('configmaps', 0)), value: plainOf('ConfigMap', 0), ...live });
-    await searchStoreFile({ path: lost, prefix, revision: 181, leftovers, remedy: '' });
+    await searchStoreFile({ path: lost, prefix, revision: 241, leftovers, remedy: '' });
     const groups = leftovers.groups();
     // Plaintext of configmaps is as they are stored today; of what is sealed nobody can tell whose it was.
     assert.deepEqual(
@@ -159,7 +178,11 @@ test('large values whose keys are lost are told by what they are', async () => {
           [place, resource, provider, key, examples.length].join(' '),
         )
         .toSorted(),
-      ['free-pages (unknown) secretbox old 0', 'free-pages secrets identity  0'],
+      [
+        'free-pages (unknown) kms-v2 key-2024 0',
+        'free-pages (unknown) secretbox old 0',
+        'free-pages secrets identity  0',
+      ],
     );
   });
 });

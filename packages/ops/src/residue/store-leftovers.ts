@@ -138,7 +138,7 @@ class StoreFileSearch {
       leftovers.add(finding, key, whole.subarray(RECORD_HEADER_BYTES));
       return;
     }
-    leftovers.addKeyless(finding, record.subarray(RECORD_HEADER_BYTES), false);
+    leftovers.addKeyless(finding, withoutPadding(record.subarray(RECORD_HEADER_BYTES)), false);
   }
 
   /** The pages from `page` on, up to the first that is used again. */
@@ -154,4 +154,11 @@ class StoreFileSearch {
   #finding(place: ResiduePlace): { source: string; place: ResiduePlace; remedy: string } {
     return { source: `data file ${this.#search.path}`, place, remedy: this.#search.remedy };
   }
+}
+
+/** How long it was is lost with its key, but LMDB fills its last page with zeros; behind the ciphertext of KMS v2 stands the keyID. */
+function withoutPadding(value: Buffer): Buffer {
+  let end = value.length;
+  while (end > 0 && value[end - 1] === 0) end--;
+  return value.subarray(0, end);
 }
