@@ -11,7 +11,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
-import { systemClock } from '@waxseal/encryption-config';
+import { type Clock, systemClock } from '@waxseal/encryption-config';
 import { readKubeconfig } from './kubeconfig.js';
 import { rewrapViaApi, type RewrapViaApiOptions, type RewrapViaApiReport } from './rewrap-via-api.js';
 
@@ -21,7 +21,7 @@ interface Stored {
   stale: boolean;
 }
 
-type Answer = readonly [number, unknown];
+type Answer = readonly [number, unknown, Readonly<Record<string, string>>?];
 
 let server: Server;
 let folder: string;
@@ -126,8 +126,8 @@ async function answer(request: IncomingMessage): Promise<Answer> {
 }
 
 async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const [code, body] = await answer(request);
-  response.writeHead(code, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+  const [code, body, headers] = await answer(request);
+  response.writeHead(code, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(body));
 }
 
 beforeEach(async () => {
@@ -309,6 +309,24 @@ test('a list that expires goes on with the token it is given, a busy server is w
   };
   const { listed, rewritten, addsUp } = await run();
   assert.deepEqual([listed, rewritten, addsUp, expired, busy > 2], [10, 5, true, true, true]);
+});
+
+test('a server that asks for time gets it, within reason', async () => {
+  const asked = ['7', '3600', 'soon'];
+  const waitsMs: number[] = [];
+  const clock: Clock = {
+    ...systemClock,
+    schedule: (delayMs, next) => {
+      waitsMs.push(delayMs);
+      return systemClock.schedule(0, next);
+    },
+  };
+  intercept = (request) => {
+    const retryAfter = request.method === 'PATCH' ? asked.shift() : undefined;
+    return retryAfter === undefined ? undefined : [429, {}, { 'retry-after': retryAfter }];
+  };
+  const { rewritten, addsUp } = await run({ clock, workers: 1 });
+  assert.deepEqual([rewritten, addsUp, waitsMs], [5, true, [7000, 30_000, 800]]);
 });
 
 test('no permission, no such resource, no server, a value that no list gets past: each is a sentence', async () => {
