@@ -73,5 +73,5 @@ test('each remedy is told once, with the places it is for', () => {
     backups: { checked: 2 },
   });
   assert.match(text, /What removes it:\n {2}history: Compaction\.\n {2}history, live: Deletion\.\n/);
-  assert.match(text, /\nNot whole: notes\.txt: no snapshot\.\n2 backups were looked at\.\n/);
+  assert.match(text, /\nNot whole: notes\.txt: no snapshot\.\nBackups looked at: 2\.\n/);
 });

@@ -33,7 +33,7 @@ export function formatResidueReport(report: ResidueReport): string {
   if (markers?.length === 0) lines.push('The marker is in no file.');
   for (const { source, message } of problems)
     lines.push(`Not whole: ${source}: ${message.replace(/\.$/, '')}.`);
-  if (backups !== undefined) lines.push(`${backups.checked} backups were looked at.`);
+  if (backups !== undefined) lines.push(`Backups looked at: ${backups.checked}.`);
   lines.push(`Not searched: ${notSearched.join(', ')}.`);
   return lines.join('\n');
 }
