@@ -40,6 +40,10 @@ test('without an error the exit code is 0, with --fail-on info it is 1', () => {
   assert.match(stdout, /^info: resources\[0\]\.providers\[0\]\.secretbox/m);
   assert.match(stdout, /0 errors, 0 warnings/);
   assert.equal(waxseal(['lint', file, '--fail-on', 'info']).status, 1);
+  const gcm = secretbox.replace('secretbox', 'aesgcm').replace('one', '"on\\e[2Je"');
+  const one = waxseal(['lint', write('one.yaml', [gcm])]).stdout;
+  assert.match(one, /0 errors, 1 warning, \d notes$/m);
+  assert.doesNotMatch(one, /[^\P{Cc}\n]/u, 'what a name holds is not for the terminal to act on');
 });
 
 test('a change that loses values is exit code 1, and JSON says what is lost', () => {

@@ -16,6 +16,7 @@ import { runUntilDone } from '../lifetime.js';
 import type { OutputFormat } from '../options.js';
 import { openProgress } from '../progress.js';
 import { keyPrefix, openSource, type SourceOptions } from '../source-options.js';
+import { printable } from '../terminal-text.js';
 
 export interface LintCommandOptions extends SourceOptions {
   readonly against?: string;
@@ -73,18 +74,21 @@ function statusOf(path: string): FileStatus | undefined {
 
 function formatFindings(file: string, findings: readonly Finding[]): string {
   if (findings.length === 0) return `${file}: nothing found`;
-  const count = (severity: Severity): number => findings.filter((one) => one.severity === severity).length;
+  const count = (severity: Severity, one: string): string => {
+    const number = findings.filter((each) => each.severity === severity).length;
+    return `${number} ${one}${number === 1 ? '' : 's'}`;
+  };
   return [
     ...findings.map(formatFinding),
-    `${file}: ${count('error')} errors, ${count('warning')} warnings, ${count('info')} notes`,
+    `${file}: ${count('error', 'error')}, ${count('warning', 'warning')}, ${count('info', 'note')}`,
   ].join('\n');
 }
 
 function formatFinding({ id, severity, where, why, fix, source, resources, values }: Finding): string {
   const stored = values === undefined ? '' : ` (values stored: ${values})`;
   return [
-    `${severity}: ${where === '' ? '' : `${where}: `}${why}${stored} [${id}]`,
-    ...(resources === undefined ? [] : [`  concerns ${resources.join(', ')}`]),
+    printable(`${severity}: ${where === '' ? '' : `${where}: `}${why}${stored} [${id}]`),
+    ...(resources === undefined ? [] : [printable(`  concerns ${resources.join(', ')}`)]),
     `  ${fix}`,
     `  ${source}`,
     '',

@@ -21,9 +21,30 @@ const lint = (text: string): readonly Finding[] => lintConfig({ file: 'config.ya
 const isInvalid = (findings: readonly Finding[]): boolean => findings.some(({ id }) => id === 'invalid');
 
 test('there are verdicts to agree with', () => assert.ok(verdicts.length > 30));
+/** What stands behind the value that is refused: the value itself may be key material. */
+const reasonOf = (text: string): string =>
+  text.replace(/^(Invalid value|Required value): ?("(?:[^"\\]|\\.)*": |\{.*\}: |\[[^\]]*\]: )?/, '');
+const DECODING = 'error decoding encryption provider configuration file';
+
 for (const { file, error } of verdicts) {
-  test(`${file}: ${error === undefined ? 'taken' : 'refused'}, as the reference does`, () =>
-    assert.equal(isInvalid(lint(read(file))), error !== undefined));
+  test(`${file}: ${error === undefined ? 'taken' : 'refused'}, as the reference does, for its reason`, () => {
+    const findings = lint(read(file));
+    assert.equal(isInvalid(findings), error !== undefined);
+    const refused = findings.filter(({ id }) => id === 'invalid');
+    for (const { severity, where, why } of refused) {
+      const said = (error ?? '').replace(/^error while (parsing file|building transformers): /, '');
+      // Decoders have words of their own.
+      const reason = said.startsWith(DECODING) ? DECODING : reasonOf(why);
+      assert.equal(severity, 'error');
+      assert.ok(reason.length > 10, reason);
+      assert.ok(why.includes(reason) && said.includes(reason), `${why} / ${said}`);
+      assert.ok(said.includes(where), `${where} / ${said}`);
+    }
+    assert.ok(
+      error === undefined || refused.length === findings.length,
+      'of an invalid file only what is invalid',
+    );
+  });
 }
 
 const BASE = read('ok-multi-keys.yaml');
