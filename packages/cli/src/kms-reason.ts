@@ -3,16 +3,16 @@ import type { EncryptionAtRest } from '@waxseal/encryption-config';
 import { EnvelopeError } from '@waxseal/envelope';
 import { OpsError } from '@waxseal/ops';
 
-/** `error` with the reasons of the health checks in its message, when it says that a KMS gave no key to write with; any other error as it is. */
+/** `thrown` with the reasons of the health checks in its message, when it says that a KMS gave no key to write with; any other error as it is. */
 export async function withKmsReason(
-  error: unknown,
+  thrown: unknown,
   encryption: Pick<EncryptionAtRest, 'healthChecks'>,
 ): Promise<unknown> {
-  if (!(error instanceof OpsError) || !lacksWriteKey(error.cause)) return error;
+  if (!(thrown instanceof OpsError) || !lacksWriteKey(thrown.cause)) return thrown;
   const checks = await Promise.allSettled(encryption.healthChecks().map((check) => check.check()));
   const reasons = checks.flatMap((check) => (check.status === 'rejected' ? [messageOf(check.reason)] : []));
-  if (reasons.length === 0) return error;
-  return new OpsError(error.code, `${error.message} The plugin's answer: ${reasons.join('; ')}.`, error);
+  if (reasons.length === 0) return thrown;
+  return new OpsError(thrown.code, `${thrown.message} The plugin's answer: ${reasons.join('; ')}.`, thrown);
 }
 
 function lacksWriteKey(cause: unknown): boolean {
