@@ -40,11 +40,13 @@ export interface EtcdAccessFlags {
   readonly keyFlag?: string | undefined;
   /** False: etcd is asked only when an option names it. Default true. */
   readonly endpointsFromEnvironment?: boolean | undefined;
+  /** Where etcdctl's variables stand; default: the process's. */
+  readonly environment?: NodeJS.ProcessEnv | undefined;
 }
 
 /** Certificates and user as etcdctl has them. */
 export function etcdAccessOptions(command: Command, flags: EtcdAccessFlags = {}): Command {
-  const { keyFlag = '--key', endpointsFromEnvironment = true } = flags;
+  const { keyFlag = '--key', endpointsFromEnvironment = true, environment = process.env } = flags;
   return command
     .option('--cacert <file>', 'PEM authority of the etcd servers (or ETCDCTL_CACERT)', parsePath)
     .option('--cert <file>', 'PEM client certificate for etcd (or ETCDCTL_CERT)', parsePath)
@@ -58,15 +60,14 @@ export function etcdAccessOptions(command: Command, flags: EtcdAccessFlags = {})
       'its password; safer by --password-file, or ETCDCTL_PASSWORD: others on the machine see arguments',
     )
     .option('--password-file <file>', 'a file with its password', parsePath)
-    .hook('preAction', (_, action) => takeEnvironment(action, endpointsFromEnvironment));
+    .hook('preAction', (_, action) => takeEnvironment(action, environment, endpointsFromEnvironment));
 }
 
 /** Options that name another source than etcd. */
 const OTHER_SOURCES = ['snapshot', 'dataDir', 'dataDirEtcd', 'viaApi'];
 
 /** Sets what the environment says and no option does. */
-function takeEnvironment(command: Command, withEndpoints: boolean): void {
-  const env = process.env;
+function takeEnvironment(command: Command, env: NodeJS.ProcessEnv, withEndpoints: boolean): void {
   const isGiven = (name: string): boolean => command.getOptionValue(name) !== undefined;
   const take = (name: string, value: unknown): void => {
     if (value !== undefined && value !== '' && !isGiven(name))
