@@ -43,6 +43,7 @@ Exit codes:
   ${exitCodes.negative}  the answer is no (an invalid configuration, a failed check)
   ${exitCodes.usage}  the command line is wrong
   ${exitCodes.environment}  something it needs is missing or does not work; the message says what to do
+  130  stopped by Ctrl-C or SIGTERM
 
 Example:
   $ waxseal up --data-dir ./demo`,
