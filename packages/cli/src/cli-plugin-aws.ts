@@ -44,7 +44,12 @@ export function addAws(plugin: Command): void {
       'v1, v2 or v1:v2 of the key in the same place (default: both)',
       collectList,
     )
-    .option('--health-kms-version <version>', 'taken and not needed: one probe speaks for both versions')
+    .addOption(
+      new Option(
+        '--health-kms-version <version>',
+        'the version whose health counts: one probe speaks for both, so it only has to be served',
+      ).choices(['v1', 'v2']),
+    )
     .option('--debug', 'as --log-level debug', false)
     .addOption(socketGroupOption())
     .addOption(

@@ -171,6 +171,11 @@ for (const [args, reason] of [
   [['--key', 'a', '--encryption-context', 'a'], /not name=value/],
   [['--key', 'a', '--health-port', ':99999'], /Expected a port/],
   [['--key', 'a', '--kms-versions', 'v3'], /Write v1, v2 or v1:v2/],
+  [['--key', 'a', '--health-kms-version', 'v3'], /Allowed choices are v1, v2/],
+  [
+    ['--key', 'a', '--kms-versions', 'v2', '--health-kms-version', 'v1'],
+    /--health-kms-version v1, which --kms-versions does not serve/,
+  ],
   [['--key', 'a', '--qps-limit', 'many'], /whole number/],
 ] as const) {
   test(`waxseal plugin aws ${args.join(' ')} is a usage error`, () => {

@@ -20,6 +20,7 @@ export interface AwsOptions extends Omit<ServeOptions, 'listen'> {
   readonly burstLimit: number;
   readonly retryTokenCapacity: number;
   readonly kmsVersions?: readonly string[];
+  readonly healthKmsVersion?: 'v1' | 'v2';
   readonly debug: boolean;
 }
 
@@ -58,6 +59,13 @@ function keySetsOf(options: AwsOptions): readonly KeySetOptions[] {
   const versions = (options.kmsVersions ?? []).map(parseVersions);
   if (versions.length > 0 && versions.length !== keys.length) {
     throw usage(`${keys.length} --key and ${versions.length} --kms-versions`, 'Give every key its versions.');
+  }
+  const { healthKmsVersion } = options;
+  if (healthKmsVersion !== undefined && versions.some((served) => !served.includes(healthKmsVersion))) {
+    throw usage(
+      `--health-kms-version ${healthKmsVersion}, which --kms-versions does not serve for every key`,
+      'Name a version that is served, or leave the flag out: one probe speaks for both.',
+    );
   }
   const limits = definedOnly({
     qpsLimit: options.qpsLimit || undefined,
