@@ -14,8 +14,13 @@ import { parseEncryptionContext, parseExpiry, parseHost, parsePort, parseRegion 
 export function addKms(program: Command): void {
   const kms = program
     .command('kms')
-    .description("The key service: AWS KMS's API on this machine.")
-    .addHelpText('after', '\nExample:\n  $ waxseal kms serve --data-dir ./demo');
+    .description(
+      "The key service: AWS KMS's API on this machine. Without a command it serves, as `kms serve`.",
+    )
+    .addHelpText(
+      'after',
+      '\n`waxseal kms [options]` takes the options of `waxseal kms serve`; see waxseal kms serve --help.\n\nExample:\n  $ waxseal kms serve --data-dir ./demo',
+    );
   addServe(kms);
   addKey(kms);
   addPrincipal(kms);

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
-import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { once } from 'node:events';
 import { hostname, tmpdir } from 'node:os';
@@ -81,6 +81,30 @@ test('plain HTTP on loopback, with principals of another file, running and stopp
   const show = ['key', 'show', 'alias/app', '--data-dir', dataDir];
   refused(show, 3, /no key service runs on .*\n.*\n {2}Or name the file with its principals: --config FILE/);
   assert.equal(waxseal(['kms', ...show, '--config', config], { env }).status, 0);
+});
+
+test('only the key service’s own certificates are made; credentials are named when the file knows them', async (t) => {
+  const dataDir = join(root, 'alone');
+  const first = await serveKms(['--data-dir', dataDir]);
+  t.after(() => first.stop());
+  assert.deepEqual((await readdir(join(dataDir, 'pki'))).toSorted(), [
+    'ca.crt',
+    'ca.key',
+    'key-service.crt',
+    'key-service.key',
+  ]);
+  const { credentialsFile } = first.ready;
+  assert.equal(credentialsFile, join(dataDir, 'aws-credentials'));
+  await first.stop();
+  const named = await serveKms(['--data-dir', dataDir, '--config', join(dataDir, 'principals.yaml')]);
+  t.after(() => named.stop());
+  assert.equal(named.ready.credentialsFile, credentialsFile);
+  await named.stop();
+  const others = join(root, 'others.yaml');
+  await writeFile(others, 'accounts: [{id: "123456789012"}]');
+  const other = await serveKms(['--data-dir', dataDir, '--config', others]);
+  t.after(() => other.stop());
+  assert.equal(other.ready.credentialsFile, undefined);
 });
 
 test('the certificate names where the service listens', async (t) => {

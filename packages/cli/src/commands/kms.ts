@@ -1,5 +1,7 @@
 /** `waxseal kms serve`: the key service alone. */
+import { existsSync, readFileSync } from 'node:fs';
 import { hostname, networkInterfaces } from 'node:os';
+import { parsePrincipals } from '@waxseal/key-service';
 import { CliError, exitCodes } from '../errors.js';
 import { runUntilSignal } from '../lifetime.js';
 import { createLogger } from '../logging.js';
@@ -8,8 +10,8 @@ import { startKeyServicePart } from '../parts/key-service.js';
 import type { RootKeyOptions } from '../parts/root-key.js';
 import type { StorageOptions } from '../parts/store.js';
 import { ensurePrincipals, region } from '../up/client-files.js';
-import { openDataDir } from '../up/data-dir.js';
-import { loadPki } from '../up/pki.js';
+import { type DataDir, openDataDir } from '../up/data-dir.js';
+import { loadKeyServicePki } from '../up/pki.js';
 
 export interface KmsServeOptions extends RootKeyOptions, StorageOptions {
   readonly dataDir: string;
@@ -37,14 +39,14 @@ export async function serveKms(options: KmsServeOptions): Promise<void> {
     );
   }
   const dataDir = openDataDir(options.dataDir);
-  const pki = await loadPki(dataDir.pki, new Date(), namesOf(host));
+  const pki = await loadKeyServicePki(dataDir.pki, new Date(), namesOf(host));
   if (options.config === undefined) ensurePrincipals(dataDir);
-  const credentialsFile = options.config === undefined ? dataDir.credentials : undefined;
+  const principalsFile = options.config ?? dataDir.principals;
   await runUntilSignal(
     (started) =>
       startKeyServicePart(started, {
         folder: dataDir.keyService,
-        principalsFile: options.config ?? dataDir.principals,
+        principalsFile,
         allowPlaintextSeeds: options.allowPlaintextSeeds,
         host,
         port: options.port,
@@ -56,13 +58,28 @@ export async function serveKms(options: KmsServeOptions): Promise<void> {
         auditRetentionDays: options.auditRetentionDays,
         logger: createLogger(options.logLevel),
       }),
-    ({ endpoint, healthEndpoint }) =>
+    ({ endpoint, healthEndpoint }) => {
+      const credentialsFile = credentialsOf(dataDir, principalsFile);
       console.log(
         options.output === 'json'
           ? JSON.stringify({ endpoint, caFile: pki.caFile, region, credentialsFile, healthEndpoint })
-          : describe(endpoint, options.insecureHttp ? undefined : pki.caFile, credentialsFile),
-      ),
+          : describe(
+              endpoint,
+              options.insecureHttp ? undefined : pki.caFile,
+              credentialsFile,
+              principalsFile,
+            ),
+      );
+    },
   );
+}
+
+/** The data directory's credentials file, when it is there and its first access key is one of the file's. */
+function credentialsOf(dataDir: DataDir, principalsFile: string): string | undefined {
+  if (!existsSync(dataDir.credentials)) return undefined;
+  const id = /^aws_access_key_id *= *(\S+)$/m.exec(readFileSync(dataDir.credentials, 'utf8'))?.[1];
+  const known = id !== undefined && parsePrincipals(readFileSync(principalsFile, 'utf8')).findAccessKey(id);
+  return known ? dataDir.credentials : undefined;
 }
 
 /** What clients may call this machine when the service listens at `host`. */
@@ -79,10 +96,11 @@ const describe = (
   endpoint: string,
   caFile: string | undefined,
   credentialsFile: string | undefined,
+  principalsFile: string,
 ): string =>
   `The key service listens at ${endpoint}.
 
-Type next, in another terminal:
+Type next, in another terminal${credentialsFile === undefined ? `, with an access key of ${principalsFile} in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY` : ''}:
 
 ${credentialsFile === undefined ? '' : `  export AWS_SHARED_CREDENTIALS_FILE=${credentialsFile}\n`}${caFile === undefined ? '' : `  export AWS_CA_BUNDLE=${caFile}\n`}  aws --endpoint-url ${endpoint} --region ${region} kms list-keys
 `;

@@ -10,7 +10,7 @@ import { startAll } from '../lifetime.js';
 import { createLogger } from '../logging.js';
 import { region as defaultRegion } from '../up/client-files.js';
 import { type DataDir, openDataDir } from '../up/data-dir.js';
-import { loadPki } from '../up/pki.js';
+import { loadKeyServicePki } from '../up/pki.js';
 import { startKeyServicePart } from './key-service.js';
 import type { RootKeyOptions } from './root-key.js';
 
@@ -62,7 +62,7 @@ async function withEndpoint<T>(
       hasStore ? `${start}\n  Or name the file with its principals: --config FILE` : start,
     );
   }
-  const pki = await loadPki(dataDir.pki, new Date());
+  const pki = await loadKeyServicePki(dataDir.pki, new Date());
   const { value, started } = await startAll((parts) =>
     startKeyServicePart(parts, {
       folder: dataDir.keyService,

@@ -55,35 +55,42 @@ const serverAddresses = ['127.0.0.1', '::1'];
 
 type LeafUse = 'server' | 'client';
 
+/** What the key service alone needs. */
+export type KeyServicePki = Pick<Pki, 'caFile' | 'ca' | 'keyService'>;
+
 /**
- * Loads the certificates below `folder`, making what is missing or about to expire.
+ * As loadPki, of the key service only: who serves nothing else gets no keys of other servers and users.
  *
- * @param keyServiceNames further names and addresses that clients reach the key service by
+ * @param names further names and addresses that clients reach it by
  */
-export async function loadPki(
+export async function loadKeyServicePki(
   folder: string,
   now: Date,
-  keyServiceNames: readonly string[] = [],
-): Promise<Pki> {
+  names: readonly string[] = [],
+): Promise<KeyServicePki> {
   ensurePrivateDirectory(folder);
+  const ca = await ensureAuthority(folder, 'ca', now);
+  return {
+    caFile: join(folder, 'ca.crt'),
+    ca: ca.cert,
+    keyService: await ensureLeaf(folder, 'key-service', ca, 'CN=waxseal-key-service', 'server', now, names),
+  };
+}
+
+/** Loads the certificates below `folder`, making what is missing or about to expire. */
+export async function loadPki(folder: string, now: Date): Promise<Pki> {
+  const keyServicePki = await loadKeyServicePki(folder, now);
   const authority = (name: string) => ensureAuthority(folder, name, now);
-  const leaf = (
-    name: string,
-    issuer: KeyPair,
-    subject: string,
-    use: LeafUse,
-    names: readonly string[] = [],
-  ) => ensureLeaf(folder, name, issuer, subject, use, now, names);
+  const leaf = (name: string, issuer: KeyPair, subject: string, use: LeafUse) =>
+    ensureLeaf(folder, name, issuer, subject, use, now, []);
   const ca = await authority('ca');
   const clientCa = await authority('client-ca');
   const etcdClientCa = await authority('etcd-client-ca');
   const pki: Pki = {
-    caFile: join(folder, 'ca.crt'),
-    ca: ca.cert,
+    ...keyServicePki,
     clientCa: clientCa.cert,
     etcdClientCa: etcdClientCa.cert,
     apiserver: await leaf('apiserver', ca, 'CN=waxseal-apiserver', 'server'),
-    keyService: await leaf('key-service', ca, 'CN=waxseal-key-service', 'server', keyServiceNames),
     etcdFront: await leaf('etcd-front', ca, 'CN=waxseal-etcd-front', 'server'),
     admin: await leaf('admin', clientCa, 'O=system:masters, CN=waxseal-admin', 'client'),
     etcdCertFile: join(folder, 'etcd-client.crt'),
