@@ -90,3 +90,38 @@ test('from each kind of provider to the next, under live writes', async (t) => {
   await rotate('kms-v1', /./, '--target', target);
   await rotate('kms-v2', /^local:default:1:/, '--to-kms', `name=two,endpoint=${socket('two')}`);
 });
+
+test('given up after the new key wrote, the old one writes again, and the file is what it was', async (t) => {
+  const cluster = await startRotationCluster(t, BEGINNING);
+  const writers = createLiveWriters(() => cluster.servers.map(({ api }) => api));
+  writers.start();
+  const planned = await cluster.rotate(
+    'plan',
+    '--config-file',
+    cluster.configFile,
+    '--add-key',
+    'secretbox:box',
+  );
+  assert.equal(planned.code, 0, planned.stderr);
+  const killed = await cluster.rotateUntil('run', (line) => line === '{"step":"verify"}');
+  assert.equal(killed.code, -1);
+  const abandoned = await cluster.rotate('abandon');
+  assert.equal(abandoned.code, 0, abandoned.stderr);
+  const back = await cluster.rotate('run');
+  assert.equal(back.code, 0, back.stdout + back.stderr);
+  const { outcome, rewrapped } = JSON.parse(back.stdout) as {
+    outcome: string;
+    rewrapped: { rewritten: number };
+  };
+  assert.equal(outcome, 'ready-to-finish');
+  assert.ok(rewrapped.rewritten > 0, 'some were under the new key');
+  await writers.stop();
+  await cluster.compact();
+  const finished = await cluster.rotate('finish');
+  assert.equal(finished.code, 0, finished.stdout + finished.stderr);
+  const count = await writers.check();
+  assert.deepEqual(await cluster.scanSecrets(), [{ provider: 'aescbc', key: 'key1', count }]);
+  for (const file of [cluster.configFile, cluster.otherConfigFile]) {
+    assert.equal(await readFile(file, 'utf8'), BEGINNING);
+  }
+});
