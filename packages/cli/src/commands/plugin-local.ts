@@ -66,11 +66,11 @@ export async function rotateLocalKeyring(
   options: KeyringOptions & { readonly output: OutputFormat },
 ): Promise<void> {
   warnIfOpen(options.passphraseFile);
-  const version = await rotateKeyring(options.keyring, undefined, await passphraseOf(options));
+  const { version, keyId } = await rotateKeyring(options.keyring, undefined, await passphraseOf(options));
   console.log(
     options.output === 'json'
-      ? JSON.stringify({ keyring: options.keyring, version })
-      : `Version ${version} writes in ${options.keyring} once the plugin reads it: send it SIGHUP.`,
+      ? JSON.stringify({ keyring: options.keyring, version, keyId })
+      : `Version ${version} writes in ${options.keyring} once the plugin reads it: send it SIGHUP. API servers then see the key id ${keyId}.`,
   );
 }
 

@@ -65,7 +65,8 @@ async function serve(t: TestContext, name: string, args: readonly string[]): Pro
   };
 }
 
-async function rotates(served: Served, rotate: () => void): Promise<void> {
+/** @returns the key id after it */
+async function rotates(served: Served, rotate: () => void): Promise<string> {
   const { client } = served;
   const first = await client.status();
   assert.equal(first.healthz, 'ok');
@@ -77,16 +78,19 @@ async function rotates(served: Served, rotate: () => void): Promise<void> {
   const after = await client.encrypt('two', plaintext);
   assert.equal(after.keyId, second);
   for (const value of [wrapped, after]) assert.deepEqual(await client.decrypt('three', value), plaintext);
+  return second;
 }
 
 test('an encrypted keyring is made, served, rotated and given another passphrase', async (t) => {
   const keyring = join(root, 'keyring.json');
   const options = ['--keyring', keyring, '--passphrase-file', join(root, 'passphrase')];
-  await rotates(await serve(t, 'local', ['local', ...options]), () => {
+  let printed: unknown;
+  const seen = await rotates(await serve(t, 'local', ['local', ...options]), () => {
     const { stdout, stderr } = waxseal(['plugin', 'local', 'rotate', ...options, '--output', 'json']);
     assert.equal(stderr, '');
-    assert.deepEqual(JSON.parse(stdout), { keyring, version: 2 });
+    printed = JSON.parse(stdout);
   });
+  assert.deepEqual(printed, { keyring, version: 2, keyId: seen });
   assert.equal((await stat(keyring)).mode & 0o777, 0o600);
   assert.match(await readFile(keyring, 'utf8'), /^-----BEGIN AGE ENCRYPTED FILE-----/);
   const changed = waxseal([

@@ -55,7 +55,7 @@ testProviderContract('local, encrypted', async (t) => {
 test('age reads an encrypted keyring, and a rotated one stays encrypted and private', async (t) => {
   const path = await encryptedKeyring(t);
   const [first] = await readKeyring(path, passphrase);
-  assert.equal(await rotateKeyring(path, undefined, passphrase), 2);
+  assert.equal((await rotateKeyring(path, undefined, passphrase)).version, 2);
   assert.equal((await stat(path)).mode & 0o777, 0o600);
   assert.equal(await isKeyringEncrypted(path), true);
   const decrypter = new Decrypter();

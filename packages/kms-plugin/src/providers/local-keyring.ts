@@ -3,7 +3,7 @@
  *
  * The file is YAML or JSON, mode 0600, plain or encrypted with a passphrase. docs/formats/local-plugin-ciphertext.md describes it.
  */
-import { randomBytes as systemRandomBytes } from 'node:crypto';
+import { createHash, randomBytes as systemRandomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { open, rename, unlink, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -73,19 +73,21 @@ export async function createKeyring(
  *
  * The new file takes the old one's place in one step, so a reader sees either; it is encrypted when the old one was.
  *
- * @returns the new version
+ * @returns the new version, and the key id that an API server sees when the plugin writes with it
  * @throws KmsPluginError as `readKeyring`; then the keyring is as it was
  */
 export async function rotateKeyring(
   path: string,
   randomBytes: (sizeBytes: number) => Buffer = systemRandomBytes,
   passphrase?: ReadPassphrase,
-): Promise<KeyringKey['version']> {
+): Promise<{ readonly version: KeyringKey['version']; readonly keyId: string }> {
   const keys = await readKeyring(path, passphrase);
   const name = keys[0]?.name ?? 'default';
   const version = Math.max(...keys.filter((key) => key.name === name).map((key) => key.version)) + 1;
-  await replaceKeyring(path, [{ name, version, key: randomBytes(keyBytes) }, ...keys], passphrase);
-  return version;
+  const fresh = { name, version, key: randomBytes(keyBytes) };
+  const keyId = keyIdOf(fresh);
+  await replaceKeyring(path, [fresh, ...keys], passphrase);
+  return { version, keyId };
 }
 
 /**
@@ -312,4 +314,17 @@ function unreadable(path: string, cause: unknown): KmsPluginError {
 /** As a POSIX shell takes it, so that the command can be pasted. */
 function shellWord(path: string): string {
   return /^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`;
+}
+
+/**
+ * `local:NAME:VERSION:FINGERPRINT`. The fingerprint makes another key under the same name another key id: 64 bits of
+ * SHA-256 over the random key say nothing about it.
+ */
+export function keyIdOf({ name, version, key }: KeyringKey): string {
+  const fingerprint = createHash('sha256')
+    .update('waxseal local key id')
+    .update(key)
+    .digest('hex')
+    .slice(0, 16);
+  return `local:${name}:${version}:${fingerprint}`;
 }

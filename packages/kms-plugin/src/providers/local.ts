@@ -2,12 +2,12 @@
  * Keys in a file on this machine: for tests, single machines, and clusters whose keys an operator carries by hand. Who
  * can read the file can read everything.
  */
-import { createHash, randomBytes as systemRandomBytes } from 'node:crypto';
+import { randomBytes as systemRandomBytes } from 'node:crypto';
 import { ProviderError, unopenable, type Failure } from '../errors.js';
 import type { Provider } from '../provider.js';
 import { createSnapshot, type KeySnapshot } from '../snapshot.js';
 import { openLocal, parseLocalCiphertext, sealLocal } from './local-ciphertext.js';
-import { readKeyring, type KeyringKey, type ReadPassphrase } from './local-keyring.js';
+import { keyIdOf, readKeyring, type KeyringKey, type ReadPassphrase } from './local-keyring.js';
 
 export interface LocalProviderOptions {
   /** The keyring file; `createKeyring` makes one. */
@@ -95,17 +95,4 @@ function toKeyring(keys: readonly KeyringKey[]): Keyring {
     keys: byId,
     snapshot: createSnapshot({ keyId: keyIdOf(first), keyVersion: String(first.version) }),
   };
-}
-
-/**
- * `local:NAME:VERSION:FINGERPRINT`. The fingerprint makes another key under the same name another key id: 64 bits of
- * SHA-256 over the random key say nothing about it.
- */
-function keyIdOf({ name, version, key }: KeyringKey): string {
-  const fingerprint = createHash('sha256')
-    .update('waxseal local key id')
-    .update(key)
-    .digest('hex')
-    .slice(0, 16);
-  return `local:${name}:${version}:${fingerprint}`;
 }
