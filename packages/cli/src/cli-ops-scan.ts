@@ -30,8 +30,10 @@ A policy file:
     - resources: [secrets, '*.example.com']
       providers: [kms-v2]     # default: all but identity
       keys: [key-2024]        # default: any
+A field that is none of these is refused. Resources as in an EncryptionConfiguration, but a name without a group means every group.
 
-Exit codes: 0 the policy is kept, or none was given; 1 it is not; 3 the source cannot be read or is damaged.
+Exit codes: 0 every rule of --policy and --require is kept, or none was given; 1 one is not; 2 --require names no resource; 3 the source or
+the policy cannot be read, or is damaged.
 
 Examples:
   $ waxseal scan --etcd https://127.0.0.1:2379 --cacert ca.crt --cert client.crt --key client.key

@@ -43,6 +43,21 @@ async function writeDataDir(): Promise<void> {
   await put('/registry/secrets/a/3', sealed('=1+1,"x"'));
   await put('/registry/configmaps/a/1', Buffer.from('{"kind":"ConfigMap"}'));
   await store.close();
+  await writeHostileDataDir();
+}
+
+/** Names that a terminal would act on, that are no UTF-8, and that are long. */
+async function writeHostileDataDir(): Promise<void> {
+  mkdirSync(at('hostile'), { mode: 0o700 });
+  const store = await openLmdbStore({ path: at('hostile/api') });
+  const put = (key: Buffer, value: Buffer): Promise<unknown> =>
+    store.txn({ compare: [], success: [{ kind: 'put', key, value }], failure: [] });
+  const key = (resource: string): Buffer => Buffer.from(`/registry/${resource}/a/1`, 'latin1');
+  await put(key('\u001b[2J\u0007'), sealed('\u001b]0;title\u0007'));
+  await put(key('\xff\xfe'), sealed('k'.repeat(1024)));
+  await put(key('r'.repeat(200)), Buffer.from('k8s:enc:aescbc:v1:\u009b31m\r\n:x'));
+  await put(key('secrets'), sealed('k'.repeat(65_536).slice(0, 1024)));
+  await store.close();
 }
 
 const scanned = (...args: readonly string[]) => waxseal(['scan', '--data-dir', at('data'), ...args]);
@@ -159,4 +174,36 @@ test('a prefix under which nothing lies is no clean bill', () => {
   assert.equal(status, 2);
   assert.equal(stdout, '');
   assert.match(stderr, /nothing lies under \/kubernetes\/ in .* but a key there is "\/registry\/.*--prefix/);
+});
+
+test('what names hold never reaches a terminal as it is, whatever the form', () => {
+  for (const output of ['text', 'json', 'csv', 'html']) {
+    const { status, stdout, stderr } = waxseal([
+      ...['scan', '--data-dir', at('hostile'), '--output', output, '--require', '*.*'],
+    ]);
+    assert.equal(status, 0, stderr);
+    assert.doesNotMatch(stdout.replaceAll('\r\n', '\n'), /[^\P{Cc}\n]/u, output);
+    assert.match(stdout, /\\u001b\]0;title\\u0007/, output);
+  }
+});
+
+test('a policy with a field that is none of a policy’s is refused, a --require that names no resource is a usage error', () => {
+  const refused = (text: string): RegExpMatchArray | null => {
+    writeFileSync(at('strict.yaml'), text);
+    const { status, stdout, stderr } = scanned('--policy', at('strict.yaml'));
+    assert.deepEqual([status, stdout], [3, ''], text);
+    return /strict\.yaml.*/.exec(stderr);
+  };
+  assert.match(
+    refused('rules:\n- resources: [secrets]\n  provider: [kms-v2]\n')?.[0] ?? '',
+    /rules\[0\]: "provider" is none of/,
+  );
+  assert.match(
+    refused('rules:\n- resources: [secrets]\nrequire: 1\n')?.[0] ?? '',
+    /"require" is none of rules/,
+  );
+  assert.match(refused('')?.[0] ?? '', /should be a mapping/);
+  const wrong = scanned('--require', 'Secrets');
+  assert.equal(wrong.status, 2);
+  assert.match(wrong.stderr, /"Secrets" is no resource/);
 });

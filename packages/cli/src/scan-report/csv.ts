@@ -1,8 +1,9 @@
 /** A scan as comma-separated values (RFC 4180): a row for each group, or for each DEK source. */
+import { printable } from '../terminal-text.js';
 import type { ScanReport } from './report.js';
 
-/** Spreadsheets run a cell that begins so as a formula. */
-const FORMULA = /^[=+\-@\t\r]/;
+/** Spreadsheets run a cell that begins so as a formula; some take the wide forms of East Asian keyboards too. */
+const FORMULA = /^[=+\-@＝＋－＠]/;
 
 export function csvReport({ groups }: ScanReport, withDekSources: boolean): string {
   const columns = ['resource', 'provider', 'key', 'dek_source', 'count', 'bytes'];
@@ -26,6 +27,7 @@ export function csvReport({ groups }: ScanReport, withDekSources: boolean): stri
 
 function cell(value: string | number): string {
   if (typeof value === 'number') return String(value);
-  const safe = FORMULA.test(value) ? `'${value}` : value;
-  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+  const text = printable(value);
+  const safe = FORMULA.test(text) ? `'${text}` : text;
+  return /[",]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 }

@@ -4,6 +4,7 @@ import { BarChart, PieChart } from 'echarts/charts';
 import { GridComponent, LegendComponent, TitleComponent } from 'echarts/components';
 import { init, use } from 'echarts/core';
 import { SVGRenderer } from 'echarts/renderers';
+import { printable, shortPrintable } from '../terminal-text.js';
 import { dekSourceCount, formatBytes, isAlarming, type ScanReport } from './report.js';
 
 const WIDTH = 960;
@@ -30,7 +31,7 @@ const STYLE = `
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: ${WIDTH}px; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.6rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
 table { border-collapse: collapse; width: 100%; } th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #ddd; }
-td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; } td.key { overflow-wrap: anywhere; font-family: monospace; }
+td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; } td { overflow-wrap: anywhere; } td.key { font-family: monospace; }
 tr.alarm td, .alarm { color: #c0392b; font-weight: 600; } dt { float: left; width: 9rem; color: #666; } dd { margin-left: 9rem; }
 svg { max-width: 100%; height: auto; } @media print { body { margin: 0; } }`;
 
@@ -106,9 +107,17 @@ function bars({ groups }: ScanReport): string {
     legend: {},
     grid: { left: 16, right: 32, top: 40, bottom: 8 },
     xAxis: { type: 'value', minInterval: 1 },
-    yAxis: { type: 'category', inverse: true, data: resources },
+    yAxis: { type: 'category', inverse: true, data: resources.map(labelOf) },
     series,
   });
+}
+
+/** A label that leaves room for its bar. */
+const LABEL_MAX_CHARACTERS = 48;
+
+function labelOf(resource: string): string {
+  const text = shortPrintable(resource);
+  return text.length <= LABEL_MAX_CHARACTERS ? text : `${text.slice(0, LABEL_MAX_CHARACTERS)}…`;
 }
 
 function draw(height: number, option: object): string {
@@ -149,5 +158,5 @@ function escapeHtml(text: string): string {
     '"': '&quot;',
     "'": '&#39;',
   };
-  return text.replaceAll(/[&<>"']/g, (character) => entities[character] ?? '');
+  return printable(text).replaceAll(/[&<>"']/g, (character) => entities[character] ?? '');
 }

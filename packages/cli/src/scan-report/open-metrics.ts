@@ -16,12 +16,16 @@ export async function openMetricsReport(report: ScanReport): Promise<string> {
   const values = gauge('values', 'Stored values.');
   const bytes = gauge('bytes', 'Bytes of stored values.');
   const oldest = gauge('oldest_revision', 'Lowest revision at which one of the values was written.');
+  const lowest = new Map<string, number>();
   for (const { resource, provider, key, keyIdHash, ...group } of report.groups) {
     // As the API server's own metrics name a KMS key, so that the two can be joined.
     const labels = { resource, provider, key: keyIdHash ?? key };
     values.inc(labels, group.count);
     bytes.inc(labels, group.bytes);
-    oldest.set(labels, group.oldestRevision);
+    // KMS providers of two names with one key are one series.
+    const series = JSON.stringify(labels);
+    lowest.set(series, Math.min(group.oldestRevision, lowest.get(series) ?? group.oldestRevision));
+    oldest.set(labels, lowest.get(series) ?? group.oldestRevision);
   }
   single('plaintext_values', 'Stored values that are not encrypted.', report.plaintext);
   single('total_values', 'All stored values.', report.total);

@@ -1,6 +1,7 @@
 /** A scan for people at a terminal: what is not sealed in red. */
 import { styleText } from 'node:util';
 import { formatTable } from '../table.js';
+import { printable } from '../terminal-text.js';
 import { dekSourceCount, formatBytes, isAlarming, type ScanReport } from './report.js';
 
 /** @param withDekSources a row for each DEK source below its group */
@@ -24,14 +25,14 @@ export function textReport(report: ScanReport, withDekSources: boolean, color: b
   const header = ['RESOURCE', 'PROVIDER', 'KEY', 'DEK SOURCES', 'COUNT', 'BYTES', 'OLDEST', 'NEWEST'];
   const [head = '', ...lines] = formatTable(header, rows).split('\n');
   const { source, revision, plaintext, total, bytes, violations } = report;
-  const summary = `${total} values, ${formatBytes(bytes)}, in ${source} at revision ${revision}`;
+  const summary = `${total} values, ${formatBytes(bytes)}, in ${printable(source)} at revision ${revision}`;
   const inTheClear = plaintext === 0 ? 'none in plaintext' : red(`${plaintext} in plaintext`);
   return [
     ...(total === 0
       ? []
       : [head, ...lines.map((line, row) => (alarming[row] === true ? red(line) : line)), '']),
     `${summary}: ${total === 0 ? `nothing lies under ${report.prefix}` : inTheClear}.`,
-    ...(violations?.map(({ message }) => red(`Not allowed: ${message}.`)) ?? []),
+    ...(violations?.map(({ message }) => red(printable(`Not allowed: ${message}.`))) ?? []),
     ...(violations?.length === 0 ? ['The policy is kept.'] : []),
   ].join('\n');
 }

@@ -94,5 +94,5 @@ test('a policy file that cannot be used says where', () => {
   ] as const) {
     assert.throws(() => parsePolicy(text, 'policy.yaml'), { code: 'config-invalid', message }, text);
   }
-  assert.throws(() => requireSealed(['']), { code: 'config-invalid' });
+  assert.throws(() => requireSealed(['']), { code: 'invalid-option' });
 });

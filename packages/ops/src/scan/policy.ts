@@ -45,9 +45,11 @@ const POLICY_BYTES_MAX = 1024 * 1024;
 /** No group has more labels; what is longer is a mistake. */
 const RESOURCE = /^(\*|[a-z0-9]([-a-z0-9]*[a-z0-9])?)(\.(\*|[a-z0-9]([-.a-z0-9]*[a-z0-9])?)?)?$/;
 
-/** Every value of these resources must be sealed, with whatever key. @throws OpsError config-invalid */
+/** Every value of these resources must be sealed, with whatever key. @throws OpsError invalid-option */
 export function requireSealed(resources: readonly string[]): PolicyRule {
-  return { resources: resources.map((text) => parseResource(text, '--require')), providers: SEALED };
+  const bad = resources.find((text) => !RESOURCE.test(text));
+  if (bad !== undefined) throw new OpsError('invalid-option', noResource(bad, '--require'));
+  return { resources, providers: SEALED };
 }
 
 /** @throws OpsError config-invalid: what is wrong, and where */
@@ -132,10 +134,11 @@ function parseRule(value: unknown, at: string): PolicyRule {
 
 function parseResource(text: string, at: string): string {
   if (RESOURCE.test(text)) return text;
-  throw invalid(
-    `${at}: ${JSON.stringify(text)} is no resource; write it as secrets, deployments.apps or *.apps`,
-  );
+  throw invalid(noResource(text, at));
 }
+
+const noResource = (text: string, at: string): string =>
+  `${at}: ${JSON.stringify(text)} is no resource; write it as secrets, deployments.apps or *.apps`;
 
 function parseProvider(text: string, at: string): ProviderKind {
   const provider = [...SEALED, 'identity' as const].find((known) => known === text);
