@@ -65,6 +65,26 @@ test('asked to read, it reads; a bad file changes nothing', async (t) => {
   assert.deepEqual(principals.accountIds, ['111122223333']);
 });
 
+test('tokens follow the file; one that cannot be used changes nothing', async (t) => {
+  const { file, path } = await openIn(t, 1_000_000);
+  const { tokens, principals } = file;
+  assert.deepEqual(tokens, []);
+  const clusterId = 'cluster-1a23b4cdefg';
+  const withToken = (token: object): string =>
+    JSON.stringify({ accounts: [{ id: '111122223333', tokens: [{ id: clusterId, ...token }] }] });
+  await writeFile(path, withToken({ module: '/lib/module.so', token: 'a' }));
+  await file.reload();
+  const expected = { accountId: '111122223333', clusterId, module: '/lib/module.so', label: 'a' };
+  assert.deepEqual(tokens, [expected]);
+  await writeFile(path, withToken({ module: 'relative.so', token: 'a' }));
+  await assert.rejects(file.reload(), { code: 'invalid-principals' });
+  assert.deepEqual(tokens, [expected]);
+  assert.equal(principals.findAccessKey('AKIAone'), undefined);
+  await writeFile(path, config('one'));
+  await file.reload();
+  assert.deepEqual(tokens, []);
+});
+
 test('a change is found by looking, also one by rename; what is wrong is logged once, without its content', async (t) => {
   const { file, path, lines } = await openIn(t, 5);
   const { principals } = file;

@@ -1,5 +1,5 @@
 /**
- * The configuration file of a running service: who may call, and how often. A change of the file takes effect without a restart.
+ * The configuration file of a running service: who may call, how often, and which tokens custom key stores may use. A change of the file takes effect without a restart.
  *
  * The file is looked at every two seconds, and at once when asked (the control socket, a signal). A file that cannot be used changes
  * nothing: what was read before stays, and the log says once what is wrong. Fixed keys in the file are made at start only.
@@ -9,6 +9,7 @@ import { readFile, stat } from 'node:fs/promises';
 import type { Logger } from 'pino';
 import { parsePrincipals } from './access/principals-file.js';
 import type { PrincipalDirectory } from './access/principals.js';
+import { parseTokens, type TokenConfig } from './custom-key-stores/token-config.js';
 import type { Quotas } from './throttle/throttle.js';
 import { parseThrottling } from './throttle/throttling-file.js';
 
@@ -27,6 +28,8 @@ export interface ConfigFile {
   /** Always those of the file as last read. */
   readonly principals: PrincipalDirectory;
   readonly quotas: Quotas;
+  /** Of custom key stores. One that is taken out is not logged into any more; a store that is connected to it stays so until it is disconnected. */
+  readonly tokens: readonly TokenConfig[];
   /** Reads the file now. @throws KeyServiceError invalid-principals, and the file system's errors; what was read before stays */
   reload(): Promise<void>;
   close(): Promise<void>;
@@ -44,6 +47,7 @@ export async function openConfigFile({
   let digest = sha256(first);
   let present = parsePrincipals(first);
   const quotas = new Map(parseThrottling(first));
+  const tokens = [...parseTokens(first)];
   atStart(first);
   let lookedAt = await fingerprint(path);
   let work: Promise<void> = Promise.resolve();
@@ -55,11 +59,16 @@ export async function openConfigFile({
     if (sha256(changed).equals(digest)) return;
     const next = parsePrincipals(changed);
     const nextQuotas = parseThrottling(changed);
+    const nextTokens = parseTokens(changed);
     digest = sha256(changed);
     present = next;
     quotas.clear();
     for (const [name, quota] of nextQuotas) quotas.set(name, quota);
-    logger.info({ path }, 'the configuration file has changed: its principals and quotas are in force');
+    tokens.splice(0, tokens.length, ...nextTokens);
+    logger.info(
+      { path },
+      'the configuration file has changed: its principals, quotas and tokens are in force',
+    );
   }
 
   /** One reading at a time, so that an older one never overtakes a newer one. */
@@ -98,6 +107,7 @@ export async function openConfigFile({
       hasPrincipal: (arn) => present.hasPrincipal(arn),
     },
     quotas,
+    tokens,
     reload,
     async close() {
       clearInterval(timer);

@@ -2,7 +2,6 @@ export { openConfigFile, type ConfigFile } from './config-file.js';
 export { createPrincipalDirectory } from './access/principal-directory.js';
 export { parsePrincipals, type AccountConfig, type UserConfig } from './access/principals-file.js';
 export { createAccessKey, type NewAccessKey, type PrincipalDirectory } from './access/principals.js';
-export { parseTokens, type TokenConfig } from './custom-key-stores/token-config.js';
 export type { EnsuredKey, EnsureKeyRequest } from './ensure-key.js';
 export {
   type AccessExplanation,

@@ -68,7 +68,7 @@ export interface KeyServiceOptions {
   readonly principals: PrincipalDirectory;
   /** Reads the configuration file again, for who asks by the control socket; answers what to tell them. */
   readonly reloadConfig?: () => Promise<JsonObject>;
-  /** Tokens custom key stores may use (parseTokens). */
+  /** Tokens custom key stores may use; looked into anew for every connection, so the list may change (openConfigFile). */
   readonly tokens?: readonly TokenConfig[];
   /** Logs into one of them; default: by its PKCS#11 module. */
   readonly openToken?: OpenToken;

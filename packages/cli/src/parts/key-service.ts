@@ -6,9 +6,7 @@ import {
   type KeySeed,
   openConfigFile,
   parseKeySeeds,
-  parseTokens,
   startKeyService,
-  type TokenConfig,
   type KeyService,
 } from '@waxseal/key-service';
 import type { Logger } from 'pino';
@@ -51,14 +49,12 @@ export async function startKeyServicePart(
   const path = resolve(settings.principalsFile);
   const { logger, allowPlaintextSeeds: allowPlaintext = false } = settings;
   let seeds: readonly KeySeed[] = [];
-  let tokens: readonly TokenConfig[] = [];
   const config = started.add(
     await openConfigFile({
       path,
       logger,
       atStart(text) {
         if (settings.makeSeeds !== false) seeds = parseKeySeeds(text, { allowPlaintext });
-        tokens = parseTokens(text);
       },
     }),
   );
@@ -80,7 +76,7 @@ export async function startKeyServicePart(
         return { config: path };
       },
       seeds,
-      tokens,
+      tokens: config.tokens,
       rootKeyProtectors: rootKeyProtectors(settings.rootKey ?? {}, settings.folder),
       ...(settings.healthPort === undefined ? {} : { health: { port: settings.healthPort } }),
       ...(settings.auditRetentionDays === undefined
