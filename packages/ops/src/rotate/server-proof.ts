@@ -71,14 +71,14 @@ export function proveKeyId(server: string, metrics: string, kmsName: string, key
   return { server, proven, serverIdHash, detail };
 }
 
-/** Two addresses of one server prove one server only. @returns one sentence, undefined when there is nothing to say */
+/** Two addresses of one server prove one server only; the id is a hash of the host's name. @returns one sentence, undefined when there is nothing to say */
 export function sameServerProblem(proofs: readonly ServerProof[]): string | undefined {
   const seen = new Map<string, string>();
   for (const { server, serverIdHash } of proofs) {
     if (serverIdHash === '') continue;
     const other = seen.get(serverIdHash);
     if (other !== undefined) {
-      return `${other} and ${server} are the same server: name each server by its own address, not a load balancer's`;
+      return `${other} and ${server} are the same server, or two on one host, which cannot be told apart: name each server by its own address, not a load balancer's; for two on one host name none, and confirm the hash`;
     }
     seen.set(serverIdHash, server);
   }
