@@ -119,10 +119,13 @@ const NEXT: Readonly<Record<Step, string>> = {
   'prove-restored': 'run waits until every server has the file as it was.',
 };
 
-/** One sentence. */
+/** One sentence, or two. */
 function whatNext(state: RotationState): string {
   const next = nextStep(state);
-  if (next !== undefined) return NEXT[next];
+  if (next !== undefined)
+    return state.undoes === undefined
+      ? NEXT[next]
+      : `${NEXT[next]} On this way back “new” is the key from before.`;
   if (state.abandonedAt === undefined) return 'Nothing: it is at its end.';
   return state.kmsKeyId === undefined
     ? 'Nothing: it is abandoned, and the file is as it was.'
