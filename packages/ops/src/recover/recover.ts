@@ -51,7 +51,7 @@ interface Unrecovered {
  * A code of EnvelopeError; `undecodable`; `incomplete`: the object stands before it, and lacks something; `foreign`: the key is not an API
  * server's; `other`. For counting.
  */
-export type UnrecoveredCause = EnvelopeErrorCode | 'undecodable' | 'incomplete' | 'foreign' | 'other';
+type UnrecoveredCause = EnvelopeErrorCode | 'undecodable' | 'incomplete' | 'foreign' | 'other';
 
 /** @throws OpsError source-unreadable, source-damaged; the signal's reason when it is aborted */
 export async function* recoverObjects(source: Source, options: RecoverOptions): AsyncGenerator<Recovered> {

@@ -159,7 +159,10 @@ test('the same keys, revisions and leases come back from a real etcd, under the 
     );
     const [lease] = original.map((kv) => kv.lease).filter((each) => each !== 0n);
     assert.ok(lease !== undefined);
-    assert.match(await etcd.etcdctl('lease', 'timetolive', lease.toString(16), '--keys'), /configmaps\/default\/plain/);
+    assert.match(
+      await etcd.etcdctl('lease', 'timetolive', lease.toString(16), '--keys'),
+      /configmaps\/default\/plain/,
+    );
     assert.match(await etcd.etcdctl('user', 'get', 'ann'), /Roles: reader/);
     assert.match(await etcd.etcdctl('alarm', 'list'), /^\s*$/);
     const status = async (name: string): Promise<readonly unknown[]> => {
