@@ -84,3 +84,14 @@ test('with one, values that its first provider did not write are left, however n
     'pods identity  3',
   ]);
 });
+
+test('wildcards leave out what no API server seals', () => {
+  const result = scanned(
+    group('ranges', 'identity', '', 2, 9),
+    group('masterleases', 'identity', '', 1, 9),
+    group('(other)', 'identity', '', 1, 9),
+    group('secrets', 'secretbox', 'box', 2, 4),
+  );
+  assert.deepEqual(lefts(result, ['*.*'], secretboxFirst), []);
+  assert.equal(leftOver(result, ['*.*'], undefined).length, 1);
+});

@@ -9,6 +9,7 @@ import {
   rulesFor,
 } from '@waxseal/encryption-config';
 import { isStatic, type Reader, readersByRule, readersFor } from '../lint/readers.js';
+import { registryRecords } from '../registry-table.js';
 import type { ScanGroup, ScanResult } from '../scan/scan.js';
 
 /** How the values of one resource lie. */
@@ -36,7 +37,8 @@ export function leftOver(
   const byResource = new Map<string, ScanGroup[]>();
   for (const group of groups) {
     const covered = rulesFor(parseGroupResource(group.resource)).some((rule) => wanted.has(rule));
-    if (covered) byResource.set(group.resource, [...(byResource.get(group.resource) ?? []), group]);
+    if (covered && !isNoResource(group))
+      byResource.set(group.resource, [...(byResource.get(group.resource) ?? []), group]);
   }
   return [...byResource].flatMap(([resource, own]) => {
     const writer = readers === undefined ? undefined : readersFor(readers, resource)[0];
@@ -48,6 +50,12 @@ export function leftOver(
       return { resource, provider, key, count, left: group !== newest };
     });
   });
+}
+
+/** What is no object's, and the records that kube-apiserver keeps in plaintext whatever the configuration says. */
+function isNoResource({ resource, provider }: ScanGroup): boolean {
+  if (resource.startsWith('(')) return true;
+  return provider === 'identity' && registryRecords.some(({ path }) => path === resource);
 }
 
 function isBy({ provider, key, kmsName }: ScanGroup, writer: Reader): boolean {
