@@ -26,45 +26,35 @@ export interface Operation {
   readonly mechanismFlags: ReadonlyMap<number, number>;
 }
 
-export async function encrypt(
-  operation: Operation,
-  cipher: CipherMechanism,
-  plaintext: Buffer,
-): Promise<Buffer> {
-  const { cryptoki, session, key } = operation;
-  return cryptoki.withMemory(async (memory) => {
-    const route = routeOf(operation, cipher, memory, 'encrypt');
-    if (route.by === 'wrap') return wrapBytes(operation, route.mechanism, plaintext, memory);
-    await cryptoki.checked('C_EncryptInit', session.handle, route.mechanism, key);
-    return transform(
-      cryptoki,
-      session,
-      'C_Encrypt',
-      plaintext,
-      outputBytes(cipher, plaintext.length),
-      memory,
-    );
-  });
+/** The calls of one direction; `byKey`: how a token works that has the mechanism for keys only. */
+const DIRECTIONS = {
+  encrypt: { init: 'C_EncryptInit', call: 'C_Encrypt', byKey: wrapBytes },
+  decrypt: { init: 'C_DecryptInit', call: 'C_Decrypt', byKey: unwrapBytes },
+} as const;
+
+type Direction = keyof typeof DIRECTIONS;
+
+export function encrypt(operation: Operation, cipher: CipherMechanism, plaintext: Buffer): Promise<Buffer> {
+  return cipherBytes(operation, cipher, plaintext, 'encrypt');
 }
 
-export async function decrypt(
+export function decrypt(operation: Operation, cipher: CipherMechanism, ciphertext: Buffer): Promise<Buffer> {
+  return cipherBytes(operation, cipher, ciphertext, 'decrypt');
+}
+
+async function cipherBytes(
   operation: Operation,
   cipher: CipherMechanism,
-  ciphertext: Buffer,
+  input: Buffer,
+  direction: Direction,
 ): Promise<Buffer> {
   const { cryptoki, session, key } = operation;
+  const { init, call, byKey } = DIRECTIONS[direction];
   return cryptoki.withMemory(async (memory) => {
-    const route = routeOf(operation, cipher, memory, 'decrypt');
-    if (route.by === 'wrap') return unwrapBytes(operation, route.mechanism, ciphertext, memory);
-    await cryptoki.checked('C_DecryptInit', session.handle, route.mechanism, key);
-    return transform(
-      cryptoki,
-      session,
-      'C_Decrypt',
-      ciphertext,
-      outputBytes(cipher, ciphertext.length),
-      memory,
-    );
+    const route = routeOf(operation, cipher, memory, direction);
+    if (route.by === 'wrap') return byKey(operation, route.mechanism, input, memory);
+    await cryptoki.checked(init, session.handle, route.mechanism, key);
+    return transform(cryptoki, session, call, input, outputBytes(cipher, input.length), memory);
   });
 }
 
@@ -153,7 +143,7 @@ function routeOf(
   { mechanismFlags }: Operation,
   cipher: CipherMechanism,
   memory: NativeMemory,
-  direction: 'encrypt' | 'decrypt',
+  direction: Direction,
 ): Route {
   if (cipher.kind !== 'aes-key-wrap' && cipher.kind !== 'aes-key-wrap-pad') {
     return { by: 'cipher', mechanism: cipherMechanism(memory, cipher) };
