@@ -20,15 +20,20 @@ import { page } from './pages.js';
 const PREFIX_RULE =
   'Alias must start with the prefix "alias/". Please see https://docs.aws.amazon.com/kms/latest/developerguide/kms-alias.html';
 
-export const createAlias = defineSelfAuthorizingOperation({
-  name: 'CreateAlias',
+/** What CreateAlias and UpdateAlias have in common. */
+const pointsAliasToKey = {
   authorizes: 'itself',
   readOnly: false,
   input: { AliasName: required(shapes.aliasName), TargetKeyId: required(shapes.keyId) },
-  check: ({ AliasName, TargetKeyId }) => {
+  check: ({ AliasName, TargetKeyId }: { readonly AliasName: string; readonly TargetKeyId: string }): void => {
     checkAliasName(AliasName);
     refuseAliasAsTarget(TargetKeyId);
   },
+} as const;
+
+export const createAlias = defineSelfAuthorizingOperation({
+  name: 'CreateAlias',
+  ...pointsAliasToKey,
   async run(call, { AliasName, TargetKeyId }) {
     authorizeAlias(call, 'kms:CreateAlias', AliasName);
     const key = await openTarget(call, TargetKeyId, 'kms:CreateAlias');
@@ -50,13 +55,7 @@ export const createAlias = defineSelfAuthorizingOperation({
 
 export const updateAlias = defineSelfAuthorizingOperation({
   name: 'UpdateAlias',
-  authorizes: 'itself',
-  readOnly: false,
-  input: { AliasName: required(shapes.aliasName), TargetKeyId: required(shapes.keyId) },
-  check: ({ AliasName, TargetKeyId }) => {
-    checkAliasName(AliasName);
-    refuseAliasAsTarget(TargetKeyId);
-  },
+  ...pointsAliasToKey,
   async run(call, { AliasName, TargetKeyId }) {
     authorizeAlias(call, 'kms:UpdateAlias', AliasName);
     const alias = findAlias(call, AliasName);
