@@ -69,6 +69,10 @@ test('what is found is 1 and says where and what removes it; after compaction it
     assert.match(used.stderr, /is in use by a server/);
     return Promise.resolve();
   });
+  // A wrong prefix is known before anything is changed.
+  const elsewhere = waxseal(['residue', '--data-dir', dataDir, '--prefix', '/kubernetes', '--fix']);
+  assert.equal(elsewhere.status, 2, elsewhere.stdout);
+  assert.ok((await readFile(join(dataDir, 'api', 'data.mdb'))).includes('opensesame'));
   const fixed = waxseal(['residue', '--data-dir', dataDir, '--marker', marker, '--fix']);
   assert.equal(fixed.status, 0, fixed.stderr + fixed.stdout);
   assert.match(
