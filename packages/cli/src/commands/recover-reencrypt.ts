@@ -48,6 +48,7 @@ export async function reencrypt(options: ReencryptOptions, from: EncryptionAtRes
             to,
             keepUnreadable: options.keepUnreadable,
             signal,
+            beforeKept: () => source.refuseChanged(),
             onProgress: (looked) =>
               progress.report({
                 phase: 're-encrypt',

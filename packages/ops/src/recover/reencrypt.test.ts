@@ -3,6 +3,7 @@
  * others; its snapshot is re-encrypted, restored by the real etcdctl, and served by a real etcd again.
  */
 import assert from 'node:assert/strict';
+import { utimesSync } from 'node:fs';
 import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -235,6 +236,17 @@ test('a name that is taken, a stop, and a configuration that cannot write leave 
     code: 'config-invalid',
     message: /cannot write \/registry\/.*the KMS is away/,
   });
+  const changed = await openSnapshotSource(at('snapshot.db'));
+  try {
+    const onProgress = (): void => utimesSync(at('snapshot.db'), 1, 1);
+    const beforeKept = (): void => changed.refuseChanged();
+    await assert.rejects(reencrypt('snapshot.db', 'none.db', { onProgress, beforeKept }), {
+      code: 'source-damaged',
+      message: /it was changed while it was read/,
+    });
+  } finally {
+    await changed.close();
+  }
   assert.deepEqual(await readdir(folder), before);
 });
 

@@ -31,6 +31,8 @@ export interface ReencryptOptions {
   /** Live values that do not open are copied as they are; otherwise no snapshot is written when there are any. */
   readonly keepUnreadable: boolean;
   readonly signal?: AbortSignal;
+  /** Called when everything is read and written, before the new file has its name; what it throws takes the file back. */
+  readonly beforeKept?: () => void;
   /** Called for every revision that was looked at. */
   readonly onProgress?: (looked: number) => void;
 }
@@ -77,11 +79,10 @@ export async function reencryptSnapshot(
       buckets.push({ name, entries: name === 'key' ? work.entries(leaves) : copied(leaves, options.signal) });
     }
   }
-  const sizeBytes = await writeNewSnapshotFile(
-    output,
-    buckets,
-    () => options.keepUnreadable || work.unreadable.live.length === 0,
-  );
+  const sizeBytes = await writeNewSnapshotFile(output, buckets, () => {
+    options.beforeKept?.();
+    return options.keepUnreadable || work.unreadable.live.length === 0;
+  });
   return work.result(sizeBytes);
 }
 

@@ -17,6 +17,8 @@ export interface SnapshotSource extends Source {
   /** True: the file carries a checksum and it is right. False: the file of a member, which has none. */
   readonly verified: boolean;
   readonly database: EtcdDatabase;
+  /** For who reads the database itself, at the end. @throws OpsError source-damaged when the file was written to since it was opened */
+  refuseChanged(): void;
 }
 
 export interface SnapshotSourceOptions {
@@ -42,6 +44,7 @@ export async function openSnapshotSource(
       name,
       verified,
       database,
+      refuseChanged: () => refuseChanged(path, file),
       revision: database.revision,
       compactRevision: database.compactRevision,
       countLive: () => Promise.resolve(database.liveCount),
@@ -88,7 +91,11 @@ async function* named<T>(path: string, file: PageFile, values: AsyncIterable<T>)
     const isDamaged = error instanceof OpsError && error.code === 'source-damaged';
     throw withName(path, isDamaged && file.isChanged() ? changed(error) : error);
   }
-  // The checksum was that of other bytes.
+  refuseChanged(path, file);
+}
+
+/** The checksum was that of other bytes. */
+function refuseChanged(path: string, file: PageFile): void {
   if (file.isChanged()) throw withName(path, changed());
 }
 
