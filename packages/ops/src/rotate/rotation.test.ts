@@ -215,6 +215,7 @@ test('a file that somebody else changed is not overwritten, nor rewrapped with',
     const mine = await readFile(made.configFile, 'utf8');
     await assert.rejects(run(made), { code: 'state-invalid', message: /changed by somebody else/ });
     assert.equal(await readFile(made.configFile, 'utf8'), mine);
+    assert.match((await readRotationState(made.stateFile)).stopped?.reason ?? '', /changed by somebody else/);
     await writeFile(made.configFile, before);
     const stop = new Error('one step');
     const onStep: RotationTools['onStep'] = (_, phase) => {

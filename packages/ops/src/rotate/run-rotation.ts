@@ -2,6 +2,7 @@
  * Takes a rotation forward, step by step, as far as it goes. Every step may be done twice without harm, and is written down once it is
  * done: killed anywhere, the next run does the step it was in again.
  */
+import { StoreError } from '@waxseal/storage';
 import { OpsError } from '../errors.js';
 import { removeTemporaries } from '../replace-file.js';
 import type { Source } from '../sources/source.js';
@@ -103,12 +104,22 @@ export function runRotation(
       tools.onStep?.(step, 'begins');
       const begun = withBegun(state, step, tools.now());
       if (begun !== state) state = await writeRotationState(stateFile, begun, state);
-      const result = await STEPS[step](state, tools, stateFile);
+      const noteWhy = (reason: string): Promise<RotationState> => {
+        const stopped = { at: tools.now().toISOString(), reason };
+        return writeRotationState(stateFile, { ...state, stopped }, state);
+      };
+      let result: StepResult;
+      try {
+        result = await STEPS[step](state, tools, stateFile);
+      } catch (error) {
+        // For `status`; that it cannot be noted is not worth hiding the error.
+        if (error instanceof OpsError || error instanceof StoreError)
+          await noteWhy(error.message).catch(() => undefined);
+        throw error;
+      }
       if (!result.go) {
         const { go: _, ...why } = result;
-        const stopped = { at: tools.now().toISOString(), reason: result.reason };
-        state = await writeRotationState(stateFile, { ...state, stopped }, state);
-        return { kind: 'stopped', state, step, ...why };
+        return { kind: 'stopped', state: await noteWhy(result.reason), step, ...why };
       }
       state = await writeRotationState(
         stateFile,
