@@ -135,3 +135,32 @@ test('a name that occurs nowhere is no reason for a person to delete another key
   assert.equal(refused.status, 2);
   assert.match(refused.stderr, /has no key aesgcm:key4\. It has aesgcm:key3\./);
 });
+
+test('what names hold never reaches a terminal as it is: retire, and verify of the same values', async () => {
+  const hostile = join(folder, 'hostile');
+  await mkdir(join(hostile, 'api'), { recursive: true, mode: 0o700 });
+  const store = await openLmdbStore({ path: join(hostile, 'api') });
+  const name = '\u001b]0;x\u0007\u009b';
+  const key = Buffer.from(`/registry/secrets/default/${name}`);
+  const value = Buffer.from(`k8s:enc:aescbc:v1:${name}:x`);
+  await store.txn({ compare: [], success: [{ kind: 'put', key, value }], failure: [] });
+  await store.close();
+  const file = join(folder, 'identity.yaml');
+  await writeFile(
+    file,
+    'apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\nresources: [{resources: [secrets], providers: [{identity: {}}]}]\n',
+  );
+  for (const output of ['text', 'json']) {
+    const source = ['--data-dir', hostile, '--output', output];
+    const answers = [
+      waxseal(['retire', '--key', name, ...source]),
+      waxseal(['retire', '--key', `aesgcm:${name}`, ...source]),
+      waxseal(['verify', '--encryption-config', file, ...source]),
+    ];
+    assert.deepEqual(
+      answers.map(({ status }) => status),
+      [1, 0, 1],
+    );
+    for (const { stdout } of answers) assert.doesNotMatch(stdout, /[^\P{Cc}\n]/u);
+  }
+});

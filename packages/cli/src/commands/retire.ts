@@ -13,6 +13,7 @@ import { runUntilDone } from '../lifetime.js';
 import type { OutputFormat } from '../options.js';
 import { keyPrefix, openSource, type SourceOptions } from '../source-options.js';
 import { formatTable } from '../table.js';
+import { printable } from '../terminal-text.js';
 
 export interface RetireCommandOptions extends Omit<SourceOptions, 'key'> {
   /** The key of the encryption. */
@@ -52,12 +53,12 @@ export async function retire(options: RetireCommandOptions): Promise<void> {
     }
   });
   if (!report.mayDelete) process.exitCode = exitCodes.negative;
-  console.log(options.output === 'json' ? JSON.stringify(report) : formatRetireReport(report));
+  console.log(options.output === 'json' ? printable(JSON.stringify(report)) : formatRetireReport(report));
 }
 
 export function formatRetireReport(report: RetireReport): string {
   const { key, mayDelete, needed, elsewhere, occurs, lookedAt } = report;
-  const lines = [answerOf(report)];
+  const lines = [printable(answerOf(report))];
   if (!mayDelete) {
     lines.push(
       formatTable(
@@ -70,11 +71,11 @@ export function formatRetireReport(report: RetireReport): string {
   if (elsewhere.length > 0) {
     lines.push(
       '',
-      `Backups that need ${key} were here before; where they lie now, they still do:`,
-      ...elsewhere,
+      `Backups that need ${printable(key)} were here before; where they lie now, they still do:`,
+      ...elsewhere.map(printable),
     );
   }
-  if (lookedAt.note !== undefined) lines.push('', `Note: ${lookedAt.note}.`);
+  if (lookedAt.note !== undefined) lines.push('', printable(`Note: ${lookedAt.note}.`));
   return lines.join('\n');
 }
 
@@ -97,7 +98,7 @@ function whatOccurs({ seen, didYouMean }: RetireReport): readonly string[] {
     .map(({ provider, key, kmsName = '', count }) => [provider, key, kmsName, String(count)]);
   const more = seen.length - rows.length;
   return [
-    ...(didYouMean.length === 0 ? [] : [`Did you mean ${didYouMean.join(' or ')}?`, '']),
+    ...(didYouMean.length === 0 ? [] : [printable(`Did you mean ${didYouMean.join(' or ')}?`), '']),
     'These keys occur:',
     formatTable(['PROVIDER', 'KEY', 'KMS NAME', 'VALUES'], rows),
     ...(more > 0 ? [`and ${more} more; --output json has them all`] : []),

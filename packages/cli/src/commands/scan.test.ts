@@ -178,9 +178,9 @@ test('a prefix under which nothing lies is no clean bill', () => {
 
 test('what names hold never reaches a terminal as it is, whatever the form', () => {
   for (const output of ['text', 'json', 'csv', 'html']) {
-    const { status, stdout, stderr } = waxseal([
-      ...['scan', '--data-dir', at('hostile'), '--output', output, '--require', '*.*'],
-    ]);
+    const { status, stdout, stderr } = waxseal(
+      'scan --require *.* --output'.split(' ').concat(output, '--data-dir', at('hostile')),
+    );
     assert.equal(status, 0, stderr);
     assert.doesNotMatch(stdout.replaceAll('\r\n', '\n'), /[^\P{Cc}\n]/u, output);
     assert.match(stdout, /\\u001b\]0;title\\u0007/, output);

@@ -15,6 +15,7 @@ import type { OutputFormat } from '../options.js';
 import { openProgress } from '../progress.js';
 import { keyPrefix, sourceOpener, type SourceOptions } from '../source-options.js';
 import { formatTable } from '../table.js';
+import { printable } from '../terminal-text.js';
 
 /** Of each cause; the rest is a number. */
 const MESSAGES_MAX = 20;
@@ -67,7 +68,9 @@ async function verifySource(
     if (result.seen === 0) await refuseWrongPrefix(source, keyPrefix(options));
     if (result.failed.length > 0) process.exitCode = exitCodes.negative;
     console.log(
-      options.output === 'json' ? JSON.stringify(result) : formatResult(result, source.name, options),
+      options.output === 'json'
+        ? printable(JSON.stringify(result))
+        : formatResult(result, source.name, options),
     );
   } catch (error) {
     progress.end();
@@ -80,7 +83,7 @@ async function verifySource(
 function formatResult(result: VerifyResult, name: string, { all }: VerifyCommandOptions): string {
   const { checked, seen, failed } = result;
   const opened = checked - failed.length;
-  const counts = `${name}: ${seen} values, ${checked} tried, ${opened} open, ${failed.length} do not`;
+  const counts = `${printable(name)}: ${seen} values, ${checked} tried, ${opened} open, ${failed.length} do not`;
   if (failed.length === 0) {
     return all || checked === seen
       ? counts
@@ -109,7 +112,7 @@ function messagesOf(failures: readonly VerifyFailure[]): readonly string[] {
   }
   const lines = [...keys].map(([message, [first = '', ...others]]) => {
     const more = others.length === 0 ? '' : ` and ${others.length} more`;
-    return `  ${first}${more}: ${message}`;
+    return printable(`  ${first}${more}: ${message}`);
   });
   const left = lines.length - MESSAGES_MAX;
   return left > 0

@@ -58,7 +58,7 @@ export interface RetireReport {
   readonly lookedAt: LookedAt;
 }
 
-export interface LookedAt {
+interface LookedAt {
   /** The source: its live values and older revisions. */
   readonly source: string;
   /** The folder of backups. */
