@@ -11,19 +11,20 @@ import { type WireReader, wireBytes, wireFixed64, wireVarint } from './wire.js';
 /** Types nest far less; a hostile List may try. */
 const maxDepth = 100;
 
-/** A field of a newer or older release than the types are of. */
-export interface UnknownField {
-  /** Of the message it is in: `PodSpec`. */
-  readonly type: string;
-  readonly number: number;
-}
+/**
+ * What the message holds and the object does not:
+ * - `unknown-field`: a field of a newer or older release than the types are of; `type` is the message it is in, `PodSpec`
+ * - `rounded-integer`: one beyond ±2⁵³, as the nearest double
+ */
+export type DecodeLoss =
+  | { readonly kind: 'unknown-field'; readonly type: string; readonly number: number }
+  | { readonly kind: 'rounded-integer' };
 
 export interface DecodeContext {
   readonly reader: WireReader;
   /** Messages entered and not left. */
   depth: number;
-  /** Called for a field the type does not have; the field is left out. */
-  readonly onUnknownField?: ((field: UnknownField) => void) | undefined;
+  readonly onLoss?: ((loss: DecodeLoss) => void) | undefined;
   /** Bytes embedded in a RawExtension: JSON, or a whole protobuf object. */
   readEmbedded(bytes: Buffer, depth: number): JsonValue;
 }
@@ -73,7 +74,7 @@ export function decodeFields(context: DecodeContext, type: ObjectType, fields: J
       const start = reader.position;
       reader.skip(wireType);
       if (!isEmptyClusterName(type, tag, reader.position - start))
-        context.onUnknownField?.({ type: type.name, number: tag >>> 3 });
+        context.onLoss?.({ kind: 'unknown-field', type: type.name, number: tag >>> 3 });
     } else decodeField(context, field, wireType, fields);
   }
 }
@@ -187,8 +188,11 @@ function decodeBuiltin(context: DecodeContext, builtin: BuiltinType): JsonValue 
       return reader.bool();
     case 'int32':
       return reader.int32();
-    case 'int64':
-      return reader.int64();
+    case 'int64': {
+      const value = reader.int64();
+      if (!Number.isSafeInteger(value)) context.onLoss?.({ kind: 'rounded-integer' });
+      return value;
+    }
     case 'double':
       return finite(reader, reader.double());
     case 'bytes':

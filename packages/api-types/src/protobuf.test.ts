@@ -8,6 +8,7 @@ import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import type { JsonObject, KubeObject } from './object.js';
 import { DecodeError } from './errors.js';
+import type { DecodeLoss } from './protobuf-decode.js';
 import { decodeKubeProtobuf, encodeKubeProtobuf, encodeWatchFrame, isKubeProtobuf } from './protobuf.js';
 import { WireWriter, wireStartGroup, wireEndGroup, wireVarint } from './wire.js';
 
@@ -187,8 +188,8 @@ describe('Kubernetes protobuf', () => {
 
   it('tells which fields it leaves out, but for what old releases wrote empty into every object', () => {
     const unknown: string[] = [];
-    const note = ({ type, number }: { readonly type: string; readonly number: number }): void =>
-      void unknown.push(`${type} ${number}`);
+    const note = (loss: DecodeLoss): void =>
+      void unknown.push(loss.kind === 'unknown-field' ? `${loss.type} ${loss.number}` : loss.kind);
     // Name `a`, and clusterName, which is gone.
     const metadata = Buffer.from([0x0a, 0x01, 0x61, 0x7a, 0x00]);
     const withFields = (fields: Buffer): Buffer => {
@@ -201,6 +202,15 @@ describe('Kubernetes protobuf', () => {
     // Field 99, a varint.
     decodeKubeProtobuf(withFields(Buffer.from([0x98, 0x06, 0x01])), note);
     assert.deepEqual(unknown, ['Secret 99']);
+    // metadata.generation, 2^53 - 1 and 2^53.
+    for (const [generation, last] of [
+      [2 ** 53 - 1, 'Secret 99'],
+      [2 ** 53, 'rounded-integer'],
+    ] as const) {
+      const object = { kind: 'Secret', apiVersion: 'v1', metadata: { name: 'a', generation } };
+      decodeKubeProtobuf(encodeKubeProtobuf(object), note);
+      assert.equal(unknown.at(-1), last);
+    }
   });
 
   it('refuses lengths beyond the body without reserving memory', () => {

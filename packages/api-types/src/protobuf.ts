@@ -6,7 +6,7 @@
 import type { JsonObject, JsonValue, KubeObject } from './object.js';
 import { completeInto, isJsonObject } from './complete.js';
 import { DecodeError } from './errors.js';
-import { decodeFields, type UnknownField } from './protobuf-decode.js';
+import { decodeFields, type DecodeLoss } from './protobuf-decode.js';
 import { encodeFields } from './protobuf-encode.js';
 import { findType, splitApiVersion, type ObjectType } from './types.js';
 import { WireReader, WireWriter, wireBytes } from './wire.js';
@@ -21,20 +21,17 @@ export function isKubeProtobuf(bytes: Buffer): boolean {
  * The object, exactly as a Go server would print it as JSON. Kinds without metadata (DeleteOptions, the reviews'
  * helpers) have none.
  *
- * @param onUnknownField called for each field that is left out because its type does not have it
+ * @param onLoss called for whatever the bytes hold and the object does not
  * @throws DecodeError `malformed-protobuf`, `unknown-kind` or `too-deep`
  */
-export function decodeKubeProtobuf(
-  bytes: Buffer,
-  onUnknownField?: (field: UnknownField) => void,
-): KubeObject {
-  return decodeObject(bytes, 0, onUnknownField);
+export function decodeKubeProtobuf(bytes: Buffer, onLoss?: (loss: DecodeLoss) => void): KubeObject {
+  return decodeObject(bytes, 0, onLoss);
 }
 
 function decodeObject(
   bytes: Buffer,
   depth: number,
-  onUnknownField: ((field: UnknownField) => void) | undefined,
+  onLoss: ((loss: DecodeLoss) => void) | undefined,
 ): KubeObject {
   if (!isKubeProtobuf(bytes)) {
     throw new DecodeError(
@@ -47,9 +44,9 @@ function decodeObject(
   const fields: JsonObject = {};
   const readEmbedded = (embedded: Buffer, at: number): JsonValue =>
     isKubeProtobuf(embedded)
-      ? (decodeObject(embedded, at, onUnknownField) as unknown as JsonObject)
+      ? (decodeObject(embedded, at, onLoss) as unknown as JsonObject)
       : readEmbeddedJson(embedded);
-  decodeFields({ reader: new WireReader(envelope.raw), depth, onUnknownField, readEmbedded }, type, fields);
+  decodeFields({ reader: new WireReader(envelope.raw), depth, onLoss, readEmbedded }, type, fields);
   const object = { kind: envelope.kind, apiVersion: envelope.apiVersion };
   completeInto(object, type, fields);
   return asKubeObject(object);

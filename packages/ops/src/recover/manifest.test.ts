@@ -19,13 +19,17 @@ const lostOf = (manifest: Manifest): readonly string[] => {
   return manifest.lost;
 };
 
-test('the reference’s protobuf objects of every kind lose nothing', () => {
+test('the reference’s protobuf objects of every kind lose no field', () => {
   const vectors = JSON.parse(
     readFileSync(new URL('../../../../test/vectors/protobuf-objects.json', import.meta.url), 'utf8'),
   ) as readonly Vector[];
   for (const { protobufBase64, json } of vectors) {
-    const object = readManifest(Buffer.from(protobufBase64, 'base64'));
-    assert.deepEqual(object, { kind: 'object', object: json, lost: [] });
+    const manifest = readManifest(Buffer.from(protobufBase64, 'base64'));
+    assert.ok(manifest.kind === 'object');
+    assert.deepEqual(manifest.object, json);
+    // Random objects have integers of 64 bits.
+    const others = manifest.lost.filter((loss) => loss !== 'an integer beyond 53 bits, which was rounded');
+    assert.deepEqual(others, []);
   }
   assert.equal(new Set(vectors.map(({ kind }) => kind)).size, 20);
 });

@@ -27,11 +27,15 @@ export function readManifest(data: Buffer): Manifest {
   let lost: readonly string[];
   try {
     if (isKubeProtobuf(data)) {
-      const unknown = new Set<string>();
-      value = decodeKubeProtobuf(data, ({ type, number }) =>
-        unknown.add(`field ${number} of ${type}, which is of another release of Kubernetes`),
+      const losses = new Set<string>();
+      value = decodeKubeProtobuf(data, (loss) =>
+        losses.add(
+          loss.kind === 'rounded-integer'
+            ? ROUNDED
+            : `field ${loss.number} of ${loss.type}, which is of another release of Kubernetes`,
+        ),
       );
-      lost = [...unknown];
+      lost = [...losses];
     } else {
       value = parseJson(data).value;
       lost = inexactIntegers(data);
@@ -51,6 +55,7 @@ export function readManifest(data: Buffer): Manifest {
   return { kind: 'object', object: { ...object, ...rest }, lost };
 }
 
+const ROUNDED = 'an integer beyond 53 bits, which was rounded';
 const LONG_NUMBER = /[0-9]{16}/;
 /** Strings, to step over them, and numbers. */
 const TOKEN = /"[^"\\]*(?:\\.[^"\\]*)*"|-?[0-9][-+.0-9eE]*/g;
@@ -61,8 +66,7 @@ function inexactIntegers(data: Buffer): readonly string[] {
   const text = data.toString('latin1');
   if (!LONG_NUMBER.test(text)) return [];
   for (const [token] of text.matchAll(TOKEN)) {
-    if (INTEGER.test(token) && BigInt(token) !== BigInt(Number(token)))
-      return ['an integer beyond 53 bits, which was rounded'];
+    if (INTEGER.test(token) && BigInt(token) !== BigInt(Number(token))) return [ROUNDED];
   }
   return [];
 }
