@@ -15,7 +15,7 @@ const readBack = (text: string): unknown[] => [
 
 test('words that are more than strings are quoted', () => {
   const words =
-    'y n Y yes NO on Off true ~ null NaN .nan .inf -.Inf 0o17 017 0x1f 0b1 1_000 1e3 12:30:00 2026-01-31 << = - ? : # & * ! | > % @ ` {} [] "" a: #b';
+    'y n Y yes NO on Off true ~ null NaN .nan .inf -.Inf 0o17 017 0x1f 0b1 1_000 1e3 E0 e5 12:30:00 2026-01-31 << = - ? : # & * ! | > % @ ` {} [] "" a: #b';
   for (const word of ['', ' ', 'a b', 'a\nb', 'a\n', '\n', 'a\tb', '\u0000', '\u2028', ...words.split(' ')]) {
     for (const value of readBack(formatYaml({ [word]: word }))) assert.deepEqual(value, { [word]: word });
   }

@@ -13,6 +13,8 @@ describe('YAML bodies', () => {
     ['a: yes\nb: no\nc: on\nd: "yes"', { a: true, b: false, c: true, d: 'yes' }],
     ['a: 0755\nb: 0x1f\nc: 1_000\nd: 1e3', { a: 493, b: 31, c: 1000, d: 1000 }],
     ['a: 12:30:45\nb: 2020-01-01', { a: '12:30:45', b: '2020-01-01' }],
+    ['E0: a\nb: e5\nc: .\nd: -.\ne: .e1', { E0: 'a', b: 'e5', c: '.', d: '-.', e: '.e1' }],
+    ['a: 1.5\nb: .5e1\nc: 2.E1\nd: -1_0.5', { a: 1.5, b: 5, c: 20, d: -10.5 }],
     ['a: ~\nb: null\nc:', { a: null, b: null, c: null }],
     ['a: &x {b: 1}\nc: *x', { a: { b: 1 }, c: { b: 1 } }],
     ['a: &x {b: 1}\nc:\n  <<: *x\n  d: 2', { a: { b: 1 }, c: { b: 1, d: 2 } }],

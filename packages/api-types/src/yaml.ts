@@ -53,7 +53,7 @@ function parse(bytes: Buffer, lines: LineCounter): Document.Parsed | undefined {
   const text = bytes.toString('utf8');
   const composer = new Composer({
     version: '1.1',
-    customTags: withoutTimes,
+    customTags: asGoReads,
     uniqueKeys: false,
     prettyErrors: false,
     logLevel: 'silent',
@@ -90,12 +90,16 @@ function* tokensOf(text: string, lines: LineCounter): Generator<CST.Token, void>
   yield* parser.end();
 }
 
-/** Go's reader gives dates as strings and has no base-60 numbers. */
-function withoutTimes(tags: Tags): Tags {
-  return tags.filter(
-    (tag) =>
-      typeof tag === 'string' || ((tag as ScalarTag).format !== 'TIME' && !tag.tag.endsWith(':timestamp')),
-  );
+/** Go's reader gives dates as strings, has no base-60 numbers, and no numbers without a digit before the exponent (`E0`, `.`). */
+function asGoReads(tags: Tags): Tags {
+  return tags.flatMap((tag): Tags => {
+    if (typeof tag === 'string') return [tag];
+    const { format, test } = tag as ScalarTag;
+    if (format === 'TIME' || tag.tag.endsWith(':timestamp')) return [];
+    if (test === undefined || !tag.tag.endsWith(':float') || !(test.test('E0') || test.test('.')))
+      return [tag];
+    return [{ ...tag, test: new RegExp(`(?=^[^eE]*[0-9])${test.source}`) } as ScalarTag];
+  });
 }
 
 class YamlReader {
