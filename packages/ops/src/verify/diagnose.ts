@@ -262,13 +262,8 @@ function* candidatePlaces(
     namespace === '' ? name : `${namespace}/${name}`;
   const ownTail = tailOf(path);
   const ownRoot = key.slice(0, key.length - ownTail.length);
-  const tails = new Set([
-    ...hints
-      .map((hint) => readObjectIdentity(hint))
-      .flatMap(named)
-      .map(tailOf),
-    ownTail,
-  ]);
+  const identities = hints.flatMap((hint) => readObjectIdentity(hint) ?? []);
+  const tails = new Set([...identities.flatMap(named).map(tailOf), ownTail]);
   for (const tail of tails) if (tail !== ownTail) yield `${ownRoot}${tail}`;
   const roots = prefixes.map((prefix) => prefix.replace(/\/+$/, ''));
   const ownResource = roots
@@ -279,12 +274,15 @@ function* candidatePlaces(
       for (const root of roots) if (!key.startsWith(`${root}/`)) yield `${root}${ownResource}${tail}`;
     }
   }
+  // An object that says it is the one of its key was written under no other resource.
+  if (identities.some((each) => each.kind === path.kind && tailOf(each) === ownTail)) return;
   for (const tail of tails) {
     for (const root of roots) for (const resource of objectPaths) yield `${root}/${resource}/${tail}`;
   }
 }
 
-const named = (
-  identity: { readonly namespace: string; readonly name: string } | undefined,
-): readonly { readonly namespace: string; readonly name: string }[] =>
-  identity === undefined || identity.name === '' ? [] : [identity];
+const named = (identity: {
+  readonly namespace: string;
+  readonly name: string;
+}): readonly { readonly namespace: string; readonly name: string }[] =>
+  identity.name === '' ? [] : [identity];
