@@ -156,6 +156,14 @@ test('servers that are forgotten or fall back, a plugin and an etcd that go away
   };
   const plugin = await startPlugin();
 
+  // One server under two names is not two.
+  const twice = `${first.url},${first.url.replace('127.0.0.1', 'localhost')}`;
+  stopsAt(
+    await cluster.rotate('run', '--wait-seconds=3', `--servers=${twice}`),
+    'prove-reader',
+    /are the same server/,
+  );
+
   // The second server is forgotten.
   await writeFile(cluster.otherConfigFile, BEGINNING);
   await second.restart();

@@ -1,6 +1,7 @@
 /** The API server over a store, as `waxseal up` and `waxseal apiserver` run it. */
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { parseTokenFile, startApiServer, type ApiServer } from '@waxseal/apiserver';
 import { createEncryptionAtRest } from '@waxseal/encryption-config';
 import type { Store } from '@waxseal/storage';
@@ -33,6 +34,8 @@ export async function startApiServerPart(started: Started, settings: ApiServerSe
       file: settings.encryptionConfig,
       kmsV1Enabled: settings.kmsV1Enabled,
       automaticReload: true,
+      // Hashed in the metrics, and the same after a restart: `waxseal rotate` tells servers apart by it.
+      apiServerId: `${hostname()}:${dataDir.path}`,
       registry,
       logger,
     }),
