@@ -12,9 +12,9 @@ interface CommandOptions {
   readonly cwd?: string;
 }
 
-/** The developer's own AWS settings stay out of it. */
+/** The developer's own settings of AWS and etcdctl stay out of it. */
 function environment(more: CommandOptions['env'] = {}): NodeJS.ProcessEnv {
-  const own = Object.entries(process.env).filter(([name]) => !/^(AWS|WAXSEAL)_/.test(name));
+  const own = Object.entries(process.env).filter(([name]) => !/^(AWS|WAXSEAL|ETCDCTL)_/.test(name));
   return { ...Object.fromEntries(own), ...more };
 }
 
