@@ -89,7 +89,9 @@ test('a policy file that cannot be used says where', () => {
     ['rules:\n- resources: [secrets]\n  providers: [rot13]', /"rot13" is none of/],
     ['rules:\n- resources: [secrets]\n  provider: [kms-v2]', /"provider" is none of/],
     ['rules:\n- resources: [1]', /list of words/],
-    ['a: [', /is no YAML/],
+    ['a: [', /invalid YAML at line 1/],
+    ['- '.repeat(5000), /more than 200 levels/],
+    ['rules: []\nrules: []', /twice/],
     ['a: &a [x]\nrules: [*a, *a]', /uses aliases|none of rules/],
   ] as const) {
     assert.throws(() => parsePolicy(text, 'policy.yaml'), { code: 'config-invalid', message }, text);

@@ -8,7 +8,7 @@
  *         providers: [kms-v2]           # default: every one but identity and unknown
  *         keys: [arn:aws:kms:…]         # default: any
  */
-import { parseDocument } from 'yaml';
+import { DecodeError, parseYaml } from '@waxseal/api-types';
 import { OpsError } from '../errors.js';
 import { registryRecords } from '../registry-table.js';
 import type { ProviderKind } from '../stored-value.js';
@@ -55,10 +55,7 @@ export function requireSealed(resources: readonly string[]): PolicyRule {
 /** @throws OpsError config-invalid: what is wrong, and where */
 export function parsePolicy(text: string, fileName: string): readonly PolicyRule[] {
   if (text.length > POLICY_BYTES_MAX) throw invalid(`${fileName} is longer than 1 MiB`);
-  const document = parseDocument(text);
-  const [error] = document.errors;
-  if (error !== undefined) throw invalid(`${fileName} is no YAML: ${error.message.split('\n')[0]}`);
-  const root = record(toPlain(document, fileName), fileName, ['rules']);
+  const root = record(readYaml(text, fileName), fileName, ['rules']);
   const rules = list(root['rules'], `${fileName}: rules`);
   if (rules.length === 0) throw invalid(`${fileName}: rules is empty, so that nothing would be checked`);
   return rules.map((value, index) => parseRule(value, `${fileName}: rules[${index}]`));
@@ -146,11 +143,14 @@ function parseProvider(text: string, at: string): ProviderKind {
   throw invalid(`${at}.providers: ${JSON.stringify(text)} is none of ${[...SEALED, 'identity'].join(', ')}`);
 }
 
-function toPlain(document: ReturnType<typeof parseDocument>, fileName: string): unknown {
+function readYaml(text: string, fileName: string): unknown {
   try {
-    return document.toJS({ maxAliasCount: 0 });
+    const { value, duplicates } = parseYaml(Buffer.from(text), { findDuplicates: true });
+    if (duplicates.length > 0) throw invalid(`${fileName} says ${duplicates.join(', ')} twice`);
+    return value;
   } catch (error) {
-    throw invalid(`${fileName} uses aliases; write the values out`, error);
+    if (error instanceof DecodeError) throw invalid(`${fileName}: ${error.message}`, error);
+    throw error;
   }
 }
 
