@@ -2,7 +2,7 @@ export { OpsError, type OpsErrorCode } from './errors.js';
 export { openDataDirSource } from './sources/data-dir-source.js';
 export { refuseWrongPrefix } from './sources/prefix-check.js';
 export { openEtcdSource, type EtcdSourceOptions } from './sources/etcd-source.js';
-export { againWhenCompacted } from './sources/store-reading.js';
+export { againWhenCompacted, openUnlessAborted } from './sources/store-reading.js';
 export type { StoreSourceOptions } from './sources/store-source.js';
 export {
   openSnapshotSource,

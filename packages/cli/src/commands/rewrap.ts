@@ -1,16 +1,10 @@
 /** `waxseal rewrap`: re-encryption of what is stale in a live etcd, or through an API server. */
-import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { createEncryptionAtRest } from '@waxseal/encryption-config';
-import { openEtcdSource, refuseWrongPrefix, rewrap, type RewrapReport } from '@waxseal/ops';
-import { openEtcdStore } from '@waxseal/storage';
+import type { RewrapReport } from '@waxseal/ops';
 import { exitCodes } from '../errors.js';
-import { type EtcdAccess, readEtcdAccess } from '../etcd-access.js';
-import { holdingClock } from '../holding-clock.js';
-import { withKmsReason } from '../kms-reason.js';
+import { readEtcdAccess } from '../etcd-access.js';
 import { runUntilDone } from '../lifetime.js';
-import { openProgress } from '../progress.js';
-import { keyPrefix } from '../source-options.js';
+import { rewrapEtcd } from './rewrap-etcd.js';
 import {
   coveredBy,
   goOnLater,
@@ -20,10 +14,6 @@ import {
   usage,
 } from './rewrap-options.js';
 import { rewrapViaApiCommand } from './rewrap-via-api.js';
-
-const DIAL_TIMEOUT_MS = 5_000;
-/** Longer than a leader election; the run itself is patient beyond it. */
-const REQUEST_TIMEOUT_MS = 10_000;
 
 export async function rewrapCommand(options: RewrapCommandOptions): Promise<void> {
   const { etcd, viaApi, encryptionConfig } = options;
@@ -44,64 +34,22 @@ export async function rewrapCommand(options: RewrapCommandOptions): Promise<void
 }
 
 async function inEtcd(options: RewrapCommandOptions, file: string): Promise<void> {
-  const { checkpoint, output, workers } = options;
-  const bytes = await readFile(file);
+  const { checkpoint, output } = options;
+  const text = await readFile(file, 'utf8');
   const access = await readEtcdAccess(options);
-  const config = parseConfig(bytes.toString('utf8'), file);
+  const config = parseConfig(text, file);
   const resources = options.resources ?? coveredBy(config);
   refuseUncovered(resources, config, file);
-  const encryption = await createEncryptionAtRest({ file, kmsV1Enabled: true });
+  const { prefix, dryRun, workers, rate } = options;
+  const from = { access, file, text, resources, prefix };
   try {
-    const store = await openEtcdStore({
-      ...access,
-      dialTimeoutMs: DIAL_TIMEOUT_MS,
-      requestTimeoutMs: REQUEST_TIMEOUT_MS,
-    });
-    const progress = await openProgress(output);
-    try {
-      const report = await runUntilDone((signal) =>
-        rewrap({
-          store,
-          transformerFor: (resource) => encryption.transformerFor(resource),
-          resources,
-          prefix: options.prefix,
-          dryRun: options.dryRun,
-          ...(workers === undefined ? {} : { workers }),
-          ...(options.rate === undefined ? {} : { ratePerSecond: options.rate }),
-          ...(checkpoint === undefined
-            ? {}
-            : { checkpoint: { path: checkpoint, configHash: hashOf(bytes) } }),
-          signal,
-          clock: holdingClock,
-          onProgress: ({ phase, done, total, etaMs, rewritten, failed }) =>
-            progress.report({ phase, done, total, etaMs, counts: { rewritten, failed } }),
-        }),
-      );
-      progress.end();
-      if (report.listed === 0) await refuseWrongPrefixOf(options, access);
-      print(report, options);
-    } catch (error) {
-      progress.end();
-      throw goOnLater(await withKmsReason(error, encryption), checkpoint);
-    } finally {
-      await store.close();
-    }
-  } finally {
-    await encryption.close();
+    const report = await runUntilDone((signal) =>
+      rewrapEtcd({ ...from, dryRun, workers, rate, checkpoint, output, signal }),
+    );
+    print(report, options);
+  } catch (error) {
+    throw goOnLater(error, checkpoint);
   }
-}
-
-async function refuseWrongPrefixOf(options: RewrapCommandOptions, access: EtcdAccess): Promise<void> {
-  const source = await openEtcdSource(access);
-  try {
-    await refuseWrongPrefix(source, keyPrefix(options));
-  } finally {
-    await source.close();
-  }
-}
-
-function hashOf(bytes: Buffer): string {
-  return `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
 }
 
 function print(report: RewrapReport, { output, dryRun, resources }: RewrapCommandOptions): void {

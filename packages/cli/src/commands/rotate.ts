@@ -1,34 +1,29 @@
 /** `waxseal rotate run`, `finish`, `abandon` and `status`. */
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createEncryptionAtRest, readEncryptionConfig } from '@waxseal/encryption-config';
 import {
   abandonRotation,
   mayRetire,
   nextStep,
   openEtcdSource,
-  refuseWrongPrefix,
   openSnapshotSource,
   parseKeyReference,
   readRotationState,
-  rewrap,
   type RotationState,
   type RotationTools,
   runRotation,
 } from '@waxseal/ops';
-import { openEtcdStore } from '@waxseal/storage';
 import { CliError, exitCodes } from '../errors.js';
 import { type EtcdAccess, type EtcdOptions, readEtcdAccess } from '../etcd-access.js';
-import { holdingClock } from '../holding-clock.js';
-import { withKmsReason } from '../kms-reason.js';
 import { runUntilDone } from '../lifetime.js';
 import type { OutputFormat } from '../options.js';
 import { createMetricsReader, type MetricsAccess } from '../parts/server-metrics.js';
-import { openProgress } from '../progress.js';
 import { keyPrefix } from '../source-options.js';
+import { rewrapEtcd } from './rewrap-etcd.js';
+import { coveredBy, parseConfig } from './rewrap-options.js';
 import { showRotation } from './rotate-report.js';
 
 export interface RotateOptions extends EtcdOptions, MetricsAccess {
@@ -46,10 +41,6 @@ export interface RotateOptions extends EtcdOptions, MetricsAccess {
   readonly ledger?: string;
   readonly output: OutputFormat;
 }
-
-const DIAL_TIMEOUT_MS = 5_000;
-/** Longer than a leader election. */
-const REQUEST_TIMEOUT_MS = 10_000;
 
 export async function rotate(options: RotateOptions, finish: boolean): Promise<void> {
   const outcome = await runUntilDone(async (signal) =>
@@ -130,61 +121,27 @@ async function toolsFor(options: RotateOptions, signal: AbortSignal): Promise<Ro
 
 async function rewrapWith(
   file: string,
-  checkpointFile: string,
+  checkpoint: string,
   options: RotateOptions,
   access: EtcdAccess,
   signal: AbortSignal,
 ): ReturnType<RotationTools['rewrap']> {
+  const { prefix, rate, output } = options;
   const text = await readFile(file, 'utf8');
-  const { config } = readEncryptionConfig(text, {
-    fileName: file,
-    kmsV1Enabled: true,
+  const resources = coveredBy(parseConfig(text, file));
+  const { listed, stale, rewritten, conflicts, gone, failed, remaining } = await rewrapEtcd({
+    access,
+    file,
+    text,
+    resources,
+    prefix,
+    rate,
+    checkpoint,
+    output,
+    signal,
   });
-  const encryption = await createEncryptionAtRest({ file, kmsV1Enabled: true });
-  try {
-    const store = await openEtcdStore({
-      ...access,
-      dialTimeoutMs: DIAL_TIMEOUT_MS,
-      requestTimeoutMs: REQUEST_TIMEOUT_MS,
-    });
-    const progress = await openProgress(options.output);
-    try {
-      const { listed, stale, rewritten, conflicts, gone, failed, remaining } = await rewrap({
-        store,
-        transformerFor: (resource) => encryption.transformerFor(resource),
-        resources: [...new Set(config?.resources.flatMap(({ resources }) => resources))],
-        prefix: options.prefix,
-        ...(options.rate === undefined ? {} : { ratePerSecond: options.rate }),
-        checkpoint: { path: checkpointFile, configHash: hashOf(text) },
-        signal,
-        clock: holdingClock,
-        onProgress: ({ phase, done, total, etaMs, rewritten, failed }) =>
-          progress.report({ phase, done, total, etaMs, counts: { rewritten, failed } }),
-      });
-      if (listed === 0) await refuseWrongPrefixOf(options, access);
-      // What another server wrote the old way since is left too, and counts as not done.
-      return { listed, stale, rewritten, conflicts, gone, failed: Math.max(failed, remaining) };
-    } catch (error) {
-      throw await withKmsReason(error, encryption);
-    } finally {
-      progress.end();
-      await store.close();
-    }
-  } finally {
-    await encryption.close();
-  }
-}
-
-const hashOf = (text: string): string => `sha256:${createHash('sha256').update(text).digest('hex')}`;
-
-/** A wrong prefix has nothing to rewrap, and must not pass for done. */
-async function refuseWrongPrefixOf(options: RotateOptions, access: EtcdAccess): Promise<void> {
-  const source = await openEtcdSource(access);
-  try {
-    await refuseWrongPrefix(source, keyPrefix(options));
-  } finally {
-    await source.close();
-  }
+  // What another server wrote the old way since is left too, and counts as not done.
+  return { listed, stale, rewritten, conflicts, gone, failed: Math.max(failed, remaining) };
 }
 
 /** What it prints goes to standard error: standard output is the report's. */

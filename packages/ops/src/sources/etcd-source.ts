@@ -1,6 +1,6 @@
 /** A live etcd cluster as a source. */
 import { openEtcdStore, type EtcdStoreOptions } from '@waxseal/storage';
-import { readable } from './store-reading.js';
+import { openUnlessAborted, readable } from './store-reading.js';
 import { storeSource, type StoreSourceOptions } from './store-source.js';
 import type { Source } from './source.js';
 
@@ -26,11 +26,7 @@ export async function openEtcdSource(options: EtcdSourceOptions): Promise<Source
   const { dialTimeoutMs = DIAL_TIMEOUT_MS, requestTimeoutMs = REQUEST_TIMEOUT_MS } = options;
   const name = `etcd ${options.endpoints.join(',')}`;
   const opening = openEtcdStore({ ...rest, dialTimeoutMs, requestTimeoutMs });
-  const store = await readable(name, opening, signal).catch((error: unknown) => {
-    // It may open after all, for nobody.
-    opening.then((late) => late.close()).catch(() => undefined);
-    throw error;
-  });
+  const store = await readable(name, signal === undefined ? opening : openUnlessAborted(opening, signal));
   try {
     return await storeSource(name, store, { whenCompacted, signal, silenceMs });
   } catch (error) {

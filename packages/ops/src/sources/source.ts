@@ -51,7 +51,10 @@ export function livePagesOf(source: Source, prefix: Buffer): AsyncIterable<reado
 }
 
 /** Live values under several prefixes, none of which begins with another. */
-export async function* liveUnder(source: Source, prefixes: readonly Buffer[]): AsyncGenerator<StoredKeyValue> {
+export async function* liveUnder(
+  source: Source,
+  prefixes: readonly Buffer[],
+): AsyncGenerator<StoredKeyValue> {
   if (source.liveUnder !== undefined) yield* source.liveUnder(prefixes);
   else for (const prefix of prefixes) yield* source.live(prefix);
 }

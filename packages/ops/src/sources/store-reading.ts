@@ -37,6 +37,23 @@ export async function unlessAborted<T>(answer: Promise<T>, signal: AbortSignal):
   }
 }
 
+/**
+ * What opens, unless the signal aborts before; what opens after all is closed.
+ *
+ * @throws OpsError interrupted, at once
+ */
+export async function openUnlessAborted<Opened extends { close(): Promise<void> }>(
+  opening: Promise<Opened>,
+  signal: AbortSignal,
+): Promise<Opened> {
+  try {
+    return await unlessAborted(opening, signal);
+  } catch (error) {
+    opening.then((late) => late.close()).catch(() => undefined);
+    throw error;
+  }
+}
+
 /** True: what was being read was compacted meanwhile; a newer revision can be read. */
 export function isCompacted(error: unknown): boolean {
   if (error instanceof OpsError) return isCompacted(error.cause);
