@@ -6,8 +6,8 @@ import type { Patience } from './store-patience.js';
  * What one answer should hold; values are a kilobyte or two, but may be a thousand times as large. etcd walks over every key behind an answer to
  * count it, asked or not: with answers of 1 MiB a million keys were read at 2,000 a second.
  */
-const ANSWER_BYTES = 8 << 20;
-const MAX_ANSWER_KEYS = 8192;
+const ANSWER_BYTES = 4 << 20;
+const MAX_ANSWER_KEYS = 4096;
 const FIRST_ANSWER_KEYS = 32;
 /** A page is the part of an answer that is done, and noted in the checkpoint, as one. */
 const MAX_PAGE_KEYS = 512;
