@@ -41,13 +41,8 @@ export type { PastKeyValue, Source, StoredKeyValue } from './sources/source.js';
 export { describeStoredValue, type ProviderKind, type StoredValueKind } from './stored-value.js';
 export { decodeStoredObject } from './verify/decode-object.js';
 export { verifyAdvice, type VerifyCause } from './verify/causes.js';
-export {
-  verify,
-  type VerifyFailure,
-  type VerifyOptions,
-  type VerifyProgress,
-  type VerifyResult,
-} from './verify/verify.js';
+export { verify, type VerifyOptions, type VerifyProgress, type VerifyResult } from './verify/verify.js';
+export type { VerifyFailure } from './verify/decision.js';
 export {
   checkPolicy,
   parsePolicy,

@@ -17,7 +17,7 @@ import type { StoredValueKind } from '../stored-value.js';
 import type { Finding } from './causes.js';
 import { kmsFinding } from './kms-cause.js';
 import { bodyOf, configuredPrefixes, endsWithinPrefix, nearPrefix } from './prefix-damage.js';
-import { readObjectIdentity } from './stored-object.js';
+import { isCutObject, readObjectIdentity } from './stored-object.js';
 import {
   beginsAsObject,
   unverifiedCbc,
@@ -159,6 +159,9 @@ export function createDiagnoser(options: DiagnoserOptions): Diagnoser {
         const place = await openingPlace(subject, fitting);
         if (place !== undefined) {
           return { cause: 'moved', message: `it was written as ${place} and opens only there` };
+        }
+        if (fitting.some(isCutObject)) {
+          return { cause: 'truncated', message: `the key is right, but the object in it is cut (${said})` };
         }
         return {
           cause: 'authentication-failed',

@@ -34,6 +34,7 @@ const NAMELESS_KINDS: ReadonlySet<string> = new Set(['RangeAllocation', 'Endpoin
 export function objectFinding(data: Buffer, path: ObjectPath): Finding | undefined {
   const identity = readObjectIdentity(data);
   if (identity === undefined) {
+    if (isCutObject(data)) return { cause: 'truncated', message: 'it opens, but the object in it is cut' };
     return {
       cause: 'malformed',
       message: 'it opens, but holds no Kubernetes object (neither protobuf nor JSON)',
@@ -54,6 +55,48 @@ export function objectFinding(data: Buffer, path: ObjectPath): Finding | undefin
     cause: 'moved',
     message: `the object in it is ${quoted(placeOf(identity))}, its key says ${quoted(placeOf(path))}`,
   };
+}
+
+/** Whether it begins as an object and stops before that ends. A flipped bit in a length or bracket may look the same. */
+export function isCutObject(data: Buffer): boolean {
+  return data.subarray(0, PROTOBUF_MAGIC.length).equals(PROTOBUF_MAGIC)
+    ? isCutProtobuf(data.subarray(PROTOBUF_MAGIC.length))
+    : isCutJson(data);
+}
+
+/** By the length of the object in runtime.Unknown: what else may stand behind is not asked. */
+function isCutProtobuf(unknownMessage: Buffer): boolean {
+  const reader = new BinaryReader(unknownMessage);
+  try {
+    while (reader.pos < reader.len) {
+      const [number, wireType] = reader.tag();
+      if (number === 2 && wireType === WireType.LengthDelimited)
+        return reader.uint32() > reader.len - reader.pos;
+      reader.skip(wireType, number);
+    }
+  } catch {
+    return reader.pos >= reader.len;
+  }
+  return true;
+}
+
+/** A whole object ends with its brace; where a quote was changed, it still does. */
+function isCutJson(data: Buffer): boolean {
+  if (data[0] !== 0x7b) return false;
+  let depth = 0;
+  let inString = false;
+  let last = 0;
+  for (let i = 0; i < data.length; i++) {
+    const byte = data[i] ?? 0;
+    if (inString && byte === 0x5c) i++;
+    else if (byte === 0x22) inString = !inString;
+    else if (!inString && (byte === 0x7b || byte === 0x5b)) depth++;
+    else if (!inString && (byte === 0x7d || byte === 0x5d)) depth--;
+    // Noise, as a changed block of CBC opens to.
+    if (byte < 0x20 && byte !== 0x0a) return false;
+    if (byte > 0x20) last = byte;
+  }
+  return inString ? last !== 0x7d : depth > 0;
 }
 
 const placeOf = ({ namespace, name }: { readonly namespace: string; readonly name: string }): string =>

@@ -61,13 +61,20 @@ const secretJson = (namespace: string, name: string): string =>
 
 const keyOf = (i: number): string => `/registry/secrets/ns${i % 3}/name${i}`;
 
-/** `count` secrets as the API server would store them under the first provider of `file`. */
-async function sealed(file: string, kms: MemoryKms, count: number): Promise<Map<string, Buffer>> {
+/** `contents`, or as many secrets, as the API server would store them under the first provider of `file`. */
+async function sealed(
+  file: string,
+  kms: MemoryKms,
+  contents: number | readonly Buffer[],
+): Promise<Map<string, Buffer>> {
   const encryption = await createEncryptionAtRest({ file, kmsV1Enabled: true, connectors: kms.connectors });
   const transformer = encryption.transformerFor({ group: '', resource: 'secrets' });
   const values = new Map<string, Buffer>();
+  const count = typeof contents === 'number' ? contents : contents.length;
   for (let i = 0; i < count; i++) {
-    const data = Buffer.from(secretJson(`ns${i % 3}`, `name${i}`));
+    const data =
+      typeof contents === 'number' ? Buffer.from(secretJson(`ns${i % 3}`, `name${i}`)) : contents[i];
+    assert.ok(data);
     values.set(keyOf(i), await transformer.transformToStorage(data, Buffer.from(keyOf(i))));
   }
   await encryption.close();
@@ -302,7 +309,7 @@ test('a sample that fails is followed by others, which tell a wrong key from dam
   values.set(keyOf(0), (values.get(keyOf(0)) ?? Buffer.alloc(0)).subarray(0, -3));
   const damaged = await run(values, configOf('aesgcm'), newKms(), { all: false });
   assert.equal(damaged.checked, 2);
-  assert.deepEqual(causes(damaged), { [keyOf(0)]: 'authentication-failed' });
+  assert.deepEqual(causes(damaged), { [keyOf(0)]: 'truncated' });
 });
 
 test('protobuf objects are compared with their key; decoding is the caller’s', async () => {
@@ -322,7 +329,7 @@ test('protobuf objects are compared with their key; decoding is the caller’s',
   ]);
   assert.deepEqual(causes(await run(values, configOf('identity'), newKms())), {
     '/registry/secrets/a/two': 'moved',
-    '/registry/secrets/a/three': 'malformed',
+    '/registry/secrets/a/three': 'truncated',
     '/registry/configmaps/a/four': 'malformed',
   });
   const decode = (data: Buffer): void => {
@@ -330,6 +337,55 @@ test('protobuf objects are compared with their key; decoding is the caller’s',
   };
   const decoded = await run(new Map([...values].slice(0, 1)), configOf('identity'), newKms(), { decode });
   assert.match(decoded.failed[0]?.message ?? '', /does not decode: field data is not a map/);
+});
+
+test('values that hold no Kubernetes objects are read like any others; decoding is asked for', async () => {
+  const kms = newKms();
+  const contents = [Buffer.of(1), Buffer.from('hello'), Buffer.alloc(21, 0xfe), Buffer.alloc(4096, 7)];
+  for (const provider of names) {
+    const values = await sealed(configOf(provider), kms, contents);
+    assert.deepEqual(causes(await run(values, configOf(provider), kms)), {}, provider);
+    const decoded = await run(values, configOf(provider), kms, { decode: decodeStoredObject });
+    assert.deepEqual(causes(decoded), everyKey(values, 'malformed'), provider);
+    const beside = await sealed(configOf(provider), kms, 5);
+    const mixed = new Map([...beside, ...values]);
+    // Among objects, what no tag covers and is none was damaged.
+    const found = provider === 'aescbc' || provider === 'identity' ? everyKey(values, 'malformed') : {};
+    assert.deepEqual(causes(await run(mixed, configOf(provider), kms)), found, provider);
+  }
+});
+
+test('among values that hold no objects a damaged one is found, and no other key is blamed', async () => {
+  const kms = newKms();
+  const contents = Array.from({ length: 9 }, (_, i) => Buffer.alloc(20 + i, 0xf0 + i));
+  for (const provider of others) {
+    const values = await sealed(configOf(provider), kms, contents);
+    const whole = values.get(keyOf(4)) ?? assert.fail();
+    values.set(keyOf(4), whole.subarray(0, -1));
+    assert.deepEqual(Object.keys(causes(await run(values, configOf(provider), kms))), [keyOf(4)], provider);
+  }
+  const plain = await sealed(configOf('identity'), kms, contents);
+  const seal = await sealed(configOf('secretbox'), kms, contents);
+  for (const [i, prefix] of ['', 'k8s:en', 'k9s:enc:secretbox:v1:key1:'].entries())
+    plain.set(keyOf(i), Buffer.from(prefix));
+  const result = await run(
+    new Map([...seal, ...plain]),
+    await configFile(PROVIDERS.identity, PROVIDERS.secretbox),
+    kms,
+  );
+  assert.deepEqual(Object.keys(causes(result)), [keyOf(0), keyOf(1), keyOf(2)]);
+});
+
+test('an object that is cut is told from one whose bytes were changed', async () => {
+  const kms = newKms();
+  for (const provider of names) {
+    const [key = '', value = Buffer.alloc(0)] = [...(await sealed(configOf(provider), kms, 1))][0] ?? [];
+    const cuts = [3, 16, 32, 40].map((bytes) => value.subarray(0, -bytes));
+    for (const cut of cuts) {
+      const result = await run(new Map([[key, cut]]), configOf(provider), kms);
+      assert.deepEqual(causes(result), { [key]: 'truncated' }, `${provider}, ${value.length - cut.length}`);
+    }
+  }
 });
 
 test('a full decoding finds fields of a wrong type, and leaves what it does not know', () => {

@@ -16,24 +16,14 @@ import { errorMessage, type Opened, type Transformer } from '@waxseal/envelope';
 import { OpsError } from '../errors.js';
 import { parseObjectPath, readerOf, type ObjectPath } from '../object-path.js';
 import type { Source, StoredKeyValue } from '../sources/source.js';
-import { describeStoredValue, type ProviderKind, type StoredValueKind } from '../stored-value.js';
-import type { Finding, VerifyCause } from './causes.js';
+import { describeStoredValue, type StoredValueKind } from '../stored-value.js';
+import type { Finding } from './causes.js';
+import { createDecision, type Failed, type VerifyFailure } from './decision.js';
+import { createContents, type ContentFinding } from './contents.js';
 import { createDiagnoser, type Diagnoser, type Subject } from './diagnose.js';
-import { createKmsWitnesses, type KmsWitnesses } from './kms-damage.js';
+import { createKmsWitnesses } from './kms-damage.js';
 import { createKmsGate } from './kms-gate.js';
-import { objectFinding } from './stored-object.js';
 import { createSampler } from './sampler.js';
-
-export interface VerifyFailure {
-  /** The storage key. */
-  readonly key: string;
-  readonly cause: VerifyCause;
-  /** One sentence; never plaintext or key material. */
-  readonly message: string;
-  readonly provider: ProviderKind;
-  /** As `StoredValueKind.key`. */
-  readonly keyName: string;
-}
 
 export interface VerifyResult {
   /** Values opened or tried. */
@@ -73,14 +63,6 @@ export interface VerifyOptions {
 const PROGRESS_EVERY = 1024;
 const DEFAULT_PREFIXES = ['/registry', '/kubernetes.io', 'registry'];
 
-interface Failed extends Omit<VerifyFailure, 'cause'> {
-  readonly cause: VerifyCause | 'undecided';
-  readonly group: string;
-  readonly order: number;
-  /** Where a KMS refused: what `KmsWitnesses.evidence` takes. */
-  readonly refused?: string | undefined;
-}
-
 /** @throws OpsError config-invalid, source-unreadable, source-damaged, interrupted */
 export async function verify(options: VerifyOptions): Promise<VerifyResult> {
   const prefix = `${(options.prefix ?? '/registry').replace(/\/+$/, '')}/`;
@@ -117,6 +99,7 @@ async function run(
   const sampler = createSampler(options.all ?? false);
   const kmsGate = createKmsGate();
   const witnesses = createKmsWitnesses();
+  const contents = createContents();
   const opened = new Set<string>();
   const failed: Failed[] = [];
   const underWay = new Set<Promise<void>>();
@@ -135,13 +118,20 @@ async function run(
     failed.push({ key, ...failure, provider: kind.provider, keyName: kind.key, group, order, refused });
   };
 
-  const settle = (subject: Subject, group: string, order: number, finding: Finding | undefined): void => {
+  const settle = (
+    subject: Subject,
+    group: string,
+    order: number,
+    finding: ContentFinding | undefined,
+  ): void => {
     sampler.settled(group, finding === undefined);
     if (finding !== undefined) fail(subject, group, order, finding);
   };
 
   const afterOpening = (subject: Subject, group: string, order: number, { data }: Opened): void => {
-    const finding = objectFinding(data, subject.path) ?? decodeFinding(options.decode, data);
+    const decoding = decodeFinding(options.decode, data);
+    const found = contents.judge(subject, data);
+    const finding = found?.cause === 'no-object' ? (decoding ?? found) : (found ?? decoding);
     // Plaintext is a view of the source's own memory; everything else is ours to wipe.
     if (subject.kind.provider !== 'identity') data.fill(0);
     // CBC has no tag: what opens into noise was not opened.
@@ -227,32 +217,13 @@ async function run(
   await Promise.all(underWay);
   report();
   failed.sort((a, b) => a.order - b.order);
-  return { checked, seen, failed: failed.map((failure) => decided(failure, opened, witnesses)) };
-}
-
-/** With all values seen: a key under which another value opens is the right one. */
-function decided(failure: Failed, opened: ReadonlySet<string>, witnesses: KmsWitnesses): VerifyFailure {
-  const { key, provider, keyName, refused } = failure;
-  const evidence = refused === undefined ? undefined : witnesses.evidence(refused);
-  if (evidence !== undefined) {
-    const message = `the KMS refuses it, but ${evidence} (${failure.message})`;
-    return { key, cause: 'authentication-failed', message, provider, keyName };
-  }
-  if (failure.cause !== 'undecided')
-    return { key, cause: failure.cause, message: failure.message, provider, keyName };
-  if (opened.has(failure.group)) {
-    const message = `other values open under the same key, so the bytes of this one were changed (${failure.message})`;
-    return { key, cause: 'authentication-failed', message, provider, keyName };
-  }
-  const message = `the configured key ${quotedName(keyName)} is not the one that wrote it (${failure.message})`;
-  return { key, cause: 'wrong-key', message, provider, keyName };
+  const decide = createDecision({ failed, opened, witnesses, holdsObjects: contents.holdsObjects() });
+  return { checked, seen, failed: failed.flatMap((failure) => decide(failure) ?? []) };
 }
 
 /** What the words of a KMS say of its key; that it was not reached says nothing of the value. */
 const isRefusal = (cause: Failed['cause']): boolean =>
   cause === 'wrong-key' || (cause.startsWith('kms-') && cause !== 'kms-unreachable');
-
-const quotedName = (name: string): string => JSON.stringify(name.slice(0, 200));
 
 function decodeFinding(decode: VerifyOptions['decode'], data: Buffer): Finding | undefined {
   try {
