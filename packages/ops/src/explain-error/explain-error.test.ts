@@ -135,6 +135,8 @@ const MESSAGES: readonly (readonly [string, string])[] = [
     'deadline',
     'Error from server (Timeout): Timeout: request did not complete within requested timeout - context deadline exceeded',
   ],
+  ['kms-write-state-expired', 'expired encryptedDEKSource'],
+  ['kms-write-state-expired', 'encryptedDEKSource expired'],
   [
     'kms-write-state-expired',
     internal(

@@ -143,7 +143,9 @@ const socket: readonly ErrorPattern[] = [
 const health: readonly ErrorPattern[] = [
   {
     id: 'kms-write-state-expired',
-    pattern: /encryptedDEKSource with keyID hash \S+ expired at/,
+    // As the message has it, and as people call it.
+    pattern:
+      /encryptedDEKSource with keyID hash \S+ expired at|\bexpired (encryptedDEKSource|EDEK)\b|\b(encryptedDEKSource|EDEK)\b[^;]{0,80}\bexpired\b/i,
     cause:
       'The API server may not write any more: no good Status of the KMS v2 plugin for three minutes. Reads go on.',
     fix: 'Find out why the plugin is unhealthy (kms-providers in /readyz, the plugin’s log); writes go on by themselves when it answers again.',
