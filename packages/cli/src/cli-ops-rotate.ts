@@ -13,7 +13,11 @@ export function addRetire(program: Command): void {
     program
       .command('retire')
       .description('May a key be deleted? Not while a live value, an older revision or a backup needs it.')
-      .requiredOption('--key <key>', 'provider:name as aescbc:key1, a KMS provider’s name, or a KMS keyID'),
+      .requiredOption(
+        '--key <key>',
+        'provider:name as aescbc:key1, a KMS provider’s name, or a KMS keyID',
+        collectKey,
+      ),
     { keyFlag: ETCD_KEY },
   )
     .option('--snapshots <dir>', 'also look into every snapshot in this folder', parsePath)
@@ -30,6 +34,8 @@ export function addRetire(program: Command): void {
     .addHelpText(
       'after',
       `
+With --cert, a second --key that is a file is the certificate's key, as for etcdctl: the same as ${ETCD_KEY}.
+
 Exit codes: 0 the key may be deleted, 1 it may not; what needs it is listed. What cannot be read counts as a need.
 A key that nothing names may be deleted, and may be misspelt: the answer says so, and lists the keys that occur.
 
@@ -39,6 +45,8 @@ Examples:
     )
     .action(async (options) => (await import('./commands/retire.js')).retire(options));
 }
+
+const collectKey = (key: string, others: readonly string[] = []): readonly string[] => [...others, key];
 
 const stateOption = (): Option =>
   new Option('--state <file>', 'where the rotation stands (mode 0600; holds its keys until the end)')

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { openLmdbStore } from '@waxseal/storage';
 import type { RetireReport } from '@waxseal/ops';
+import { loadPki } from '../up/pki.js';
 import { waxseal } from '../testing/command.js';
 
 let folder = '';
@@ -96,6 +97,37 @@ test('what is missing is said in a sentence', () => {
   const text = waxseal(['retire', '--key', 'key3', '--data-dir', dataDir]);
   assert.equal(text.status, 1);
   assert.match(text.stdout, /key3 may not be deleted:\nWHERE/);
+});
+
+test('--key twice is the key in question and, as for etcdctl, the key file of --cert; never the one for the other', async () => {
+  const pki = join(folder, 'pki');
+  await loadPki(pki, new Date());
+  const pem = join(pki, 'etcd-client.key');
+  const tls = ['retire', '--etcd', 'https://127.0.0.1:1', '--cert', join(pki, 'etcd-client.crt')];
+  const question = ['--key', 'aesgcm:key3'];
+  const file = ['--key', pem];
+  for (const both of [
+    [...question, ...file],
+    [...file, ...question],
+  ]) {
+    const { status, stderr } = waxseal([...tls, ...both]);
+    assert.equal(status, 3, stderr);
+    assert.match(stderr, /No etcd endpoint answered/);
+  }
+  const unclear = [
+    [...tls, ...question],
+    [...tls, ...question, '--key', `${pem}.misspelt`],
+    [...tls, ...file, ...file],
+    [...tls, ...question, ...file, '--etcd-key', pem],
+    [...tls, ...question, ...file, '--key', 'key2'],
+    ['retire', '--data-dir', dataDir, ...question, ...file],
+  ];
+  for (const args of unclear) {
+    const { status, stdout, stderr } = waxseal(args);
+    assert.equal(status, 2, stderr);
+    assert.equal(stdout, '');
+    assert.match(stderr, /by --etcd-key/);
+  }
 });
 
 test('under a wrong prefix nothing needs a key, and that is no yes', () => {

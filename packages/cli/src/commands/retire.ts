@@ -1,4 +1,5 @@
 /** `waxseal retire`: may a key be deleted? */
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import {
   mayRetire,
@@ -8,7 +9,7 @@ import {
   type Need,
   type RetireReport,
 } from '@waxseal/ops';
-import { exitCodes } from '../errors.js';
+import { CliError, exitCodes } from '../errors.js';
 import { runUntilDone } from '../lifetime.js';
 import type { OutputFormat } from '../options.js';
 import { keyPrefix, openSource, type SourceOptions } from '../source-options.js';
@@ -16,8 +17,8 @@ import { formatTable } from '../table.js';
 import { printable } from '../terminal-text.js';
 
 export interface RetireCommandOptions extends Omit<SourceOptions, 'key'> {
-  /** The key of the encryption. */
-  readonly key: string;
+  /** The key of the encryption; beside it, the PEM key's file may be named so, as for etcdctl. */
+  readonly key: readonly string[];
   /** The PEM key's file. */
   readonly etcdKey?: string;
   readonly snapshots?: string;
@@ -28,7 +29,8 @@ export interface RetireCommandOptions extends Omit<SourceOptions, 'key'> {
 }
 
 export async function retire(options: RetireCommandOptions): Promise<void> {
-  const { key: keyText, etcdKey, snapshots, ledger, encryptionConfig, ...where } = options;
+  const { snapshots, ledger, encryptionConfig, key: _keys, ...where } = options;
+  const { keyText, etcdKey } = tellKeysApart(options);
   const key = parseKeyReference(keyText);
   if (encryptionConfig !== undefined) {
     refuseUnconfiguredKey(key, { file: encryptionConfig, text: await readFile(encryptionConfig, 'utf8') });
@@ -55,6 +57,29 @@ export async function retire(options: RetireCommandOptions): Promise<void> {
   if (!report.mayDelete) process.exitCode = exitCodes.negative;
   console.log(options.output === 'json' ? printable(JSON.stringify(report)) : formatRetireReport(report));
 }
+
+/** A file that is taken for a key of the encryption would be needed by nothing, and the answer a wrong yes. */
+function tellKeysApart({ key, cert, etcdKey }: RetireCommandOptions): {
+  readonly keyText: string;
+  readonly etcdKey: string | undefined;
+} {
+  const [first = '', second, ...more] = key;
+  if (second === undefined) {
+    if (cert === undefined || etcdKey !== undefined) return { keyText: first, etcdKey };
+    throw usage('--cert needs its key', 'Name that file by --etcd-key; --key is the key in question.');
+  }
+  const files = key.filter((each) => existsSync(each));
+  const [file] = files;
+  if (more.length > 0 || cert === undefined || etcdKey !== undefined || files.length !== 1) {
+    throw usage(
+      '--key is given more than once, and it is not clear which is the key in question',
+      'Ask about one key at a time, and name the key file of --cert by --etcd-key.',
+    );
+  }
+  return { keyText: first === file ? second : first, etcdKey: file };
+}
+
+const usage = (message: string, hint: string): CliError => new CliError(message, hint, exitCodes.usage);
 
 export function formatRetireReport(report: RetireReport): string {
   const { key, mayDelete, needed, elsewhere, occurs, lookedAt } = report;

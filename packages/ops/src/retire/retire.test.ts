@@ -51,7 +51,7 @@ async function temporary(t: TestContext): Promise<string> {
 
 test('a key that nothing needs may go', async () => {
   const source = memorySource('here', [value('cbc1'), value('plain'), value('kmsV2')]);
-  for (const key of ['aescbc:key2', 'aesgcm:key1', 'kms:old', 'key2', 'nobody', 'identity']) {
+  for (const key of ['aescbc:key2', 'aesgcm:key1', 'kms:old', 'key2', 'nobody']) {
     const { seen, didYouMean: _meant, ...answer } = await ask(key, source);
     assert.deepEqual(answer, {
       key,
@@ -70,6 +70,18 @@ test('a key that nothing needs may go', async () => {
       { provider: 'kms-v2', key: arn, kmsName: 'cloud', count: 1 },
     ]);
   }
+});
+
+test('identity is no key, so nothing is said about deleting it; a key and a KMS may have the name', async () => {
+  const plain = memorySource('here', [value('plain')]);
+  for (const key of ['identity', 'identity:'])
+    await assert.rejects(ask(key, plain), {
+      code: 'invalid-option',
+      message: /identity has no key.*waxseal scan/,
+    });
+  assert.equal((await ask('secretbox:identity', plain)).mayDelete, true);
+  const named = { ...value('plain'), value: Buffer.from('k8s:enc:aescbc:v1:identity:sealed') };
+  assert.equal((await ask('identity', memorySource('here', [named]))).mayDelete, false);
 });
 
 test('a name that occurs nowhere is told apart from one that is replaced; near names are named', async () => {

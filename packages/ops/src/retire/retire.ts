@@ -67,7 +67,8 @@ interface LookedAt {
   readonly note?: string;
 }
 
-/** @throws OpsError source-unreadable, source-damaged, state-invalid, interrupted, invalid-option: nothing lies under the prefix, but elsewhere */
+/** @throws OpsError source-unreadable, source-damaged, state-invalid, interrupted, invalid-option: nothing lies under the prefix, but elsewhere, or
+ * the key is identity, which is none */
 export async function mayRetire(options: RetireOptions): Promise<RetireReport> {
   const { key, source, prefix, backups } = options;
   const ledger = await openLedger(options.ledgerFile);
@@ -93,6 +94,7 @@ export async function mayRetire(options: RetireOptions): Promise<RetireReport> {
     .filter((entry) => !inFolder.has(entry.sha256) && needsOf(entry.uses, entry.file, options).length > 0)
     .map((entry) => entry.file);
   const occurs = elsewhere.length > 0 || allUses.some((each) => needsKey(each, key));
+  if (!occurs) refuseIdentity(key);
   const seen = occurringKeys(allUses);
   return {
     key: key.text,
@@ -105,6 +107,15 @@ export async function mayRetire(options: RetireOptions): Promise<RetireReport> {
     didYouMean: occurs ? [] : nearKeys(key, seen),
     lookedAt: lookedAt(source, backups?.directory, names.length),
   };
+}
+
+/** Plaintext needs no key: "nothing needs it" would be taken for "nothing is plaintext". A KMS may have the name. */
+function refuseIdentity({ name, providers }: KeyReference): void {
+  if (providers !== undefined || !/^identity(:|$)/.test(name)) return;
+  throw new OpsError(
+    'invalid-option',
+    'identity has no key: what it writes is plaintext. waxseal scan counts it, and waxseal residue finds what is left of it.',
+  );
 }
 
 function lookedAt({ name }: Source, snapshots: string | undefined, checked: number): LookedAt {
