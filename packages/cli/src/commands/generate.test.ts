@@ -132,6 +132,17 @@ test('the commands of the plan and its README are command lines of waxseal; etcd
     /waxseal scan --etcd https:\/\/a:2379,https:\/\/b:2379 --cacert '.*it is\.crt' --cert \S+ --key \/\S+ --prefix \/clusters\/one`/,
   );
   assert.match(named.readme, /waxseal retire --etcd \S+ .* --etcd-key \/\S+ .*--key aescbc:key1 /);
+  assert.match(named.readme, /keep it with the file in force/);
+  assert.doesNotMatch(named.readme, /--encryption-provider-config/);
+  const first = join(folder, 'first');
+  assert.equal(waxseal(['generate', 'migration', '--to', 'secretbox', '--out', first]).status, 0);
+  const sections = readFileSync(join(first, 'README.md'), 'utf8').split('\n## ');
+  assert.doesNotMatch(sections[1] ?? '', /in force/);
+  assert.match(
+    sections[2] ?? '',
+    /No file is in force yet: .*start each .* --encryption-provider-config=FILE /,
+  );
+  assert.match(sections[3] ?? '', /in the place of the file in force/);
   const lost = ['generate', 'migration', '--to', 'aesgcm', '--out', join(folder, 'lost')];
   assert.equal(waxseal([...lost, '--cacert', 'c']).status, 2);
   assert.equal(waxseal([...lost, '--etcd', 'https://a:2379', '--cert', 'c']).status, 2);

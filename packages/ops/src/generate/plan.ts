@@ -68,10 +68,14 @@ export function migrationPlan(migration: Migration, options: PlanOptions): reado
   });
   const everywhere =
     'Put it in the place of the file in force on one API server after the other (mode 0600).';
+  const firstEverywhere =
+    currentFile === undefined
+      ? 'No file is in force yet: put it on one API server after the other (mode 0600), and start each of them again with --encryption-provider-config=FILE and --encryption-provider-config-automatic-reload=true.'
+      : everywhere;
   return [
     {
       title: 'Before',
-      action: 'Make a snapshot of etcd, and keep it with the file in force until the end.',
+      action: `Make a snapshot of etcd, and keep it ${currentFile === undefined ? '' : 'with the file in force '}until the end.`,
       checks: [
         ...(currentFile === undefined ? [] : [verify(currentFile)]),
         {
@@ -83,7 +87,7 @@ export function migrationPlan(migration: Migration, options: PlanOptions): reado
     {
       title: 'The new provider reads',
       file: readable.name,
-      action: `${everywhere} Go on only when all of them have it.`,
+      action: `${firstEverywhere} Go on only when all of them have it.`,
       checks: [...inForce(readable, migration, servers)],
     },
     {
