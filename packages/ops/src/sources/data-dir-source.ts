@@ -10,6 +10,8 @@ import type { Source } from './source.js';
 /** Where `waxseal up` and `waxseal apiserver` keep the objects in their data directory. */
 const STORE_FOLDER = 'api';
 const DATA_FILE = 'data.mdb';
+/** etcd's option has the same name. */
+const ETCD_MEMBER_FILE = join('member', 'snap', 'db');
 /** While a store is only looked at no lease ends, so nothing is deleted. */
 const stoppedClock: NonNullable<LmdbStoreOptions['clock']> = {
   now: () => 0,
@@ -30,10 +32,10 @@ export function storeFolderOf(path: string): StoreFolder {
   const folder = [path, join(path, STORE_FOLDER)].find((candidate) => existsSync(join(candidate, DATA_FILE)));
   // Opening would make an empty store where none is.
   if (folder === undefined) {
-    throw new OpsError(
-      'source-unreadable',
-      `${path} holds no store: name the --data-dir of waxseal up or waxseal apiserver.`,
-    );
+    const hint = existsSync(join(path, ETCD_MEMBER_FILE))
+      ? `It is the folder of an etcd member: stop that, and name --snapshot ${join(path, ETCD_MEMBER_FILE)}; waxseal residue takes it as --data-dir-etcd.`
+      : 'Name the --data-dir of waxseal up or waxseal apiserver.';
+    throw new OpsError('source-unreadable', `${path} holds no store. ${hint}`);
   }
   return { folder, dataFile: join(folder, DATA_FILE) };
 }

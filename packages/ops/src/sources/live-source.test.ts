@@ -3,7 +3,7 @@
  * an LMDB store, read every way, before and after compaction.
  */
 import assert from 'node:assert/strict';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { openEtcdStore, openLmdbStore, type Store } from '@waxseal/storage';
@@ -125,7 +125,16 @@ test('what is not there says what to do', async () => {
     message: /^etcd http:\/\/127\.0\.0\.1:1 cannot be read: /,
   });
   await inTemporaryFolder(async (folder) => {
-    await assert.rejects(openDataDirSource(folder), { code: 'source-unreadable', message: /holds no store/ });
+    await assert.rejects(openDataDirSource(folder), {
+      code: 'source-unreadable',
+      message: /holds no store.*waxseal up/,
+    });
+    mkdirSync(join(folder, 'member', 'snap'), { recursive: true });
+    writeFileSync(join(folder, 'member', 'snap', 'db'), '');
+    await assert.rejects(openDataDirSource(folder), {
+      code: 'source-unreadable',
+      message: /etcd member: .* --snapshot .*member\/snap\/db.* --data-dir-etcd/,
+    });
   });
 });
 
