@@ -61,6 +61,19 @@ test('a load balancer is found out', () => {
   assert.equal(sameServerProblem([proof('a', ''), proof('b', '')]), undefined, 'servers without an identity');
 });
 
+test('two on one host are told apart by when their processes began, whatever the clock does to whole seconds', () => {
+  const proof = (server: string, started: string): ReturnType<typeof proveConfiguration> =>
+    proveConfiguration(server, `${info(wanted)}process_start_time_seconds ${started}\n`, wanted);
+  const first = proof('a', '1.79535562414e+09');
+  assert.equal(sameServerProblem([first, proof('b', '1.79535588733e+09')]), undefined);
+  for (const same of ['1.79535562414e+09', '1.79535562314e+09', 'NaN', '+Inf'])
+    assert.match(sameServerProblem([first, proof('b', same)]) ?? '', /^a and b are the same server/, same);
+  const silent = proveConfiguration('c', info(wanted), wanted);
+  assert.match(sameServerProblem([first, silent]) ?? '', /^a and c are/);
+  const others = [first, proof('b', '1.79535588733e+09'), proof('c', '1.79535588733e+09')];
+  assert.match(sameServerProblem(others) ?? '', /^b and c are/);
+});
+
 test('labels may hold what has a meaning elsewhere', () => {
   const [sample] = samplesOf(String.raw`m{a="}\"\\,b=\"c\"",d="e\nf"} 3 1700000000`, 'm');
   assert.deepEqual({ ...sample?.labels }, { a: '}"\\,b="c"', d: 'e\nf' });
