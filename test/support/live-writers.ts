@@ -12,7 +12,8 @@ export interface LiveWriters {
 }
 
 const PATH = '/api/v1/namespaces/default/secrets';
-const PAUSE_MS = 5;
+/** Each object costs every rewrap, scan and check that follows: enough is what a rotation meets some of at every step. */
+const PAUSE_MS = 20;
 /** So that there is always something to update and to delete. */
 const FEW = 40;
 
