@@ -47,6 +47,7 @@ export {
   checkPolicy,
   parsePolicy,
   requireSealed,
+  resourcesNotStored,
   type PolicyRule,
   type PolicyViolation,
 } from './scan/policy.js';

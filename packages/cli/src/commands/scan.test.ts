@@ -106,6 +106,15 @@ test('html is one page that loads and runs nothing', () => {
   assert.match(stdout, /3 of 4 values are sealed/);
 });
 
+test('a required resource of which nothing is stored is named: it may be misspelt', () => {
+  const text = scanned('--require', 'secret,secrets');
+  assert.equal(text.status, 0);
+  assert.match(text.stdout, /Nothing is stored of secret: .*plural/);
+  const json = scanned('--require', 'secret,secrets', '--output', 'json');
+  assert.deepEqual((JSON.parse(json.stdout) as { notStored: unknown }).notStored, ['secret']);
+  assert.match(scanned('--require', 'secret', '--output', 'html').stdout, /Nothing is stored of secret\./);
+});
+
 test('the exit code is the answer of the policy', () => {
   assert.equal(scanned('--require', 'secrets').status, 0);
   assert.equal(scanned('--require', 'secrets,configmaps').status, 1);

@@ -7,6 +7,7 @@ import {
   type PolicyRule,
   refuseWrongPrefix,
   requireSealed,
+  resourcesNotStored,
   scan,
   type Source,
 } from '@waxseal/ops';
@@ -74,7 +75,9 @@ async function takeReport(
         ...result,
         prefix: options.prefix,
         takenAtMs: Date.now(),
-        ...(rules === undefined ? {} : { violations: checkPolicy(result, rules) }),
+        ...(rules === undefined
+          ? {}
+          : { violations: checkPolicy(result, rules), notStored: resourcesNotStored(result, rules) }),
       };
     } finally {
       progress.end();

@@ -67,11 +67,13 @@ ${table(report)}
 </html>`;
 }
 
-function policySection({ violations }: ScanReport): string {
+function policySection({ violations, notStored = [] }: ScanReport): string {
   if (violations === undefined) return '';
-  if (violations.length === 0) return '<h2>Policy</h2>\n<p>Every rule is kept.</p>';
+  const absent =
+    notStored.length === 0 ? '' : `\n<p>Nothing is stored of ${escapeHtml(notStored.join(', '))}.</p>`;
+  if (violations.length === 0) return `<h2>Policy</h2>\n<p>Every rule is kept.</p>${absent}`;
   const items = violations.map(({ message }) => `<li class="alarm">${escapeHtml(message)}</li>`);
-  return `<h2>Policy</h2>\n<ul>\n${items.join('\n')}\n</ul>`;
+  return `<h2>Policy</h2>\n<ul>\n${items.join('\n')}\n</ul>${absent}`;
 }
 
 function pie({ groups }: ScanReport): string {

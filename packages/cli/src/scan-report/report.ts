@@ -7,6 +7,8 @@ export interface ScanReport extends ScanResult {
   readonly takenAtMs: number;
   /** Undefined: no policy was given. */
   readonly violations?: readonly PolicyViolation[];
+  /** Resources of the policy of which there is no value; undefined: no policy was given. */
+  readonly notStored?: readonly string[];
 }
 
 /** Anybody who can read the storage can read it, or nobody knows what it is. */

@@ -24,7 +24,7 @@ export function textReport(report: ScanReport, withDekSources: boolean, color: b
   const red = (text: string): string => (color ? styleText('red', text) : text);
   const header = ['RESOURCE', 'PROVIDER', 'KEY', 'DEK SOURCES', 'COUNT', 'BYTES', 'OLDEST', 'NEWEST'];
   const [head = '', ...lines] = formatTable(header, rows).split('\n');
-  const { source, revision, plaintext, total, bytes, violations } = report;
+  const { source, revision, plaintext, total, bytes, violations, notStored = [] } = report;
   const summary = `${total} values, ${formatBytes(bytes)}, in ${printable(source)} at revision ${revision}`;
   const inTheClear = plaintext === 0 ? 'none in plaintext' : red(`${plaintext} in plaintext`);
   return [
@@ -33,6 +33,9 @@ export function textReport(report: ScanReport, withDekSources: boolean, color: b
       : [head, ...lines.map((line, row) => (alarming[row] === true ? red(line) : line)), '']),
     `${summary}: ${total === 0 ? `nothing lies under ${report.prefix}` : inTheClear}.`,
     ...(violations?.map(({ message }) => red(printable(`Not allowed: ${message}.`))) ?? []),
+    ...(notStored.length === 0
+      ? []
+      : [`Nothing is stored of ${notStored.join(', ')}: are these names right (plural, as secrets)?`]),
     ...(violations?.length === 0 ? ['The policy is kept.'] : []),
   ].join('\n');
 }

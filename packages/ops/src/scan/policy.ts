@@ -82,6 +82,12 @@ export function checkPolicy(result: ScanResult, rules: readonly PolicyRule[]): r
   );
 }
 
+/** Names in the rules that nothing is stored of: such a rule is kept, and may be misspelt. Each once. */
+export function resourcesNotStored(result: ScanResult, rules: readonly PolicyRule[]): readonly string[] {
+  const patterns = new Set(rules.flatMap(({ resources }) => resources));
+  return [...patterns].filter((pattern) => !result.groups.some(({ resource }) => covers(pattern, resource)));
+}
+
 /** What no API server seals is not asked for by a wildcard; by its name it is. */
 function isPlaintextRecord({ resource, provider }: ScanGroup): boolean {
   return provider === 'identity' && registryRecords.some(({ path }) => path === resource);
