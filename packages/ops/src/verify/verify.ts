@@ -18,6 +18,7 @@ import { parseObjectPath, readerOf, type ObjectPath } from '../object-path.js';
 import type { Source, StoredKeyValue } from '../sources/source.js';
 import { describeStoredValue, type StoredValueKind } from '../stored-value.js';
 import type { Finding } from './causes.js';
+import { createChangedFrames } from './changed-frames.js';
 import { createDecision, type Failed, type VerifyFailure } from './decision.js';
 import { createContents, type ContentFinding } from './contents.js';
 import { createDiagnoser, type Diagnoser, type Subject } from './diagnose.js';
@@ -100,6 +101,7 @@ async function run(
   const kmsGate = createKmsGate();
   const witnesses = createKmsWitnesses();
   const contents = createContents();
+  const frames = createChangedFrames();
   const opened = new Set<string>();
   const failed: Failed[] = [];
   const underWay = new Set<Promise<void>>();
@@ -177,6 +179,7 @@ async function run(
     const path = parseObjectPath(key, prefix);
     if (path === undefined) return undefined;
     const group = groupOf(kind, path);
+    frames.seen({ key, kind, group, order }, entry.value);
     if (!sampler.wants(kind, group)) return undefined;
     checked++;
     const transformer = readerOf(path, entry.value, transformerFor);
@@ -215,6 +218,19 @@ async function run(
     if (seen % PROGRESS_EVERY === 0) report();
   }
   await Promise.all(underWay);
+  const failedKeys = new Set(failed.map(({ key }) => key));
+  for (const { key, kind, group, order, message } of frames.changed()) {
+    if (failedKeys.has(key)) continue;
+    failed.push({
+      key,
+      cause: 'authentication-failed',
+      message,
+      provider: kind.provider,
+      keyName: kind.key,
+      group,
+      order,
+    });
+  }
   report();
   failed.sort((a, b) => a.order - b.order);
   const decide = createDecision({ failed, opened, witnesses, holdsObjects: contents.holdsObjects() });
