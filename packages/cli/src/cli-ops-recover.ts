@@ -17,7 +17,10 @@ export function addRecover(program: Command): void {
       parsePath,
     )
     .addOption(
-      new Option('--output <format>', 'YAML documents or JSON lines; json: the counts of --reencrypt-with')
+      new Option(
+        '--output <format>',
+        'YAML documents, JSON lines, or one JSON List; with --reencrypt-with json: its counts',
+      )
         .choices(['yaml', 'jsonl', 'json'])
         .default('yaml'),
     )

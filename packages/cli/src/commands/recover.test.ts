@@ -110,6 +110,20 @@ test('standard output holds the objects and nothing else', () => {
   assert.match(yaml.stdout, /^---\napiVersion: v1\nkind: Secret\nmetadata:\n {2}name: b\n/);
 });
 
+test('one List as JSON, also of nothing; a selection that chooses nothing is told', () => {
+  const base = ['--snapshot', '@good.db', '--encryption-config', '@enc.yaml'];
+  const itemsOf = (stdout: string): unknown => {
+    const { kind, apiVersion, items } = JSON.parse(stdout) as Record<string, unknown>;
+    assert.deepEqual([kind, apiVersion], ['List', 'v1']);
+    return items;
+  };
+  const all = recover(...base, '--output', 'json');
+  assert.equal(all.status, 0, all.stderr);
+  assert.deepEqual(itemsOf(all.stdout), NAMES.map(secretOf));
+  assert.deepEqual(itemsOf(recover(...base, '--output', 'json', '--name', 'z').stdout), []);
+  assert.match(recover(...base, '--resources', 'secret').stderr, /0 objects.*plural/);
+});
+
 test('for another cluster, and counted', () => {
   const all = [
     '--snapshot',
@@ -247,7 +261,6 @@ test('options that do not go together', () => {
     recover(...base, '--reencrypt-with', '@enc.yaml', '--output-snapshot', '@x.db', '--for-apply').status,
     2,
   );
-  assert.equal(recover(...base, '--output', 'json').status, 2);
   assert.equal(recover(...base, '--data-dir', '@x').status, 2);
   assert.equal(recover('--snapshot', '@good.db').status, 2);
 });

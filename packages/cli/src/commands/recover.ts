@@ -27,7 +27,7 @@ import { keyPrefix, openSource, type SourceOptions } from '../source-options.js'
 
 export interface RecoverCommandOptions extends SourceOptions {
   readonly encryptionConfig: string;
-  /** `json` for a new snapshot only. */
+  /** `json`: one List of all objects; of a new snapshot, its counts. */
   readonly output: ManifestFormat | 'json';
   readonly outDir?: string;
   readonly resources?: readonly GroupResource[];
@@ -80,19 +80,14 @@ async function openEncryption({
 
 async function recoverManifests(options: RecoverCommandOptions, encryption: EncryptionAtRest): Promise<void> {
   const { outDir, output } = options;
-  if (output === 'json') {
-    throw new CliError(
-      '--output json is for --reencrypt-with',
-      'Manifests are YAML documents or, with --output jsonl, lines of JSON.',
-      exitCodes.usage,
-    );
-  }
   const source = await openSource(options);
   try {
-    const folder = outDir === undefined ? undefined : await openManifestFolder(outDir, output);
-    const write = folder === undefined ? writeOut(output) : (recovered: Writable) => folder.write(recovered);
+    const manifests: Manifests =
+      outDir === undefined
+        ? standardOutput(output)
+        : await openManifestFolder(outDir, output === 'yaml' ? 'yaml' : 'jsonl');
     // A bar between the documents of a terminal helps nobody.
-    const isShown = folder !== undefined || !process.stdout.isTTY;
+    const isShown = outDir !== undefined || !process.stdout.isTTY;
     const progress = isShown ? await openProgress('text') : undefined;
     const total = (await source.countLive?.(keyPrefix(options))) ?? 0;
     const tally = newTally();
@@ -104,11 +99,12 @@ async function recoverManifests(options: RecoverCommandOptions, encryption: Encr
         const recovery = recoverObjects(source, { ...options, form, encryption, signal, onProgress });
         for await (const recovered of recovery) {
           count(tally, recovered);
-          if (recovered.kind !== 'left-out') await write(recovered);
+          if (recovered.kind !== 'left-out') await manifests.write(recovered);
         }
+        await manifests.end?.();
       });
     } catch (error) {
-      await folder?.discard();
+      await manifests.discard?.();
       throw error;
     } finally {
       progress?.end();
@@ -117,9 +113,9 @@ async function recoverManifests(options: RecoverCommandOptions, encryption: Encr
       await refuseWrongPrefix(source, keyPrefix(options));
     if (tally.unrecovered > 0) process.exitCode = exitCodes.negative;
     const summary =
-      output === 'jsonl'
+      output !== 'yaml'
         ? JSON.stringify({ source: source.name, ...tally })
-        : `${source.name}: ${summaryOf(tally, outDir)}`;
+        : `${source.name}: ${summaryOf(tally, options)}`;
     process.stderr.write(`${summary}\n`);
   } finally {
     await source.close();
@@ -153,16 +149,42 @@ function count(tally: Tally, recovered: Recovered): void {
   }
 }
 
-function summaryOf({ objects, unrecovered, causes, leftOut }: Tally, outDir: string | undefined): string {
+function summaryOf(
+  { objects, unrecovered, causes, leftOut }: Tally,
+  { outDir, resources, namespace, name }: RecoverCommandOptions,
+): string {
   const where = outDir === undefined ? '' : ` in ${outDir}`;
   const list = Object.entries(causes).map(([cause, times]) => `${times} ${cause}`);
   const why = list.length === 0 ? '' : ` (${list.join(', ')})`;
   const rest = leftOut === 0 ? '' : `, ${leftOut} left out that a cluster makes itself`;
-  return `${objects} objects${where}, ${unrecovered} that could not be recovered${why}${rest}`;
+  const isChosen = resources !== undefined || namespace !== undefined || name !== undefined;
+  const hint =
+    isChosen && objects + unrecovered + leftOut === 0
+      ? '; nothing is what --resources (plural, with its group, as waxseal scan shows it: deployments.apps), --namespace and --name say'
+      : '';
+  return `${objects} objects${where}, ${unrecovered} that could not be recovered${why}${rest}${hint}`;
 }
 
-function writeOut(format: ManifestFormat): (recovered: Writable) => Promise<void> {
-  return async (recovered) => {
-    if (!process.stdout.write(formatRecovered(recovered, format))) await once(process.stdout, 'drain');
+/** What takes the documents; `end` when all are there, `discard` when not all will be. */
+interface Manifests {
+  write(recovered: Writable): Promise<void>;
+  end?(): Promise<void>;
+  discard?(): Promise<void>;
+}
+
+function standardOutput(output: ManifestFormat | 'json'): Manifests {
+  if (output !== 'json') return { write: (recovered) => print(formatRecovered(recovered, output)) };
+  // A List, as kubectl prints and takes it.
+  let before = '{"apiVersion":"v1","kind":"List","items":[\n';
+  return {
+    async write(recovered) {
+      await print(before + formatRecovered(recovered, 'jsonl').trimEnd());
+      before = ',\n';
+    },
+    end: () => print(before === ',\n' ? '\n]}\n' : `${before}]}\n`),
   };
+}
+
+async function print(text: string): Promise<void> {
+  if (!process.stdout.write(text)) await once(process.stdout, 'drain');
 }
