@@ -3,6 +3,7 @@
  */
 import { CliError, exitCodes, toCliError } from './errors.js';
 import { createProgram } from './program.js';
+import { printableLines } from './terminal-text.js';
 
 // Who reads the output has seen enough, as `| head` does.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
@@ -29,6 +30,7 @@ function report(error: unknown): number {
     return shown ? 0 : exitCodes.usage;
   }
   const { message, hint, exitCode } = toCliError(error);
-  process.stderr.write(`waxseal: ${message}\n${hint === '' ? '' : `  ${hint}\n`}`);
+  // Messages quote what storage, servers and plugins say.
+  process.stderr.write(printableLines(`waxseal: ${message}\n${hint === '' ? '' : `  ${hint}\n`}`));
   return exitCode;
 }

@@ -14,6 +14,16 @@ export function printable(text: string): string {
   );
 }
 
+/** What is meant to be several lines stays so. */
+export function printableLines(text: string): string {
+  return text.split('\n').map(printable).join('\n');
+}
+
+/** One line of JSON: JSON leaves some characters that act on a terminal as they are; written out they are the same JSON. */
+export function printableJson(value: unknown): string {
+  return printable(JSON.stringify(value));
+}
+
 /** Wider columns push everything else off the screen. */
 const CELL_MAX_CHARACTERS = 120;
 const CELL_END_CHARACTERS = 24;

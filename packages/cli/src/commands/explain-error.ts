@@ -2,7 +2,7 @@
 import { type ErrorSubject, explainError, type ExplainedError } from '@waxseal/ops';
 import { CliError, exitCodes } from '../errors.js';
 import type { OutputFormat } from '../options.js';
-import { printable } from '../terminal-text.js';
+import { printable, printableJson } from '../terminal-text.js';
 
 /** Of a long input its beginning and its end are kept, so much of each: more than is looked at. */
 const INPUT_HALF_BYTES = 1024 * 1024;
@@ -21,7 +21,7 @@ export async function explainErrorCommand(
   }
   const explained = explainError(text);
   if (explained.explanations.length === 0) process.exitCode = exitCodes.negative;
-  console.log(output === 'json' ? JSON.stringify(explained) : formatExplained(explained));
+  console.log(output === 'json' ? printableJson(explained) : formatExplained(explained));
 }
 
 async function readInput(): Promise<string> {

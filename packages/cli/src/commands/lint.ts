@@ -16,7 +16,7 @@ import { runUntilDone } from '../lifetime.js';
 import type { OutputFormat } from '../options.js';
 import { openProgress } from '../progress.js';
 import { keyPrefix, openSource, type SourceOptions } from '../source-options.js';
-import { printable } from '../terminal-text.js';
+import { printable, printableJson } from '../terminal-text.js';
 
 export interface LintCommandOptions extends SourceOptions {
   readonly against?: string;
@@ -39,9 +39,7 @@ export async function lint(file: string, options: LintCommandOptions): Promise<v
     },
   );
   if (anyAtLeast(findings, options.failOn)) process.exitCode = exitCodes.negative;
-  console.log(
-    options.output === 'json' ? JSON.stringify({ file, findings }) : formatFindings(file, findings),
-  );
+  console.log(options.output === 'json' ? printableJson({ file, findings }) : formatFindings(file, findings));
 }
 
 /** Undefined when no source is named. */

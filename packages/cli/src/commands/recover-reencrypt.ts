@@ -5,6 +5,7 @@ import { CliError, exitCodes } from '../errors.js';
 import { runUntilDone } from '../lifetime.js';
 import { openProgress } from '../progress.js';
 import { keyPrefix } from '../source-options.js';
+import { printable, printableJson } from '../terminal-text.js';
 import type { RecoverCommandOptions } from './recover.js';
 
 interface ReencryptOptions extends RecoverCommandOptions {
@@ -77,7 +78,7 @@ function reportJson(result: ReencryptResult, output: string): void {
     result;
   if (unreadable.length > 0) process.exitCode = exitCodes.negative;
   console.log(
-    JSON.stringify({
+    printableJson({
       values: looked - tombstones,
       rewritten: reencrypted,
       kept: copied + unreadable.length + unreadablePast,
@@ -94,7 +95,8 @@ function reportJson(result: ReencryptResult, output: string): void {
 
 function report(result: ReencryptResult, output: string): void {
   const { reencrypted, copied, decrypted, unreadable, unreadablePast, sizeBytes } = result;
-  for (const { key, reason } of unreadable.slice(0, SHOWN_MAX)) process.stderr.write(`${key}: ${reason}\n`);
+  for (const { key, reason } of unreadable.slice(0, SHOWN_MAX))
+    process.stderr.write(`${printable(`${key}: ${reason}`)}\n`);
   if (unreadable.length > SHOWN_MAX) process.stderr.write(`… and ${unreadable.length - SHOWN_MAX} more\n`);
   if (unreadable.length > 0) process.exitCode = exitCodes.negative;
   if (sizeBytes === undefined) {

@@ -1,6 +1,7 @@
 /** What `waxseal residue` found, and what its fix did, in words. */
 import type { ResidueFix, ResidueReport } from '@waxseal/ops';
 import { formatTable } from '../table.js';
+import { printable } from '../terminal-text.js';
 
 export function formatResidueReport(report: ResidueReport): string {
   const { groups, problems, markers, notSearched, fix, backups } = report;
@@ -32,7 +33,7 @@ export function formatResidueReport(report: ResidueReport): string {
   }
   if (markers?.length === 0) lines.push('The marker is in no file.');
   for (const { source, message } of problems)
-    lines.push(`Not whole: ${source}: ${message.replace(/\.$/, '')}.`);
+    lines.push(printable(`Not whole: ${source}: ${message.replace(/\.$/, '')}.`));
   if (backups !== undefined) lines.push(`Backups looked at: ${backups.checked}.`);
   lines.push(`Not searched: ${notSearched.join(', ')}.`);
   return lines.join('\n');

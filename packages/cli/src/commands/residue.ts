@@ -22,6 +22,7 @@ import { runUntilDone } from '../lifetime.js';
 import type { OutputFormat } from '../options.js';
 import { openProgress, type ProgressView } from '../progress.js';
 import { keyPrefix, type SourceOptions } from '../source-options.js';
+import { printableJson } from '../terminal-text.js';
 import { formatResidueReport } from './residue-report.js';
 
 const NEWLINE = 0x0a;
@@ -58,7 +59,7 @@ export async function residue(options: ResidueCommandOptions): Promise<void> {
     }
   });
   if (!isClean(report)) process.exitCode = exitCodes.negative;
-  console.log(options.output === 'json' ? JSON.stringify(report) : formatResidueReport(report));
+  console.log(options.output === 'json' ? printableJson(report) : formatResidueReport(report));
 }
 
 function isClean({ total, problems, markers = [] }: ResidueReport): boolean {

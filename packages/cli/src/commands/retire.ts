@@ -14,7 +14,7 @@ import { runUntilDone } from '../lifetime.js';
 import type { OutputFormat } from '../options.js';
 import { keyPrefix, openSource, type SourceOptions } from '../source-options.js';
 import { formatTable } from '../table.js';
-import { printable } from '../terminal-text.js';
+import { printable, printableJson } from '../terminal-text.js';
 
 export interface RetireCommandOptions extends Omit<SourceOptions, 'key'> {
   /** The key of the encryption; beside it, the PEM key's file may be named so, as for etcdctl. */
@@ -55,7 +55,7 @@ export async function retire(options: RetireCommandOptions): Promise<void> {
     }
   });
   if (!report.mayDelete) process.exitCode = exitCodes.negative;
-  console.log(options.output === 'json' ? printable(JSON.stringify(report)) : formatRetireReport(report));
+  console.log(options.output === 'json' ? printableJson(report) : formatRetireReport(report));
 }
 
 /** A file that is taken for a key of the encryption would be needed by nothing, and the answer a wrong yes. */

@@ -19,6 +19,7 @@ import { holdingClock } from '../holding-clock.js';
 import { runUntilDone } from '../lifetime.js';
 import { openProgress, type ProgressView } from '../progress.js';
 import { keyPrefix } from '../source-options.js';
+import { printable, printableJson } from '../terminal-text.js';
 import {
   coveredBy,
   goOnLater,
@@ -128,7 +129,7 @@ function print(
   const { listed, skipped, rewritten, conflicts, gone, failed, failures, patchTypes, unavailable } = report;
   if (failed > 0 || !report.addsUp || (proof?.remaining ?? 0) > 0) process.exitCode = exitCodes.negative;
   if (output === 'json') {
-    console.log(JSON.stringify({ ...report, ...proof }));
+    console.log(printableJson({ ...report, ...proof }));
     return;
   }
   const merged = Object.keys(patchTypes).filter((name) => patchTypes[name] === 'merge');
@@ -151,7 +152,7 @@ function print(
   console.log(
     `${listed} objects: ${rewritten} rewritten, ${skipped} as they should be, ${conflicts} written by others meanwhile, ${gone} deleted meanwhile, ${failed} failed`,
   );
-  for (const { key, message } of failures) console.log(`  ${key}: ${message}`);
+  for (const { key, message } of failures) console.log(printable(`  ${key}: ${message}`));
   if (failures.length < failed) console.log(`  and ${failed - failures.length} more`);
   if (!report.addsUp) console.log('The counts do not add up. This is a fault in Waxseal: please report it.');
   if (proof === undefined) {
@@ -160,7 +161,7 @@ function print(
   }
   for (const { resource, provider, key, count, left } of proof.written) {
     const under = provider === 'identity' ? 'in plaintext' : `under ${provider} ${key}`.trim();
-    console.log(`  ${resource}: ${count} ${under}${left ? ', left' : ''}`);
+    console.log(printable(`  ${resource}: ${count} ${under}${left ? ', left' : ''}`));
   }
   console.log(whatIsLeft(proof, encryptionConfig !== undefined));
 }

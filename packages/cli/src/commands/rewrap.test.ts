@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync, existsSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -135,6 +136,39 @@ test('what cannot be read is named, and the exit code is 1', async () => {
     third.stdout,
     /nothing is left under an old key, or in plaintext\. What failed \(2\) is under the current key/,
   );
+});
+
+test('a name or a reason from outside does nothing to a terminal', async () => {
+  const key = Buffer.from('/registry/secrets/default/\u001b[2Jhidden\u009b1A\u202e');
+  await put(key, Buffer.from('k8s:enc:aesgcm:v1:gone:xxxx'));
+  const shown = '/registry/secrets/default/\\u001b[2Jhidden\\u009b1A\\u202e: no matching prefix found';
+  for (const [args, expected] of [
+    [[], shown],
+    [['--output', 'json'], '"key":"/registry/secrets/default/\\u001b[2Jhidden\\u009b1A\\u202e"'],
+  ] as const) {
+    const { stdout, stderr } = await rewrap(['--encryption-config', newConfig, ...args]);
+    assert.ok(stdout.includes(expected), stdout);
+    assert.doesNotMatch(stdout + stderr, /[^\n\P{Cc}]|\p{Bidi_Control}/u);
+  }
+  const { stderr } = await rewrap(['--encryption-config', newConfig, '--prefix', '/x\u009b2J']);
+  assert.match(stderr, /nothing lies under \/x\\u009b2J\/ in etcd/);
+  await store.txn({ compare: [], success: [{ kind: 'delete', key }], failure: [] });
+});
+
+test('Ctrl-C ends a run that dials an etcd from which nothing comes', async () => {
+  const silent = createServer();
+  await once(silent.listen(0, '127.0.0.1'), 'listening');
+  const { port } = silent.address() as AddressInfo;
+  const args = ['rewrap', '--etcd', `http://127.0.0.1:${port}`, '--encryption-config', newConfig];
+  const child = spawn(process.execPath, [launcher, ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
+  let stderr = '';
+  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+  await once(silent, 'connection');
+  child.kill('SIGINT');
+  const [code] = (await once(child, 'close')) as [number | null];
+  silent.close();
+  assert.equal(code, 130, stderr);
+  assert.match(stderr, /interrupted/);
 });
 
 test('what does not go is said in a sentence', async () => {

@@ -4,6 +4,7 @@ import type { RewrapReport } from '@waxseal/ops';
 import { exitCodes } from '../errors.js';
 import { readEtcdAccess } from '../etcd-access.js';
 import { runUntilDone } from '../lifetime.js';
+import { printable, printableJson } from '../terminal-text.js';
 import { rewrapEtcd } from './rewrap-etcd.js';
 import {
   coveredBy,
@@ -56,7 +57,7 @@ function print(report: RewrapReport, { output, dryRun, resources }: RewrapComman
   const undone = report.failed > 0 || !report.addsUp || (!dryRun && report.remaining > 0);
   if (undone) process.exitCode = exitCodes.negative;
   if (output === 'json') {
-    console.log(JSON.stringify(report));
+    console.log(printableJson(report));
     return;
   }
   const { listed, stale, skipped, rewritten, conflicts, gone, failed, late } = report;
@@ -73,7 +74,7 @@ function print(report: RewrapReport, { output, dryRun, resources }: RewrapComman
     if (late > 0) console.log(`${late} written the old way during the run, and rewritten too`);
     console.log(whatIsLeft(report));
   }
-  for (const { key, message } of report.failures) console.log(`  ${key}: ${message}`);
+  for (const { key, message } of report.failures) console.log(printable(`  ${key}: ${message}`));
   if (report.failures.length < failed) console.log(`  and ${failed - report.failures.length} more`);
   if (!report.addsUp) console.log('The counts do not add up. This is a fault in Waxseal: please report it.');
 }

@@ -2,13 +2,14 @@
 import { nextStep, type RotationOutcome, type RotationState } from '@waxseal/ops';
 import type { OutputFormat } from '../options.js';
 import { formatTable } from '../table.js';
+import { printable, printableJson } from '../terminal-text.js';
 import { formatRetireReport } from './retire.js';
 
 type Answer = RotationOutcome | { readonly kind: 'planned' | 'status' };
 type Step = RotationState['steps'][number];
 
 export function showRotation(state: RotationState, output: OutputFormat, answer: Answer): void {
-  console.log(output === 'json' ? JSON.stringify(asJson(state, answer)) : asText(state, answer));
+  console.log(output === 'json' ? printableJson(asJson(state, answer)) : asText(state, answer));
 }
 
 function asJson(state: RotationState, answer: Answer): object {
@@ -145,9 +146,13 @@ function conclusion(state: RotationState, answer: Answer): readonly string[] {
   if (answer.kind !== 'stopped') {
     const { begun, stopped } = state;
     const since = begun?.step === nextStep(state) ? [`Begun ${begun?.at ?? ''}.`] : [];
-    return [...since, ...(stopped === undefined ? [] : [`Stopped ${stopped.at}: ${stopped.reason}.`]), next];
+    return [
+      ...since,
+      ...(stopped === undefined ? [] : [printable(`Stopped ${stopped.at}: ${stopped.reason}.`)]),
+      next,
+    ];
   }
   const reports = answer.retire?.filter(({ mayDelete }) => !mayDelete).map(formatRetireReport) ?? [];
   const keys = answer.remaining?.keys ?? [];
-  return [`Not yet: ${answer.reason}.`, ...reports, ...keys.map((key) => `  ${key}`)];
+  return [printable(`Not yet: ${answer.reason}.`), ...reports, ...keys.map((key) => `  ${printable(key)}`)];
 }

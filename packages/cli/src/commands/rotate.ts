@@ -22,6 +22,7 @@ import { runUntilDone } from '../lifetime.js';
 import type { OutputFormat } from '../options.js';
 import { createMetricsReader, type MetricsAccess } from '../parts/server-metrics.js';
 import { keyPrefix } from '../source-options.js';
+import { printable, printableJson } from '../terminal-text.js';
 import { rewrapEtcd } from './rewrap-etcd.js';
 import { coveredBy, parseConfig } from './rewrap-options.js';
 import { showRotation } from './rotate-report.js';
@@ -84,8 +85,8 @@ async function toolsFor(options: RotateOptions, signal: AbortSignal): Promise<Ro
   const waiting = (missing: readonly { readonly server: string; readonly detail: string }[]): void => {
     const text =
       output === 'json'
-        ? JSON.stringify({ waitingFor: missing.map(({ server, detail }) => ({ server, detail })) })
-        : missing.map(({ server, detail }) => `  ${server}: ${detail}`).join('\n');
+        ? printableJson({ waitingFor: missing.map(({ server, detail }) => ({ server, detail })) })
+        : missing.map(({ server, detail }) => printable(`  ${server}: ${detail}`)).join('\n');
     // Servers are asked every few seconds: only what changed is worth a line.
     if (missing.length > 0 && text !== waitedFor) console.error(text);
     waitedFor = text;

@@ -15,7 +15,7 @@ import type { OutputFormat } from '../options.js';
 import { openProgress } from '../progress.js';
 import { keyPrefix, sourceOpener, type SourceOptions } from '../source-options.js';
 import { formatTable } from '../table.js';
-import { printable } from '../terminal-text.js';
+import { printable, printableJson } from '../terminal-text.js';
 
 /** Of each cause; the rest is a number. */
 const MESSAGES_MAX = 20;
@@ -68,9 +68,7 @@ async function verifySource(
     if (result.seen === 0) await refuseWrongPrefix(source, keyPrefix(options));
     if (result.failed.length > 0) process.exitCode = exitCodes.negative;
     console.log(
-      options.output === 'json'
-        ? printable(JSON.stringify(result))
-        : formatResult(result, source.name, options),
+      options.output === 'json' ? printableJson(result) : formatResult(result, source.name, options),
     );
   } catch (error) {
     progress.end();
