@@ -32,6 +32,8 @@ export interface Evidence {
   /** Groups of which a value opened. */
   readonly opened: ReadonlySet<string>;
   readonly witnesses: KmsWitnesses;
+  /** By the order of a failure: where its value opens. */
+  readonly places: ReadonlyMap<number, string>;
   /** Whether some value held the object that its key names. */
   readonly holdsObjects: boolean;
 }
@@ -44,6 +46,7 @@ export function createDecision({
   failed,
   opened,
   witnesses,
+  places,
   holdsObjects,
 }: Evidence): (failure: Failed) => VerifyFailure | undefined {
   const undecided = countByGroup(failed, 'undecided');
@@ -53,7 +56,7 @@ export function createDecision({
     opened.has(group) ||
     (!holdsObjects && (noObject.get(group) ?? 0) > (undecided.get(group) ?? 0) * CHANCE_SHARE);
 
-  return ({ key, provider, keyName, refused, group, ...failure }) => {
+  return ({ key, provider, keyName, refused, group, order, ...failure }) => {
     const evidence = refused === undefined ? undefined : witnesses.evidence(refused);
     const as = (cause: VerifyCause, message: string): VerifyFailure => ({
       key,
@@ -67,13 +70,22 @@ export function createDecision({
     }
     const wrongKey = `the configured key ${quotedName(keyName)} is not the one that wrote it (${failure.message})`;
     switch (failure.cause) {
-      case 'undecided':
+      case 'undecided': {
+        const place = places.get(order);
+        if (place !== undefined) return as('moved', `it was written as ${place} and opens only there`);
+        if (provider === 'kms-v1' || provider === 'kms-v2') {
+          return as(
+            'authentication-failed',
+            `the KMS unwraps its DEK, so the bytes were changed, or it was written under another key of etcd (${failure.message})`,
+          );
+        }
         return keyFits(group)
           ? as(
               'authentication-failed',
               `other values open under the same key, so the bytes of this one were changed (${failure.message})`,
             )
           : as('wrong-key', wrongKey);
+      }
       case 'no-object':
         if (!keyFits(group) && undecided.has(group)) return as('wrong-key', wrongKey);
         return holdsObjects ? as('malformed', failure.message) : undefined;

@@ -376,6 +376,22 @@ test('among values that hold no objects a damaged one is found, and no other key
   assert.deepEqual(Object.keys(causes(result)), [keyOf(0), keyOf(1), keyOf(2)]);
 });
 
+test('a value that holds no object is moved where the same bytes lie, or where another one failed', async () => {
+  const kms = newKms();
+  const contents = [1, 2, 3, 4].map((fill) => Buffer.alloc(21, fill));
+  for (const provider of ['aesgcm', 'kms-v1', 'kms-v2'] as const) {
+    const whole = await sealed(configOf(provider), kms, contents);
+    const at = (i: number): Buffer => whole.get(keyOf(i)) ?? assert.fail();
+    const copied = new Map([...whole, [keyOf(9), at(0)]]);
+    const copy = await run(copied, configOf(provider), kms);
+    assert.deepEqual(causes(copy), { [keyOf(9)]: 'moved' }, provider);
+    assert.match(copy.failed[0]?.message ?? '', /\/registry\/secrets\/ns0\/name0/);
+    const swapped = new Map([...whole, [keyOf(1), at(2)], [keyOf(2), at(1)]] as const);
+    const swap = await run(swapped, configOf(provider), kms);
+    assert.deepEqual(causes(swap), { [keyOf(1)]: 'moved', [keyOf(2)]: 'moved' }, provider);
+  }
+});
+
 test('an object that is cut is told from one whose bytes were changed', async () => {
   const kms = newKms();
   for (const provider of names) {

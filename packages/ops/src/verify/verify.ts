@@ -25,6 +25,7 @@ import { createDiagnoser, type Diagnoser, type Subject } from './diagnose.js';
 import { createKmsWitnesses } from './kms-damage.js';
 import { createKmsGate } from './kms-gate.js';
 import { createSampler } from './sampler.js';
+import { createStrays } from './strays.js';
 
 export interface VerifyResult {
   /** Values opened or tried. */
@@ -102,6 +103,7 @@ async function run(
   const witnesses = createKmsWitnesses();
   const contents = createContents();
   const frames = createChangedFrames();
+  const strays = createStrays();
   const opened = new Set<string>();
   const failed: Failed[] = [];
   const underWay = new Set<Promise<void>>();
@@ -152,6 +154,7 @@ async function run(
   ): Promise<void> => {
     const diagnosis = await diagnoser.diagnose(subject, error);
     kmsGate.answered(subject.kind, subject.value, diagnosis);
+    if (diagnosis.cause === 'undecided') strays.add(subject, order);
     sampler.settled(group, false);
     fail(subject, group, order, diagnosis);
   };
@@ -233,7 +236,8 @@ async function run(
   }
   report();
   failed.sort((a, b) => a.order - b.order);
-  const decide = createDecision({ failed, opened, witnesses, holdsObjects: contents.holdsObjects() });
+  const places = await strays.places(options.source, Buffer.from(prefix));
+  const decide = createDecision({ failed, opened, witnesses, places, holdsObjects: contents.holdsObjects() });
   return { checked, seen, failed: failed.flatMap((failure) => decide(failure) ?? []) };
 }
 
