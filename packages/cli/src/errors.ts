@@ -28,6 +28,11 @@ export class CliError extends Error {
   }
 }
 
+/** The command line is wrong: what about it, and how it is written. */
+export function usageError(message: string, hint: string): CliError {
+  return new CliError(message, hint, exitCodes.usage);
+}
+
 /** Narrows an unknown error to Node's system errors. */
 function systemErrorCode(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;

@@ -6,7 +6,7 @@ import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { EtcdSourceOptions } from '@waxseal/ops';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { CliError, exitCodes } from './errors.js';
+import { CliError, exitCodes, usageError } from './errors.js';
 import { parsePath, parseStorage } from './options.js';
 
 export interface EtcdOptions {
@@ -103,21 +103,16 @@ function endpointsOf(text: string | undefined): readonly string[] | undefined {
     return parseEtcd(text);
   } catch (error) {
     if (!(error instanceof InvalidArgumentError)) throw error;
-    throw new CliError(
-      `${ENDPOINTS_VARIABLE}: ${error.message}`,
-      'Write it as https://host:2379.',
-      exitCodes.usage,
-    );
+    throw usageError(`${ENDPOINTS_VARIABLE}: ${error.message}`, 'Write it as https://host:2379.');
   }
 }
 
 function parseEtcd(text: string): readonly string[] {
   // Commander would show the whole argument.
   if (text.includes('@')) {
-    throw new CliError(
+    throw usageError(
       'an endpoint of etcd has no user in it',
       'Name the user by --user, and the password by --password-file.',
-      exitCodes.usage,
     );
   }
   const isBare = !text.includes('://');
@@ -126,6 +121,20 @@ function parseEtcd(text: string): readonly string[] {
     throw new InvalidArgumentError('Expected https://host:2379,https://host:2379.');
   // Without a scheme it is TLS when there is a certificate, as with etcdctl.
   return isBare ? storage.endpoints.map((url) => url.slice('http://'.length)) : storage.endpoints;
+}
+
+/** Options that say how etcd is reached, whether one is named or not. */
+export function isAccessGiven({ cacert, cert, key, user, password, passwordFile }: EtcdOptions): boolean {
+  return [cacert, cert, key, user, password, passwordFile].some((given) => given !== undefined);
+}
+
+/** @throws CliError for a source that is no etcd, with options for one */
+export function refuseAccessWithoutEtcd(options: EtcdOptions): void {
+  if (options.etcd !== undefined || !isAccessGiven(options)) return;
+  throw usageError(
+    '--cacert, --cert, --key and --user are for --etcd',
+    'Files need no certificates, and no user.',
+  );
 }
 
 /**
@@ -147,15 +156,14 @@ export async function readEtcdAccess(options: EtcdOptions): Promise<EtcdAccess> 
 
 function readTls({ etcd = [], cacert, cert, key }: EtcdOptions): Pick<EtcdAccess, 'tls'> {
   if ((cert === undefined) !== (key === undefined)) {
-    throw new CliError('--cert and --key belong together', 'Give both or neither.', exitCodes.usage);
+    throw usageError('--cert and --key belong together', 'Give both or neither.');
   }
   const isGiven = cacert !== undefined || cert !== undefined;
   if (etcd.every((endpoint) => endpoint.startsWith('http://'))) {
     if (!isGiven) return {};
-    throw new CliError(
+    throw usageError(
       '--cacert, --cert and --key are for etcd over TLS',
       'Write the servers as --etcd https://host:2379.',
-      exitCodes.usage,
     );
   }
   if (!isGiven && !etcd.some((endpoint) => endpoint.startsWith('https://'))) return {};
@@ -230,14 +238,14 @@ async function readUser(options: EtcdOptions): Promise<Pick<EtcdAccess, 'usernam
   const { user, password, passwordFile } = options;
   if (user === undefined || user === '') {
     if (password === undefined && passwordFile === undefined) return {};
-    throw usage('--password and --password-file need --user', 'Name the user of etcd by --user.');
+    throw usageError('--password and --password-file need --user', 'Name the user of etcd by --user.');
   }
   if (password !== undefined && passwordFile !== undefined)
-    throw usage('--password and --password-file are two passwords', 'Give one of them.');
+    throw usageError('--password and --password-file are two passwords', 'Give one of them.');
   // As etcdctl: beside a password the user is a name, colons included.
   if (password !== undefined) return { username: user, password };
   const colon = passwordFile === undefined ? user.indexOf(':') : -1;
-  if (colon === 0) throw usage('--user has no name before the colon', 'Write it as --user name.');
+  if (colon === 0) throw usageError('--user has no name before the colon', 'Write it as --user name.');
   if (colon > 0) return { username: user.slice(0, colon), password: user.slice(colon + 1) };
   const { readSecret } = await import('./parts/secrets.js');
   const secret = await readSecret(passwordFile, {
@@ -247,8 +255,4 @@ async function readUser(options: EtcdOptions): Promise<Pick<EtcdAccess, 'usernam
     question: 'Password of the etcd user: ',
   });
   return { username: user, password: secret.toString('utf8') };
-}
-
-function usage(message: string, hint: string): CliError {
-  return new CliError(message, hint, exitCodes.usage);
 }

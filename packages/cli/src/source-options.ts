@@ -1,13 +1,14 @@
 /** Where commands of operations read stored values from: a live etcd, a snapshot, or a data directory; the names are etcdctl's. */
 import type { Source, StoreSourceOptions } from '@waxseal/ops';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { CliError, exitCodes } from './errors.js';
+import { usageError } from './errors.js';
 import {
   etcdAccessOptions,
   type EtcdAccessFlags,
   etcdOption,
   type EtcdOptions,
   readEtcdAccess,
+  refuseAccessWithoutEtcd,
 } from './etcd-access.js';
 import { parsePath } from './options.js';
 
@@ -47,10 +48,9 @@ export async function sourceOpener(
 ): Promise<(reading?: StoreSourceOptions) => Promise<Source>> {
   const { etcd, snapshot, dataDir } = options;
   if ([etcd, snapshot, dataDir].filter((given) => given !== undefined).length !== 1) {
-    throw new CliError(
+    throw usageError(
       'name one of --etcd, --snapshot and --data-dir',
       'For example: --etcd https://127.0.0.1:2379 --cacert ca.crt --cert client.crt --key client.key',
-      exitCodes.usage,
     );
   }
   // Options are made for every command line; what opens a source is loaded by the commands that need one.
@@ -59,14 +59,7 @@ export async function sourceOpener(
     const access = await readEtcdAccess(options);
     return (reading) => openEtcdSource({ ...access, ...reading });
   }
-  const { cacert, cert, key, user, password, passwordFile } = options;
-  if ([cacert, cert, key, user, password, passwordFile].some((given) => given !== undefined)) {
-    throw new CliError(
-      '--cacert, --cert, --key and --user are for --etcd',
-      'Files need no certificates, and no user.',
-      exitCodes.usage,
-    );
-  }
+  refuseAccessWithoutEtcd(options);
   return snapshot === undefined ? () => openDataDirSource(dataDir ?? '') : () => openSnapshotSource(snapshot);
 }
 

@@ -1,6 +1,6 @@
 /** `waxseal explain-error`: what a message of an API server means, and what to do. */
 import { type ErrorSubject, explainError, type ExplainedError } from '@waxseal/ops';
-import { CliError, exitCodes } from '../errors.js';
+import { exitCodes, usageError } from '../errors.js';
 import type { OutputFormat } from '../options.js';
 import { printable, printableJson } from '../terminal-text.js';
 
@@ -13,10 +13,9 @@ export async function explainErrorCommand(
 ): Promise<void> {
   const text = words.length === 0 || words.join(' ') === '-' ? await readInput() : words.join(' ');
   if (text.trim() === '') {
-    throw new CliError(
+    throw usageError(
       'there is no message to explain',
       'Give it as an argument, in quotes, or on standard input: kubectl get secrets 2>&1 | waxseal explain-error',
-      exitCodes.usage,
     );
   }
   const explained = explainError(text);

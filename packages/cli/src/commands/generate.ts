@@ -14,7 +14,7 @@ import {
   plaintextConfig,
   planMigration,
 } from '@waxseal/ops';
-import { CliError, exitCodes } from '../errors.js';
+import { usageError } from '../errors.js';
 import type { OutputFormat } from '../options.js';
 import { ensurePrivateDirectory, withoutSpace } from '../private-files.js';
 
@@ -91,15 +91,11 @@ export async function generateMigration(options: MigrationOptions): Promise<void
 /** As the plan's commands name it; nothing is read or asked. */
 function etcdOf({ etcd, cacert, cert, key }: MigrationOptions): PlanEtcd | undefined {
   if ((cert === undefined) !== (key === undefined)) {
-    throw new CliError('--cert and --key belong together', 'Give both or neither.', exitCodes.usage);
+    throw usageError('--cert and --key belong together', 'Give both or neither.');
   }
   if (etcd === undefined) {
     if (cacert === undefined && cert === undefined) return undefined;
-    throw new CliError(
-      '--cacert, --cert and --key are for --etcd',
-      'Name etcd as --etcd https://host:2379.',
-      exitCodes.usage,
-    );
+    throw usageError('--cacert, --cert and --key are for --etcd', 'Name etcd as --etcd https://host:2379.');
   }
   const path = (file: string | undefined): string | undefined =>
     file === undefined ? undefined : resolve(file);
@@ -113,10 +109,9 @@ function targetOf({ to, keyName, kmsName, kmsEndpoint }: TargetOptions): Migrati
     return { kind: to, secret: generateKey(randomBytes), ...(keyName === undefined ? {} : { keyName }) };
   }
   if (kmsEndpoint === undefined) {
-    throw new CliError(
+    throw usageError(
       '--to kms needs --kms-endpoint',
       'Name the socket of the plugin, as unix:///run/waxseal/kms.sock.',
-      exitCodes.usage,
     );
   }
   return { kind: 'kms', name: kmsName, endpoint: kmsEndpoint, timeoutMs: KMS_TIMEOUT_MS };
@@ -128,10 +123,9 @@ function write({ out, stdout }: DestinationOptions, text: string): void {
     return;
   }
   if (!stdout) {
-    throw new CliError(
+    throw usageError(
       'say where the key goes: --out FILE, or --stdout',
       'A file gets mode 0600; a terminal keeps what it shows.',
-      exitCodes.usage,
     );
   }
   process.stdout.write(text);

@@ -112,5 +112,10 @@ test('with a source, what is stored counts: removing a key is an error only whil
     ['reader-removed', 'info', 0],
   ]);
   assert.equal(waxseal(['lint', next, '--data-dir', join(folder, 'absent')]).status, 3);
-  assert.equal(waxseal(['lint', next, '--cacert', 'ca.crt']).status, 2);
+  for (const access of [
+    ['--cacert', 'ca.crt'],
+    ['--user', 'reader:x'],
+  ]) {
+    assert.equal(waxseal(['lint', next, ...access]).status, 2);
+  }
 });

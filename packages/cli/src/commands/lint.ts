@@ -12,6 +12,7 @@ import {
   type Severity,
 } from '@waxseal/ops';
 import { exitCodes } from '../errors.js';
+import { isAccessGiven } from '../etcd-access.js';
 import { runUntilDone } from '../lifetime.js';
 import type { OutputFormat } from '../options.js';
 import { openProgress } from '../progress.js';
@@ -44,8 +45,9 @@ export async function lint(file: string, options: LintCommandOptions): Promise<v
 
 /** Undefined when no source is named. */
 async function storedValues(options: LintCommandOptions): Promise<Inventory | undefined> {
-  const { etcd, snapshot, dataDir, cacert, cert, key } = options;
-  if ([etcd, snapshot, dataDir, cacert, cert, key].every((given) => given === undefined)) return undefined;
+  const { etcd, snapshot, dataDir } = options;
+  const isNamed = [etcd, snapshot, dataDir].some((given) => given !== undefined);
+  if (!isNamed && !isAccessGiven(options)) return undefined;
   return runUntilDone(async (signal) => {
     const source = await openSource(options, { signal });
     const progress = await openProgress(options.output);

@@ -1,6 +1,6 @@
 /** `waxseal plugin aws`: DEKs wrapped with AWS KMS, by the flags of aws-encryption-provider. */
 import { createAwsProvider, type KeySetOptions } from '@waxseal/kms-plugin';
-import { CliError, exitCodes } from '../errors.js';
+import { usageError } from '../errors.js';
 import { definedOnly, givenFiles, serveKeySets, type ServeOptions } from './plugin-serve-key.js';
 
 export interface AwsOptions extends Omit<ServeOptions, 'listen'> {
@@ -47,22 +47,28 @@ function keySetsOf(options: AwsOptions): readonly KeySetOptions[] {
   const sockets =
     options.listen ?? (options.explain === true ? keys.map(() => defaultSocket) : [defaultSocket]);
   if (keys.length !== sockets.length) {
-    throw usage(`${keys.length} --key and ${sockets.length} --listen`, 'Give every key a socket of its own.');
+    throw usageError(
+      `${keys.length} --key and ${sockets.length} --listen`,
+      'Give every key a socket of its own.',
+    );
   }
   const contexts = (options.encryptionContext ?? []).map(parseContext);
   if (contexts.length > keys.length) {
-    throw usage(
+    throw usageError(
       `${keys.length} --key and ${contexts.length} --encryption-context`,
       'Every key has one context; write it in one flag, parted by commas.',
     );
   }
   const versions = (options.kmsVersions ?? []).map(parseVersions);
   if (versions.length > 0 && versions.length !== keys.length) {
-    throw usage(`${keys.length} --key and ${versions.length} --kms-versions`, 'Give every key its versions.');
+    throw usageError(
+      `${keys.length} --key and ${versions.length} --kms-versions`,
+      'Give every key its versions.',
+    );
   }
   const { healthKmsVersion } = options;
   if (healthKmsVersion !== undefined && versions.some((served) => !served.includes(healthKmsVersion))) {
-    throw usage(
+    throw usageError(
       `--health-kms-version ${healthKmsVersion}, which --kms-versions does not serve for every key`,
       'Name a version that is served, or leave the flag out: one probe speaks for both.',
     );
@@ -107,14 +113,15 @@ function parseContext(text: string): Readonly<Record<string, string>> {
 
 function parsePair(pair: string): Readonly<Record<string, string>> {
   const at = pair.indexOf('=');
-  if (at <= 0) throw usage(`--encryption-context: '${pair}' is not name=value`, 'Write a=b,c=d.');
+  if (at <= 0) throw usageError(`--encryption-context: '${pair}' is not name=value`, 'Write a=b,c=d.');
   return { [pair.slice(0, at)]: pair.slice(at + 1) };
 }
 
 function parseVersions(text: string): readonly ('v1' | 'v2')[] {
   const versions = text.split(':');
   const known = versions.filter((version) => version === 'v1' || version === 'v2');
-  if (known.length !== versions.length) throw usage(`--kms-versions: '${text}'`, 'Write v1, v2 or v1:v2.');
+  if (known.length !== versions.length)
+    throw usageError(`--kms-versions: '${text}'`, 'Write v1, v2 or v1:v2.');
   return known;
 }
 
@@ -123,5 +130,3 @@ function regionOf(keyId: string): string | undefined {
   if (process.env['AWS_REGION'] || process.env['AWS_DEFAULT_REGION']) return undefined;
   return /^arn:[^:]+:kms:([^:]+):/.exec(keyId)?.[1];
 }
-
-const usage = (message: string, hint: string): CliError => new CliError(message, hint, exitCodes.usage);

@@ -11,7 +11,7 @@ import {
   KmsPluginError,
   runConformance,
 } from '@waxseal/kms-plugin';
-import { CliError, exitCodes } from '../errors.js';
+import { CliError, exitCodes, usageError } from '../errors.js';
 import { formatTable } from '../table.js';
 
 interface PluginConformanceOptions {
@@ -40,9 +40,9 @@ export async function pluginConformance(
     listChecks(options.output);
     return;
   }
-  if (socket === undefined) throw usage('which plugin?', 'Name its socket, as unix:///run/kms.sock.');
+  if (socket === undefined) throw usageError('which plugin?', 'Name its socket, as unix:///run/kms.sock.');
   if ((options.breakCommand === undefined) !== (options.healCommand === undefined)) {
-    throw usage('--break-command and --heal-command belong together', 'Give both, or neither.');
+    throw usageError('--break-command and --heal-command belong together', 'Give both, or neither.');
   }
   const text = options.output === 'text';
   const report = await runConformance({
@@ -63,7 +63,7 @@ export async function pluginConformance(
     onResult: text ? (result) => console.log(formatCheckResult(result)) : undefined,
   }).catch((error: unknown) => {
     if (error instanceof KmsPluginError && error.code === 'invalid_options')
-      throw usage(error.message, 'See --list.');
+      throw usageError(error.message, 'See --list.');
     throw error;
   });
   if (text) console.log(formatConformanceSummary(report));
@@ -83,8 +83,6 @@ function listChecks(output: PluginConformanceOptions['output']): void {
         ),
   );
 }
-
-const usage = (message: string, hint: string): CliError => new CliError(message, hint, exitCodes.usage);
 
 /** What it prints goes to standard error: standard output is the report's. */
 function shell(option: string, command: string | undefined): (() => Promise<void>) | undefined {

@@ -1,7 +1,7 @@
 /** `waxseal recover --reencrypt-with`: a snapshot under another configuration. */
 import { createEncryptionAtRest, type EncryptionAtRest } from '@waxseal/encryption-config';
 import { openSnapshotSource, reencryptSnapshot, refuseWrongPrefix, type ReencryptResult } from '@waxseal/ops';
-import { CliError, exitCodes } from '../errors.js';
+import { exitCodes, usageError } from '../errors.js';
 import { runUntilDone } from '../lifetime.js';
 import { openProgress } from '../progress.js';
 import { keyPrefix } from '../source-options.js';
@@ -21,18 +21,16 @@ export async function reencrypt(options: ReencryptOptions, from: EncryptionAtRes
   const { snapshot, outputSnapshot, outDir, resources, namespace, name, etcd, dataDir } = options;
   const isText = options.output === 'yaml';
   if (snapshot === undefined || etcd !== undefined || dataDir !== undefined) {
-    throw new CliError(
+    throw usageError(
       '--reencrypt-with works on a snapshot',
       'Name it with --snapshot; for a live etcd there is `waxseal rewrap`.',
-      exitCodes.usage,
     );
   }
   const isForManifests = options.forApply || options.dropServerFields || options.dropManagedFields;
   if (isForManifests || [outDir, resources, namespace, name].some((given) => given !== undefined)) {
-    throw new CliError(
+    throw usageError(
       'a new snapshot holds everything',
       'Leave out --out-dir, --resources, --namespace, --name, --for-apply and --drop-….',
-      exitCodes.usage,
     );
   }
   const source = await openSnapshotSource(snapshot);

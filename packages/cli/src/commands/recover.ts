@@ -20,7 +20,7 @@ import {
   type Recovered,
   type Writable,
 } from '@waxseal/ops';
-import { CliError, exitCodes } from '../errors.js';
+import { exitCodes, usageError } from '../errors.js';
 import { runUntilDone } from '../lifetime.js';
 import { openProgress } from '../progress.js';
 import { keyPrefix, openSource, type SourceOptions } from '../source-options.js';
@@ -45,10 +45,9 @@ export interface RecoverCommandOptions extends SourceOptions {
 export async function recover(options: RecoverCommandOptions): Promise<void> {
   const { reencryptWith, outputSnapshot } = options;
   if ((reencryptWith === undefined) !== (outputSnapshot === undefined)) {
-    throw new CliError(
+    throw usageError(
       '--reencrypt-with and --output-snapshot belong together',
       'Give the new configuration and the name of the new snapshot.',
-      exitCodes.usage,
     );
   }
   const encryption = await openEncryption(options);

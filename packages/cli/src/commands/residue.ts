@@ -16,8 +16,8 @@ import {
   type ResidueOptions,
   type ResidueReport,
 } from '@waxseal/ops';
-import { CliError, exitCodes } from '../errors.js';
-import { type EtcdAccess, readEtcdAccess } from '../etcd-access.js';
+import { exitCodes, usageError } from '../errors.js';
+import { type EtcdAccess, readEtcdAccess, refuseAccessWithoutEtcd } from '../etcd-access.js';
 import { runUntilDone } from '../lifetime.js';
 import type { OutputFormat } from '../options.js';
 import { openProgress, type ProgressView } from '../progress.js';
@@ -70,46 +70,32 @@ function checkOptions(options: ResidueCommandOptions): void {
   const { etcd, snapshot, dataDir, dataDirEtcd, snapshots, fix: isFix, disarm, marker } = options;
   const named = [etcd, snapshot, dataDir, dataDirEtcd].filter((given) => given !== undefined).length;
   if (named !== 1) {
-    throw new CliError(
+    throw usageError(
       'name one of --etcd, --snapshot, --data-dir and --data-dir-etcd',
       'For example: --data-dir-etcd /var/lib/etcd',
-      exitCodes.usage,
     );
   }
-  const { cacert, cert, key, user, password, passwordFile } = options;
-  const isAccessGiven = [cacert, cert, key, user, password, passwordFile].some(
-    (given) => given !== undefined,
-  );
-  if (etcd === undefined && isAccessGiven) {
-    throw new CliError(
-      '--cacert, --cert, --key and --user are for --etcd',
-      'Files need no certificates, and no user.',
-      exitCodes.usage,
-    );
-  }
+  refuseAccessWithoutEtcd(options);
   if (snapshots !== undefined && snapshot !== undefined) {
-    throw new CliError(
+    throw usageError(
       '--snapshots is for --etcd, --data-dir and --data-dir-etcd',
       'Backups are compared with what is live: name the cluster, not one of its snapshots.',
-      exitCodes.usage,
     );
   }
   if (marker !== undefined && etcd !== undefined && snapshots === undefined) {
-    throw new CliError(
+    throw usageError(
       '--marker is for files: --snapshot, --snapshots, --data-dir and --data-dir-etcd',
       'It searches them byte for byte: take a snapshot first.',
-      exitCodes.usage,
     );
   }
   if (isFix && etcd === undefined && dataDir === undefined) {
-    throw new CliError(
+    throw usageError(
       '--fix is for --etcd and --data-dir',
       'Start the member, and name its cluster with --etcd: etcd itself compacts and defragments.',
-      exitCodes.usage,
     );
   }
   if (disarm && (!isFix || etcd === undefined)) {
-    throw new CliError('--disarm belongs to --etcd --fix', 'Give all three.', exitCodes.usage);
+    throw usageError('--disarm belongs to --etcd --fix', 'Give all three.');
   }
 }
 

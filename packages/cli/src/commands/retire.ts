@@ -9,7 +9,7 @@ import {
   type Need,
   type RetireReport,
 } from '@waxseal/ops';
-import { CliError, exitCodes } from '../errors.js';
+import { exitCodes, usageError } from '../errors.js';
 import { runUntilDone } from '../lifetime.js';
 import type { OutputFormat } from '../options.js';
 import { keyPrefix, openSource, type SourceOptions } from '../source-options.js';
@@ -66,20 +66,18 @@ function tellKeysApart({ key, cert, etcdKey }: RetireCommandOptions): {
   const [first = '', second, ...more] = key;
   if (second === undefined) {
     if (cert === undefined || etcdKey !== undefined) return { keyText: first, etcdKey };
-    throw usage('--cert needs its key', 'Name that file by --etcd-key; --key is the key in question.');
+    throw usageError('--cert needs its key', 'Name that file by --etcd-key; --key is the key in question.');
   }
   const files = key.filter((each) => existsSync(each));
   const [file] = files;
   if (more.length > 0 || cert === undefined || etcdKey !== undefined || files.length !== 1) {
-    throw usage(
+    throw usageError(
       '--key is given more than once, and it is not clear which is the key in question',
       'Ask about one key at a time, and name the key file of --cert by --etcd-key.',
     );
   }
   return { keyText: first === file ? second : first, etcdKey: file };
 }
-
-const usage = (message: string, hint: string): CliError => new CliError(message, hint, exitCodes.usage);
 
 export function formatRetireReport(report: RetireReport): string {
   const { key, mayDelete, needed, elsewhere, occurs, lookedAt } = report;

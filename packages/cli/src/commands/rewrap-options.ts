@@ -7,7 +7,7 @@ import {
   rulesFor,
 } from '@waxseal/encryption-config';
 import { OpsError, type PatchType } from '@waxseal/ops';
-import { CliError, exitCodes } from '../errors.js';
+import { CliError, exitCodes, usageError } from '../errors.js';
 import type { EtcdOptions } from '../etcd-access.js';
 import type { OutputFormat } from '../options.js';
 
@@ -24,10 +24,6 @@ export interface RewrapCommandOptions extends EtcdOptions {
   readonly patchType: PatchType | 'auto';
   readonly kubeconfig?: string;
   readonly output: OutputFormat;
-}
-
-export function usage(message: string, hint: string): CliError {
-  return new CliError(message, hint, exitCodes.usage);
 }
 
 /** @throws EncryptionConfigError as the API server refuses the file */
@@ -56,7 +52,7 @@ export function refuseUncovered(
     (name) => !name.startsWith('*') && !rulesFor(parseGroupResource(name)).some((rule) => rules.has(rule)),
   );
   if (uncovered.length === 0) return;
-  throw usage(
+  throw usageError(
     `${file} has no rule for ${uncovered.join(', ')}`,
     `It covers ${[...rules].join(', ')}. Names are plural, with their group, as secrets,deployments.apps.`,
   );

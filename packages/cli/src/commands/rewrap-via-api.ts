@@ -13,7 +13,7 @@ import {
   scan,
   type WrittenGroup,
 } from '@waxseal/ops';
-import { exitCodes } from '../errors.js';
+import { exitCodes, usageError } from '../errors.js';
 import { type EtcdAccess, readEtcdAccess } from '../etcd-access.js';
 import { holdingClock } from '../holding-clock.js';
 import { runUntilDone } from '../lifetime.js';
@@ -26,7 +26,6 @@ import {
   parseConfig,
   refuseUncovered,
   type RewrapCommandOptions,
-  usage,
 } from './rewrap-options.js';
 
 /** What the scan at the end found. */
@@ -41,7 +40,7 @@ export async function rewrapViaApiCommand(
 ): Promise<void> {
   const { encryptionConfig: file, output, dryRun } = options;
   if (options.checkpoint !== undefined) {
-    throw usage(
+    throw usageError(
       '--checkpoint is for --etcd',
       'A run through an API server needs none: started again, it reads what is done already and writes only the rest.',
     );
@@ -49,7 +48,10 @@ export async function rewrapViaApiCommand(
   const config = file === undefined ? undefined : parseConfig(await readFile(file, 'utf8'), file);
   const resources = options.resources ?? (config === undefined ? undefined : coveredBy(config));
   if (resources === undefined) {
-    throw usage('--via-api needs --resources or --encryption-config', 'For example: --resources secrets');
+    throw usageError(
+      '--via-api needs --resources or --encryption-config',
+      'For example: --resources secrets',
+    );
   }
   if (config !== undefined && file !== undefined) refuseUncovered(resources, config, file);
   // Before anything is patched: files that cannot be read are better known now.

@@ -1,7 +1,7 @@
 /** `waxseal rewrap`: re-encryption of what is stale in a live etcd, or through an API server. */
 import { readFile } from 'node:fs/promises';
 import type { RewrapReport } from '@waxseal/ops';
-import { exitCodes } from '../errors.js';
+import { exitCodes, usageError } from '../errors.js';
 import { readEtcdAccess } from '../etcd-access.js';
 import { runUntilDone } from '../lifetime.js';
 import { printable, printableJson } from '../terminal-text.js';
@@ -12,7 +12,6 @@ import {
   parseConfig,
   refuseUncovered,
   type RewrapCommandOptions,
-  usage,
 } from './rewrap-options.js';
 import { rewrapViaApiCommand } from './rewrap-via-api.js';
 
@@ -20,13 +19,13 @@ export async function rewrapCommand(options: RewrapCommandOptions): Promise<void
   const { etcd, viaApi, encryptionConfig } = options;
   if (viaApi !== undefined) return rewrapViaApiCommand(options, viaApi);
   if (etcd === undefined) {
-    throw usage('name one of --etcd and --via-api', 'For example: --etcd https://127.0.0.1:2379');
+    throw usageError('name one of --etcd and --via-api', 'For example: --etcd https://127.0.0.1:2379');
   }
   if (options.patchType !== 'auto') {
-    throw usage('--patch-type is for --via-api', 'With --etcd values are put in place directly.');
+    throw usageError('--patch-type is for --via-api', 'With --etcd values are put in place directly.');
   }
   if (encryptionConfig === undefined) {
-    throw usage(
+    throw usageError(
       '--etcd needs --encryption-config',
       'Name the EncryptionConfiguration that the API servers have.',
     );
