@@ -114,6 +114,17 @@ test('the variables of etcdctl count where no option does', async () => {
   assert.equal(unsealed.tls, undefined);
 });
 
+test('endpoints as they are typed and pasted', async () => {
+  const endpointsOf = async (...urls: readonly string[]): Promise<readonly string[]> =>
+    (await access(urls.flatMap((url) => ['--etcd', url]))).endpoints;
+  const both = ['http://a:2379', 'http://b:2379'];
+  assert.deepEqual(await endpointsOf('http://a:2379/, http://b:2379/'), both);
+  assert.deepEqual(await endpointsOf('http://a:2379', 'http://b:2379'), both);
+  assert.deepEqual(await endpointsOf('a:2379', 'b:2379'), ['a:2379', 'b:2379']);
+  for (const url of ['', ' ', 'ftp://a', 'a:2379,http://b:2379'])
+    await assert.rejects(endpointsOf(url), /Expected https:\/\/host:2379/, url);
+});
+
 test('what does not go together is usage; a password is never repeated', async () => {
   await refused(['--etcd', 'http://ann:hidden@a:2379'], 2, /no user in it/);
   await refused([...E, '--password', 'hidden'], 2, /need --user/);

@@ -30,7 +30,7 @@ export const etcdOption = (): Option =>
   new Option(
     '--etcd <urls>',
     `a live etcd, as https://host:2379,https://host:2379 (or ${ENDPOINTS_VARIABLE})`,
-  ).argParser(parseEtcd);
+  ).argParser((text: string, before?: readonly string[]) => parseEtcd([...(before ?? []), text].join(',')));
 
 /** As `etcdOption`, for commands that have no other source. */
 export const etcdOnlyOption = (): Option => etcdOption().env(ENDPOINTS_VARIABLE).makeOptionMandatory();
@@ -116,9 +116,9 @@ function parseEtcd(text: string): readonly string[] {
     );
   }
   const isBare = !text.includes('://');
+  if (text.trim() === '' || !(isBare || /^(etcds?|https?):\/\//.test(text))) throw notEndpoints();
   const storage = parseStorage(isBare ? `http://${text}` : text);
-  if (storage.kind === 'lmdb')
-    throw new InvalidArgumentError('Expected https://host:2379,https://host:2379.');
+  if (storage.kind === 'lmdb') throw notEndpoints();
   // Without a scheme it is TLS when there is a certificate, as with etcdctl.
   return isBare ? storage.endpoints.map((url) => url.slice('http://'.length)) : storage.endpoints;
 }
@@ -256,3 +256,6 @@ async function readUser(options: EtcdOptions): Promise<Pick<EtcdAccess, 'usernam
   });
   return { username: user, password: secret.toString('utf8') };
 }
+
+const notEndpoints = (): InvalidArgumentError =>
+  new InvalidArgumentError('Expected https://host:2379,https://host:2379.');

@@ -22,6 +22,7 @@ test('parseStorage reads lmdb and etcd URLs', () => {
     kind: 'etcd',
     endpoints: ['https://a:1', 'https://b:2'],
   });
+  assert.deepEqual(parseStorage('etcd://a:1/'), { kind: 'etcd', endpoints: ['http://a:1'] });
   assert.throws(() => parseStorage('etcds://a:1,etcd://b:2'), /same scheme/);
   for (const text of ['', 'etcd', 'etcd://', 'etcd://a', 'etcd://a:b', 'redis://a:1', 'etcd://a:1,']) {
     assert.throws(() => parseStorage(text), /Expected lmdb|host:port/, text);

@@ -90,9 +90,12 @@ export function parseStorage(text: string): StorageOption {
     throw new InvalidArgumentError('All servers need the same scheme.');
   }
   const scheme = match[1] === 'etcds' || match[1] === 'https' ? 'https' : 'http';
-  const endpoints = (match[2] as string)
-    .split(',')
-    .map((part) => part.trim().replace(/^(etcds?|https?):\/\//, ''));
+  const endpoints = (match[2] as string).split(',').map((part) =>
+    part
+      .trim()
+      .replace(/^(etcds?|https?):\/\//, '')
+      .replace(/\/$/, ''),
+  );
   for (const endpoint of endpoints) {
     if (!/^(\[[0-9a-fA-F:]+\]|[^\s:/]+):\d{1,5}$/.test(endpoint)) {
       throw new InvalidArgumentError(`'${endpoint}' is not host:port.`);
