@@ -160,7 +160,7 @@ test('a leader killed in the middle of rewrap, a dead endpoint, and a whole clus
   const cluster = await startEtcdCluster(folder);
   t.after(() => cluster.stop());
   const all = cluster.endpoints.join(',');
-  const objects = 2_000;
+  const objects = 1_000;
   await putSecrets(cluster.endpoints[0] ?? '', objects);
   const config = writeSecretboxConfig(folder);
   const checkpoint = join(folder, 'checkpoint.json');
@@ -190,7 +190,7 @@ test('a leader killed in the middle of rewrap, a dead endpoint, and a whole clus
 
   const scanned = await operation(['scan', '--etcd', all, '--require', 'secrets']);
   assert.equal(scanned.code, 0, scanned.stderr);
-  assert.match(scanned.stdout, /secrets +secretbox +k +2000/);
+  assert.match(scanned.stdout, /secrets +secretbox +k +1000/);
 
   await cluster.stop();
   const away = await operation(['scan', '--etcd', all]);
@@ -227,7 +227,8 @@ test('files: a full disk names the file and leaves no half; Ctrl-C leaves nothin
   const etcd = await startEtcd(join(folder, 'etcd'));
   t.after(() => etcd.stop());
   const endpoint = `http://127.0.0.1:${etcd.clientPort}`;
-  await putSecrets(endpoint, 20_000);
+  const objects = 10_000;
+  await putSecrets(endpoint, objects);
   const snapshot = join(folder, 'snapshot.db');
   await etcdctl(endpoint, 'snapshot', 'save', snapshot);
   const config = writeSecretboxConfig(folder);
@@ -262,7 +263,7 @@ test('files: a full disk names the file and leaves no half; Ctrl-C leaves nothin
 
   const again = await operation(['recover', ...from, '--out-dir', outDir]);
   assert.equal(again.code, 0, again.stderr);
-  assert.equal(readdirSync(join(outDir, 'secrets/default')).length, 20_000);
+  assert.equal(readdirSync(join(outDir, 'secrets/default')).length, objects);
   assert.match(readFileSync(join(outDir, 'secrets/default/s0.yaml'), 'utf8'), /name: s0/);
   const whole = await operation(reencrypt);
   assert.equal(whole.code, 0, whole.stderr);

@@ -7,6 +7,7 @@ import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { startEtcdCluster } from '../support/etcd.js';
+import { putSecrets, writeSecretboxConfig } from '../support/operations.js';
 import { run, succeed, tool } from '../support/programs.js';
 import { launcher, temporaryFolder } from '../support/waxseal.js';
 
@@ -80,33 +81,14 @@ test('history, members and backups: found, fixed, and gone where it says so', as
   const [first = ''] = cluster.endpoints;
   const etcd = cluster.endpoints.join(',');
   const env = { ETCDCTL_API: '3', ETCDCTL_ENDPOINTS: first };
-  for (let index = 0; index < SECRETS; index++) {
-    const data = `${MARKER}${'x'.repeat(index * 100)}`;
-    const value = JSON.stringify({ kind: 'Secret', apiVersion: 'v1', stringData: { data } });
-    await succeed(tool('etcdctl'), ['put', `/registry/secrets/default/s${index}`], { env, stdin: value });
-  }
+  await putSecrets(first, SECRETS, (index) => ({
+    stringData: { data: `${MARKER}${'x'.repeat(index * 100)}` },
+  }));
   const backups = join(folder, 'backups');
   await mkdir(backups);
   const backup = join(backups, 'plain.db');
   await succeed(tool('etcdctl'), ['snapshot', 'save', backup], { env });
-  const encryption = join(folder, 'enc.yaml');
-  await writeFile(
-    encryption,
-    JSON.stringify({
-      apiVersion: 'apiserver.config.k8s.io/v1',
-      kind: 'EncryptionConfiguration',
-      resources: [
-        {
-          resources: ['secrets'],
-          providers: [
-            { secretbox: { keys: [{ name: 'key1', secret: Buffer.alloc(32, 'k').toString('base64') }] } },
-            { identity: {} },
-          ],
-        },
-      ],
-    }),
-    { mode: 0o600 },
-  );
+  const encryption = writeSecretboxConfig(folder);
   await succeed(process.execPath, [launcher, 'rewrap', '--etcd', etcd, '--encryption-config', encryption]);
 
   // The backup is consistent in itself; beside what is live now it is not.

@@ -7,21 +7,27 @@ import { succeed, tool } from './programs.js';
 import { launcher } from './waxseal.js';
 
 /** Secrets in plaintext, as an API server without encryption stores them. */
-export async function putSecrets(endpoint: string, count: number): Promise<void> {
+export async function putSecrets(
+  endpoint: string,
+  count: number,
+  more: (index: number) => object = () => ({}),
+): Promise<void> {
   const store = await openEtcdStore({
     endpoints: [endpoint],
     dialTimeoutMs: 10_000,
     requestTimeoutMs: 10_000,
   });
-  const put = (name: string) => ({
-    kind: 'put' as const,
-    key: Buffer.from(`/registry/secrets/default/${name}`),
-    value: Buffer.from(
-      JSON.stringify({ apiVersion: 'v1', kind: 'Secret', metadata: { name, namespace: 'default' } }),
-    ),
-  });
+  const put = (index: number) => {
+    const metadata = { name: `s${index}`, namespace: 'default' };
+    const secret = { apiVersion: 'v1', kind: 'Secret', metadata, ...more(index) };
+    return {
+      kind: 'put' as const,
+      key: Buffer.from(`/registry/secrets/default/s${index}`),
+      value: Buffer.from(JSON.stringify(secret)),
+    };
+  };
   for (let start = 0; start < count; start += 100) {
-    const success = Array.from({ length: Math.min(100, count - start) }, (_, i) => put(`s${start + i}`));
+    const success = Array.from({ length: Math.min(100, count - start) }, (_, i) => put(start + i));
     await store.txn({ compare: [], success, failure: [] });
   }
   await store.close();
