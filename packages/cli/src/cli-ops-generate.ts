@@ -91,17 +91,18 @@ const targetOptions = (command: Command): Command =>
     .option('--kms-endpoint <url>', "the KMS plugin's socket, as unix:///run/waxseal/kms.sock");
 
 /** Wildcards too: the configuration's own rules decide. */
-function parseResources(text: string): readonly string[] {
-  return text.split(',').map((name) => {
+function parseResources(text: string, before: readonly string[] = []): readonly string[] {
+  const names = text.split(',').map((name) => {
     if (!name.startsWith('*')) parseResource(name);
     return name;
   });
+  return [...before, ...names];
 }
 
-function parseServers(text: string): readonly string[] {
+function parseServers(text: string, before: readonly string[] = []): readonly string[] {
   const servers = text.split(',');
   if (!servers.every((server) => /^https:\/\/[^\s/]+\/?$/.test(server))) {
     throw new InvalidArgumentError('Expected https://host:6443,https://host:6443.');
   }
-  return servers;
+  return [...before, ...servers];
 }

@@ -67,6 +67,8 @@ Examples:
     .action(async (options) => (await import('./commands/recover.js')).recover(options));
 }
 
-function parseResources(text: string): readonly ReturnType<typeof parseResource>[] {
-  return text.split(',').map((name) => parseResource(name.trim()));
+type Resources = readonly ReturnType<typeof parseResource>[];
+
+function parseResources(text: string, before: Resources = []): Resources {
+  return [...before, ...text.split(',').map((name) => parseResource(name.trim()))];
 }

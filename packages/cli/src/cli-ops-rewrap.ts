@@ -81,11 +81,11 @@ Examples:
     .action(async (options) => (await import('./commands/rewrap.js')).rewrapCommand(options));
 }
 
-function parseResources(text: string): readonly string[] {
+function parseResources(text: string, before: readonly string[] = []): readonly string[] {
   const names = text.split(',').map((name) => name.trim());
   if (!names.every((name) => /^(\*|[a-z0-9]([-a-z0-9]*[a-z0-9])?)(\.(\*|[-a-z0-9.]*))?$/.test(name)))
     throw new InvalidArgumentError('Expected resources as secrets,deployments.apps or wildcards as *.apps.');
-  return names;
+  return [...before, ...names];
 }
 
 function parseCount(min: number, max: number): (text: string) => number {

@@ -125,13 +125,15 @@ const runOptions = (command: Command): Command =>
     .option('--rate <n>', 'writes a second of the rewrap at most (default: no limit)', parseRate)
     .option('--hook <command>', 'distributes the file; $1 is the file, $2 its hash; may be run twice');
 
-function parseServers(text: string): readonly string[] {
-  return text.split(',').map((each) => {
+/** One that is not asked would prove nothing, so an option that is repeated adds to the others. */
+function parseServers(text: string, before: readonly string[] = []): readonly string[] {
+  const servers = text.split(',').map((each) => {
     const url = URL.canParse(each) ? new URL(each) : undefined;
     if (url === undefined || (url.protocol !== 'https:' && url.protocol !== 'http:'))
       throw new InvalidArgumentError('Expected https://host:6443,https://host:6443.');
     return url.origin;
   });
+  return [...before, ...servers];
 }
 
 function parseRate(text: string): number {

@@ -43,8 +43,8 @@ Examples:
     .action(async (options) => (await import('./commands/scan.js')).scanCommand(options));
 }
 
-function parseNames(text: string): readonly string[] {
+function parseNames(text: string, before: readonly string[] = []): readonly string[] {
   const names = text.split(',').map((name) => name.trim());
   if (names.includes('')) throw new InvalidArgumentError('Expected resources, as secrets,configmaps.');
-  return names;
+  return [...before, ...names];
 }
