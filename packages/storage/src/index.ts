@@ -12,6 +12,7 @@ export { writeBoltFile, type BoltBucket, type BoltEntry } from './etcd-front/bol
 export { openLmdbStore, type LmdbStoreOptions } from './lmdb/open.js';
 export { shrinkLmdbStore, type ShrunkStore } from './lmdb/shrink.js';
 export type { Clock } from './lmdb/clock.js';
+export { takeProcessLock } from './process-lock.js';
 
 // gRPC takes longer to load than everything else here: who only wants the embedded store need not wait for it.
 

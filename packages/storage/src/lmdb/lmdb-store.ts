@@ -13,12 +13,12 @@ import {
   type WatchRequest,
   type WatchSink,
 } from '../store.js';
+import type { ProcessLock } from '../process-lock.js';
 import { checkRange, checkTxn, requestBytes } from './check-request.js';
 import type { Clock } from './clock.js';
 import type { RevisionChanges } from './commit.js';
 import { CommitQueue } from './commit-queue.js';
 import { Compactor } from './compactor.js';
-import type { DirectoryLock } from './directory-lock.js';
 import { PAGE_BYTES, type Environment } from './environment.js';
 import { closedError, toStoreError } from './errors.js';
 import { LeaseTable } from './lease-table.js';
@@ -38,7 +38,7 @@ const JOB_BYTES = 256;
 
 export interface LmdbStoreParts {
   readonly environment: Environment;
-  readonly lock: DirectoryLock;
+  readonly lock: ProcessLock;
   /** Of data.mdb, for messages and its size. */
   readonly dataPath: string;
   readonly revision: number;
@@ -50,7 +50,7 @@ export interface LmdbStoreParts {
 
 export class LmdbStore implements Store {
   readonly #environment: Environment;
-  readonly #lock: DirectoryLock;
+  readonly #lock: ProcessLock;
   readonly #dataPath: string;
   readonly #version: string;
   readonly #queue: CommitQueue;

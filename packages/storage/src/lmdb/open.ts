@@ -2,11 +2,12 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, open, readFile, rm, stat, truncate } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
+import type { ProcessLock } from '../process-lock.js';
 import { StoreError, type Store } from '../store.js';
 import { parseLogEntry } from './change-log.js';
 import { monotonicClock, type Clock } from './clock.js';
 import { COPY_FOLDER, inspectDataFile } from './data-file.js';
-import { inUse, lockDirectory, type DirectoryLock } from './directory-lock.js';
+import { inUse, lockDirectory } from './directory-lock.js';
 import { Environment } from './environment.js';
 import { toStoreError } from './errors.js';
 import { LmdbStore } from './lmdb-store.js';
@@ -58,7 +59,7 @@ export async function openLmdbStore(options: LmdbStoreOptions): Promise<Store> {
 async function openLocked(
   path: string,
   dataPath: string,
-  lock: DirectoryLock,
+  lock: ProcessLock,
   options: LmdbStoreOptions,
 ): Promise<Store> {
   await rm(join(path, COPY_FOLDER), { recursive: true, force: true });
