@@ -44,6 +44,8 @@ test('a key names its resource as an EncryptionConfiguration writes it', () => {
     ['/registry/podsecuritypolicy/p', 'policy', 'podsecuritypolicies', '', 'p'],
     ['/registry/ranges/serviceips', '', 'ranges', '', 'serviceips'],
     ['/registry/masterleases/10.0.0.1', '', 'masterleases', '', '10.0.0.1'],
+    ['/registry/secrets/a/b/c/d', '', 'secrets', 'a', 'b/c/d'],
+    ['/registry/services/specs/a/b/c', '', 'services', 'a', 'b/c'],
     ['/registry/somethingnew/default/a', '', 'somethingnew', 'default', 'a'],
   ];
   for (const [key, group, resource, namespace, name] of cases) {
@@ -62,6 +64,7 @@ test('a key that names no object is told apart', () => {
     '/other/secrets/a/b',
     'compact_rev_key',
     '/registry/a/b/c/d/e',
+    '/registry/secrets/a/b/',
   ])
     assert.equal(parseObjectPath(key, '/registry/'), undefined, key);
 });

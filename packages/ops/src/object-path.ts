@@ -42,10 +42,11 @@ export function parseObjectPath(key: string, prefix: string): ObjectPath | undef
   if (!key.startsWith(root)) return undefined;
   const segments = key.slice(root.length).split('/');
   const [first = '', second = ''] = segments;
+  // An API server lists what lies under the path of a resource, however deep, and one value that does not open breaks the list.
   const twoWords = byPath.get(`${first}/${second}`);
-  if (twoWords !== undefined) return withName(twoWords, segments.slice(2));
+  if (twoWords !== undefined) return withName(twoWords, shallow(segments.slice(2)));
   const oneWord = byPath.get(first);
-  if (oneWord !== undefined) return withName(oneWord, segments.slice(1));
+  if (oneWord !== undefined) return withName(oneWord, shallow(segments.slice(1)));
   // Group and plural name; a group always has a dot, no plural name has.
   if (first.includes('.')) return withName({ group: first, resource: second }, segments.slice(2));
   return withName({ group: '', resource: first }, segments.slice(1));
@@ -55,6 +56,11 @@ function withName(place: Place, rest: readonly string[]): ObjectPath | undefined
   const name = rest.at(-1) ?? '';
   if (name === '' || place.resource === '' || rest.length > 2) return undefined;
   return { ...place, namespace: rest.length === 2 ? (rest[0] ?? '') : '', name };
+}
+
+/** Namespace and name; what is deeper stays in the name. */
+function shallow(rest: readonly string[]): readonly string[] {
+  return rest.length > 2 && rest.at(-1) !== '' ? [rest[0] ?? '', rest.slice(1).join('/')] : rest;
 }
 
 /** Where the objects of a resource lie, without prefix: `['services/specs']`; custom resources too. */

@@ -100,6 +100,20 @@ test('what cannot be read is listed with its cause and advice, exit code 1', asy
   assert.match(text.stdout, /6 values, 6 tried, 2 open, 4 do not/);
 });
 
+test('what lies under a resource is tried, however deep; what names no object is counted', async () => {
+  const file = await config('deep.yaml', SECRETBOX);
+  const dataDir = await storeOf('deep', file, ['a'], (values) => {
+    const foreign = Buffer.from('k8s:enc:aescbc:v1:old:xxxxxxxx');
+    values.set('/registry/secrets/a/b/c', foreign);
+    values.set('/registry/odd', foreign);
+  });
+  const args = ['verify', '--data-dir', dataDir, '--encryption-config', file, '--all'];
+  assert.deepEqual(causes(waxseal([...args, '--output', 'json']).stdout), {
+    '/registry/secrets/a/b/c': 'provider-missing',
+  });
+  assert.match(waxseal(args).stdout, /3 values, 2 tried, 1 open, 1 do not; 1 lie under keys that name no/);
+});
+
 test('KMS v2 values are opened by the plugin; one that is stopped is told apart', async (t) => {
   const socket = join(folder, 'kms.sock');
   const file = await config('kms.yaml', kms(socket), 'identity: {}');

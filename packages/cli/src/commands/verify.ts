@@ -81,7 +81,9 @@ async function verifySource(
 function formatResult(result: VerifyResult, name: string, { all }: VerifyCommandOptions): string {
   const { checked, seen, failed } = result;
   const opened = checked - failed.length;
-  const counts = `${printable(name)}: ${seen} values, ${checked} tried, ${opened} open, ${failed.length} do not`;
+  const left =
+    all && checked < seen ? `; ${seen - checked} lie under keys that name no object of an API server` : '';
+  const counts = `${printable(name)}: ${seen} values, ${checked} tried, ${opened} open, ${failed.length} do not${left}`;
   if (failed.length === 0) {
     return all || checked === seen
       ? counts
