@@ -35,7 +35,8 @@ export { mayRetire, type Need, type RetireOptions, type RetireReport } from './r
 export { abandonRotation } from './rotate/abandon-rotation.js';
 export { planRotation } from './rotate/plan-rotation.js';
 export { nextStep, readRotationState, type RotationState } from './rotate/rotation-state.js';
-export { runRotation, type RotationOutcome, type RotationTools } from './rotate/run-rotation.js';
+export type { RotationTools } from './rotate/rotation-tools.js';
+export { runRotation, type RotationOutcome } from './rotate/run-rotation.js';
 export type { WantedChange } from './rotate/wanted-change.js';
 export type { PastKeyValue, Source, StoredKeyValue } from './sources/source.js';
 export { describeStoredValue, type ProviderKind, type StoredValueKind } from './stored-value.js';

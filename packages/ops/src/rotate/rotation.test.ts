@@ -9,7 +9,8 @@ import { test, type TestContext } from 'node:test';
 import { hashKeyId } from '@waxseal/envelope';
 import { planRotation } from './plan-rotation.js';
 import { nextStep, readRotationState, ROTATION_STEPS } from './rotation-state.js';
-import { runRotation, type RotationOutcome, type RotationTools } from './run-rotation.js';
+import type { RotationTools } from './rotation-tools.js';
+import { runRotation, type RotationOutcome } from './run-rotation.js';
 import { createWorld, type RotationWorld, type WorldOptions } from './testing/rotation-world.js';
 import type { WantedChange } from './wanted-change.js';
 

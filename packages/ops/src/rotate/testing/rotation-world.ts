@@ -15,7 +15,7 @@ import { storeSource } from '../../sources/store-source.js';
 import { createMemoryKms, type MemoryKms } from '../../testing/memory-kms.js';
 import type { Source } from '../../sources/source.js';
 import { hashConfiguration } from '../configuration-file.js';
-import type { RotationTools } from '../run-rotation.js';
+import type { RotationTools } from '../rotation-tools.js';
 
 const PREFIX = '/registry';
 const SECRETS = { group: '', resource: 'secrets' };
