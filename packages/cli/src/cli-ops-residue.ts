@@ -39,12 +39,12 @@ export function addResidue(program: Command): void {
       `
 Left behind is a value that is not stored as the newest live value of its resource is.
 
-  --etcd            older revisions that are not yet compacted
+  --etcd            live values that a rewrap has not reached, and older revisions that are not yet compacted
   --data-dir        the same, and the free pages of the store's file
   --snapshot        the same, and the file's free pages
   --data-dir-etcd   the same, and the write-ahead log
 
-A live etcd shows its history only. A snapshot taken from it has the free pages of the member that it was taken from.
+A live etcd shows live values and history only. A snapshot taken from it has the free pages of the member that it was taken from.
 With --etcd --fix, name every member by its own address: each answers nobody while its database file is written anew.
 
 Exit codes: 0 nothing was found; 1 something was, or a file is not whole or no snapshot; 3 the source cannot be read or is damaged.

@@ -9,7 +9,7 @@ import { createStoredValueDescriber, type ProviderKind } from '../stored-value.j
 import { objectKindOf } from './object-kind.js';
 
 /**
- * - `live`: in a backup, what was live then
+ * - `live`: what a rewrap has not yet reached; in a backup, what was live then
  * - `history`: revisions that were replaced or deleted, and are not yet compacted
  * - `free-pages`, `page-slack`: bytes of a database file that nothing points to: whole pages, and what is behind the entries of a page
  * - `wal`: records of the write-ahead log; `wal-slack`: behind its last whole record, and files beside it that are no segments
@@ -58,6 +58,8 @@ export class Leftovers {
   readonly #describe = createStoredValueDescriber();
   readonly #today = new Map<string, Way & { readonly revision: number }>();
   readonly #groups = new Map<string, Counted>();
+  /** Every way in which something is live. */
+  readonly #live = new Map<string, Counted>();
 
   /** @param prefix `/registry/` */
   constructor(prefix: string) {
@@ -65,8 +67,10 @@ export class Leftovers {
   }
 
   /** What is live says how a resource is stored today. All of it comes before the first `add`. */
-  addLive({ key, value, modRevision }: StoredKeyValue): void {
-    const way = this.#way(key.toString(), value);
+  addLive(finding: Finding, { key, value, modRevision }: StoredKeyValue): void {
+    const name = key.toString();
+    const way = this.#way(name, value);
+    count(this.#live, finding, way, value.length, name);
     const known = this.#today.get(way.resource);
     if (known === undefined || known.revision < modRevision) {
       this.#today.set(way.resource, { ...way, revision: modRevision });
@@ -79,7 +83,7 @@ export class Leftovers {
     if (!isWhole && value.length < TELLING_BYTES) return;
     const way = this.#way(name, value);
     if (isStoredAs(this.#today.get(way.resource), way, isWhole)) return;
-    this.#count({ source, place, remedy }, way, value.length, name);
+    count(this.#groups, { source, place, remedy }, way, value.length, name);
   }
 
   /** A value whose key is lost. Plaintext says its kind; of what is sealed only the way is known: one that is any resource's is today's. */
@@ -90,20 +94,7 @@ export class Leftovers {
     const way = { resource, provider, key };
     const todays = resource === UNKNOWN_RESOURCE ? [...this.#today.values()] : [this.#today.get(resource)];
     if (todays.some((today) => isStoredAs(today, way, isWhole))) return;
-    this.#count(finding, way, value.length);
-  }
-
-  #count({ source, place, remedy }: Finding, way: Way, bytes: number, name?: string): void {
-    const id = JSON.stringify([source, place, way.resource, way.provider, way.key]);
-    let group = this.#groups.get(id);
-    if (group === undefined) {
-      group = { source, place, ...way, count: 0, bytes: 0, examples: [], remedy };
-      this.#groups.set(id, group);
-    }
-    group.count++;
-    group.bytes += bytes;
-    if (name === undefined || group.examples.includes(name)) return;
-    if (group.examples.length < EXAMPLES_MAX) group.examples.push(name);
+    count(this.#groups, finding, way, value.length);
   }
 
   /** Plural names begin as the kind does, but for its last letter: policies are of kind Policy. */
@@ -121,7 +112,10 @@ export class Leftovers {
   }
 
   groups(): readonly ResidueGroup[] {
-    return [...this.#groups.values()];
+    const live = [...this.#live.values()].filter(
+      (group) => !isStoredAs(this.#today.get(group.resource), group, true),
+    );
+    return [...live, ...this.#groups.values()];
   }
 
   #way(name: string, value: Buffer): Way {
@@ -130,6 +124,25 @@ export class Leftovers {
     if (path === undefined) return { resource: '(other)', provider, key };
     return { resource: path.group === '' ? path.resource : `${path.resource}.${path.group}`, provider, key };
   }
+}
+
+function count(
+  groups: Map<string, Counted>,
+  { source, place, remedy }: Finding,
+  way: Way,
+  bytes: number,
+  name?: string,
+): void {
+  const id = JSON.stringify([source, place, way.resource, way.provider, way.key]);
+  let group = groups.get(id);
+  if (group === undefined) {
+    group = { source, place, ...way, count: 0, bytes: 0, examples: [], remedy };
+    groups.set(id, group);
+  }
+  group.count++;
+  group.bytes += bytes;
+  if (name === undefined || group.examples.includes(name)) return;
+  if (group.examples.length < EXAMPLES_MAX) group.examples.push(name);
 }
 
 function isStoredAs(today: Way | undefined, way: Way, isWhole: boolean): boolean {

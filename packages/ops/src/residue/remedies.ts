@@ -25,4 +25,4 @@ const EMBEDDED_HISTORY =
 const EMBEDDED_PAGES =
   'A new file of what is live, in place of this one: waxseal residue --data-dir DIR --fix while the server is stopped.';
 export const embeddedRemedy = (place: ResiduePlace): string =>
-  place === 'history' ? EMBEDDED_HISTORY : EMBEDDED_PAGES;
+  place === 'live' ? MEMBER.live : place === 'history' ? EMBEDDED_HISTORY : EMBEDDED_PAGES;

@@ -59,6 +59,45 @@ async function lookAtSnapshot(path: string): Promise<ResidueReport> {
   }
 }
 
+test('what a rewrap that was stopped left live is no clean store', async () => {
+  const etcd = await startEtcd();
+  try {
+    await putAll(etcd, [
+      [`${SECRET}1`, PLAIN],
+      [`${SECRET}2`, PLAIN],
+      ['/registry/configmaps/default/c', PLAIN],
+      [`${SECRET}3`, sealed('key1')],
+    ]);
+    const { groups, total } = await lookAtHistory(etcd);
+    assert.equal(total, 2);
+    assert.deepEqual(
+      groups.map(({ remedy, source: _source, ...group }) => ({
+        ...group,
+        rewrap: /waxseal rewrap/.test(remedy),
+      })),
+      [
+        {
+          place: 'live',
+          resource: 'secrets',
+          provider: 'identity',
+          key: '',
+          count: 2,
+          bytes: 2 * PLAIN.length,
+          examples: [`${SECRET}1`, `${SECRET}2`],
+          rewrap: true,
+        },
+      ],
+    );
+    await putAll(
+      etcd,
+      [1, 2].map((n) => [`${SECRET}${n}`, sealed('key1')] as const),
+    );
+    assert.deepEqual(brief(await lookAtHistory(etcd)), ['history secrets identity ']);
+  } finally {
+    await etcd.stop();
+  }
+});
+
 test('plaintext is found in history, then in free pages, then in the log alone', async () => {
   const etcd = await startEtcd();
   try {

@@ -11,7 +11,7 @@ import { refuseWrongPrefix } from '../sources/prefix-check.js';
 import { livePagesOf, type Source } from '../sources/source.js';
 import { searchDatabase } from './database-leftovers.js';
 import type { ResidueFix } from './fix.js';
-import { Leftovers, type ResidueGroup } from './leftovers.js';
+import { Leftovers, type ResidueGroup, type ResiduePlace } from './leftovers.js';
 import { backupFiles, findMarker, memberFiles, type Marker, type MarkerFind } from './marker.js';
 import { searchMemberLog } from './member-log.js';
 import { searchBackups, searchSentDatabases } from './other-databases.js';
@@ -51,12 +51,12 @@ export interface ResidueOptions {
 }
 
 /**
- * A live etcd: older revisions, as nothing else can be asked for.
+ * A live etcd: live values and older revisions, as nothing else can be asked for.
  *
  * @throws OpsError source-unreadable, source-damaged, invalid-option for a prefix under which nothing lies
  */
 export async function residueOfEtcd(source: Source, options: ResidueOptions): Promise<ResidueReport> {
-  const search = new Search(options, await withToday(source, options));
+  const search = new Search(options, await withToday(source, options, memberRemedy));
   await search.history(source, memberRemedy('history'));
   return search.report([], ['free pages of database files', 'WAL files']);
 }
@@ -72,7 +72,7 @@ export async function residueOfDataDir(path: string, options: ResidueOptions): P
   // Open while its file is read: no server can come in between.
   const source = await openDataDirSource(path);
   try {
-    const search = new Search(options, await withToday(source, options));
+    const search = new Search(options, await withToday(source, options, embeddedRemedy));
     await search.history(source, embeddedRemedy('history'));
     await searchStoreFile({
       ...options,
@@ -98,7 +98,7 @@ export async function residueOfSnapshot(
   path: string,
   options: ResidueOptions,
 ): Promise<ResidueReport> {
-  const search = new Search(options, await withToday(source, options));
+  const search = new Search(options, await withToday(source, options, backupRemedy));
   await searchDatabase({ ...options, source, leftovers: search.leftovers, remedy: backupRemedy });
   return search.report([path], ['WAL files']);
 }
@@ -121,7 +121,7 @@ export async function residueOfMember(directory: string, options: ResidueOptions
   const source = await openSnapshotSource(database);
   let search: Search;
   try {
-    search = new Search(options, await withToday(source, options));
+    search = new Search(options, await withToday(source, options, memberRemedy));
     await searchDatabase({ ...options, source, leftovers: search.leftovers, remedy: memberRemedy });
   } finally {
     await source.close();
@@ -188,13 +188,18 @@ class Search {
   }
 }
 
-async function withToday(source: Source, { prefix, signal }: ResidueOptions): Promise<Leftovers> {
+async function withToday(
+  source: Source,
+  { prefix, signal }: ResidueOptions,
+  remedyOf: (place: ResiduePlace) => string,
+): Promise<Leftovers> {
+  const finding = { source: source.name, place: 'live', remedy: remedyOf('live') } as const;
   const leftovers = new Leftovers(prefix.toString());
   let live = 0;
   for await (const page of livePagesOf(source, prefix)) {
     signal?.throwIfAborted();
     live += page.length;
-    for (const value of page) leftovers.addLive(value);
+    for (const value of page) leftovers.addLive(finding, value);
   }
   if (live === 0) await refuseWrongPrefix(source, prefix);
   return leftovers;

@@ -163,12 +163,17 @@ test('large values whose keys are lost are told by what they are', async () => {
     writeFileSync(lost, bytes);
     const leftovers = new Leftovers(prefix.toString());
     const live = { createRevision: 1, modRevision: 1, version: 1, lease: 0n };
-    leftovers.addLive({
+    const today = { source: 'live', place: 'live', remedy: '' } as const;
+    leftovers.addLive(today, {
       key: Buffer.from(keyOf('secrets', 0)),
       value: sealedOf('key1', 0),
       ...live,
     });
-    leftovers.addLive({ key: Buffer.from(keyOf('configmaps', 0)), value: plainOf('ConfigMap', 0), ...live });
+    leftovers.addLive(today, {
+      key: Buffer.from(keyOf('configmaps', 0)),
+      value: plainOf('ConfigMap', 0),
+      ...live,
+    });
     await searchStoreFile({ path: lost, prefix, revision: 241, leftovers, remedy: '' });
     const groups = leftovers.groups();
     // Plaintext of configmaps is as they are stored today; of what is sealed nobody can tell whose it was.
