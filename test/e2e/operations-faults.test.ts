@@ -75,6 +75,11 @@ test('etcd with users: rights are asked for in words, and a token that expires i
   assert.match(refused.stderr, /The user may not write this key: grant one of its roles readwrite/);
   assert.equal(refused.stderr.match(/permission denied/g)?.length, 1);
 
+  const fix = await operation(['residue', '--fix'], environment);
+  assert.equal(fix.code, 3);
+  assert.match(fix.stderr, /not defragmented to the end: permission denied; .* role root /);
+  assert.doesNotMatch(fix.stderr, /may not read/);
+
   const passwordFile = join(folder, 'password');
   writeFileSync(passwordFile, 'pass-writer\n', { mode: 0o600 });
   // An option wins over the environment, and the run outlives its first tokens.

@@ -11,6 +11,8 @@ import { OpsError } from '../errors.js';
 import { storeFolderOf } from '../sources/data-dir-source.js';
 import type { EtcdSourceOptions } from '../sources/etcd-source.js';
 
+/** etcd's own words; what a reader of keys would be told to do about them is of no use here. */
+const PERMISSION_DENIED = 'permission denied';
 const DIAL_TIMEOUT_MS = 5_000;
 /** A member deletes what is compacted, and writes its whole database file: each may take so long. */
 const REQUEST_TIMEOUT_MS = 10 * 60_000;
@@ -60,6 +62,11 @@ async function fixed<T>(work: Promise<T>, otherwise: string): Promise<T> {
     return await work;
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
+    if (error.message.includes(PERMISSION_DENIED)) {
+      const advice =
+        'compaction and defragmentation are for users with the role root (etcdctl user grant-role NAME root)';
+      throw new OpsError('source-unreadable', `${otherwise}: ${PERMISSION_DENIED}; ${advice}.`, error);
+    }
     const code = error.code === 'corrupt' ? 'source-damaged' : 'source-unreadable';
     throw new OpsError(code, `${otherwise}: ${error.message}`, error);
   }
