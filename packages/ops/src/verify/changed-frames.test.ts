@@ -71,6 +71,15 @@ test('what was written so is no change: annotations in another order, another DE
   assert.deepEqual(changedOf([...many, ...many, ...many.map(() => value())]), []);
 });
 
+test('however many keyIDs somebody makes up, no more are kept than can be told', () => {
+  const own = Array.from({ length: 1_200 }, (_, index) => value({ keyId: `made-up-${index}` }));
+  // Go writes them in any order, which makes no other frame.
+  const turned = value({ annotations: Object.fromEntries(Object.entries(annotations).toReversed()) });
+  const found = changedOf([value(), ...Array.from({ length: 1_100 }, () => turned), ...own, value()]);
+  assert.equal(found.length, 1_000);
+  assert.match(found[0]?.[1] ?? '', /of the 1102 other values/);
+});
+
 test('verify finds a changed keyID that the KMS does not look at, with one value per DEK source and with all', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'waxseal-frames-'));
   t.after(() => rm(folder, { recursive: true }));

@@ -7,7 +7,7 @@ import { decodeEncryptedObject, type EncryptedObject } from '@waxseal/envelope';
 import type { StoredValueKind } from '../stored-value.js';
 import { bodyOf } from './prefix-damage.js';
 
-export interface FramedValue {
+interface FramedValue {
   /** The storage key. */
   readonly key: string;
   readonly kind: StoredValueKind;
@@ -15,12 +15,12 @@ export interface FramedValue {
   readonly order: number;
 }
 
-export interface ChangedFrame extends FramedValue {
+interface ChangedFrame extends FramedValue {
   /** One sentence. */
   readonly message: string;
 }
 
-export interface ChangedFrames {
+interface ChangedFrames {
   /** Every value of the source once; those that are not KMS v2 are passed over. */
   seen(value: FramedValue, stored: Buffer): void;
   /** With all values seen: the ones that stand against the others of their wrapped DEK. */
@@ -41,9 +41,12 @@ interface Variant {
 const CHANGED_MAX = 8;
 /** Of so many wrapped DEKs the values are compared. */
 const SOURCES_MAX = 10_000;
+/** And so many changed ones are kept beside: whoever can write to etcd shall not fill the memory, and each value is held against all of them. */
+const CHANGED_VARIANTS_MAX = 1_000;
 
 export function createChangedFrames(): ChangedFrames {
   const sources = new Map<string, Variant[]>();
+  let variantsLeft = CHANGED_VARIANTS_MAX;
   return {
     seen(value, stored) {
       const { provider, kmsName = '', dekSource, problem } = value.kind;
@@ -54,7 +57,11 @@ export function createChangedFrames(): ChangedFrames {
         if (sources.size >= SOURCES_MAX) return;
         sources.set(id, variants);
       }
-      const same = variants.find(({ end }) => endsWith(stored, end)) ?? addVariant(variants, stored);
+      const same = variants.find(({ end }) => endsWith(stored, end)) ?? variantOf(variants, stored);
+      if (!variants.includes(same)) {
+        if (variants.length > 0 && variantsLeft-- <= 0) return;
+        variants.push(same);
+      }
       same.count++;
       if (same.count <= CHANGED_MAX) same.values = [...same.values, value];
       else same.values = [];
@@ -63,7 +70,8 @@ export function createChangedFrames(): ChangedFrames {
   };
 }
 
-function addVariant(variants: Variant[], stored: Buffer): Variant {
+/** The one of the same words, or a new one. */
+function variantOf(variants: readonly Variant[], stored: Buffer): Variant {
   const body = bodyOf(stored);
   const object = decodeEncryptedObject(body);
   const words = wordsOf(object);
@@ -72,9 +80,7 @@ function addVariant(variants: Variant[], stored: Buffer): Variant {
   if (known !== undefined) return known;
   const { encryptedData, keyId } = object;
   const end = body.subarray(encryptedData.byteOffset - body.byteOffset + encryptedData.length);
-  const added: Variant = { end: Buffer.from(end), words, keyId, count: 0, values: [] };
-  variants.push(added);
-  return added;
+  return { end: Buffer.from(end), words, keyId, count: 0, values: [] };
 }
 
 function wordsOf({ keyId, annotations, encryptedDekSourceType }: EncryptedObject): string {
