@@ -128,6 +128,9 @@ test('a flip in a snapshot is found, wherever it is', async () => {
       writeFlipped(path, bytes, at);
       assert.equal(await outcome(path, whole), 'error', `bit 0 of byte ${at}`);
     }
+    // By its length a database with its checksum.
+    writeFileSync(path, bytes.subarray(0, -512));
+    await assert.rejects(openSnapshotSource(path), /SHA-256 is wrong: it was cut short or altered/);
   });
 });
 

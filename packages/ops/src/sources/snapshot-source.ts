@@ -79,7 +79,10 @@ async function verifyChecksum(path: string, file: PageFile): Promise<boolean> {
     hash.update(chunk as Buffer);
   }
   if (!hash.digest().equals(file.read(databaseBytes, SHA256_BYTES))) {
-    throw new OpsError('source-damaged', 'its SHA-256 is wrong: it was altered after it was taken');
+    throw new OpsError(
+      'source-damaged',
+      'its SHA-256 is wrong: it was cut short or altered after it was taken',
+    );
   }
   return true;
 }
