@@ -32,13 +32,18 @@ const byPath: ReadonlyMap<string, Place> = new Map<string, Place>([
 /** What may stand between the prefix and the namespace of a built-in resource's keys. */
 export const objectPaths: readonly string[] = [...byPath.keys()];
 
+/** The API server's --etcd-prefix as keys begin with it: `/registry/`, so that `/registry2` is left out. */
+export function keyRootOf(prefix: string): string {
+  return prefix.endsWith('/') ? prefix : `${prefix}/`;
+}
+
 /**
  * @param key the whole storage key
  * @param prefix what the API server's --etcd-prefix is, `/registry` by default, with or without a final `/`
  * @returns undefined for a key that names no object: outside the prefix, or without a resource and a name
  */
 export function parseObjectPath(key: string, prefix: string): ObjectPath | undefined {
-  const root = prefix.endsWith('/') ? prefix : `${prefix}/`;
+  const root = keyRootOf(prefix);
   if (!key.startsWith(root)) return undefined;
   const segments = key.slice(root.length).split('/');
   const [first = '', second = ''] = segments;

@@ -6,7 +6,7 @@
  * waits for servers that are not there yet.
  */
 import type { GroupResource } from '@waxseal/encryption-config';
-import { pathOf } from '../object-path.js';
+import { pathOf, keyRootOf } from '../object-path.js';
 
 const CORE = '';
 const ADMISSION = 'admissionregistration.k8s.io';
@@ -51,7 +51,7 @@ export function applySteps(
   prefix: string,
   resources: readonly GroupResource[] | undefined,
 ): readonly ApplyStep[] {
-  const root = prefix.endsWith('/') ? prefix : `${prefix}/`;
+  const root = keyRootOf(prefix);
   const folderOf = (resource: GroupResource): Buffer => Buffer.from(`${root}${pathOf(resource)}/`);
   const elsewhere = [...FIRST, ...LAST].flat().map(folderOf);
   const isWanted = ({ group, resource }: GroupResource): boolean =>

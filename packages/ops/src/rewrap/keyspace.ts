@@ -9,7 +9,7 @@ import {
   type GroupResource,
 } from '@waxseal/encryption-config';
 import { OpsError } from '../errors.js';
-import { parseObjectPath, pathOf, recordPathsOf, ruleOf } from '../object-path.js';
+import { parseObjectPath, pathOf, recordPathsOf, keyRootOf, ruleOf } from '../object-path.js';
 
 export interface Keyspace {
   /** Every key that begins with it. */
@@ -31,7 +31,7 @@ export function keyspacesOf(rules: readonly string[], prefix: string): readonly 
       'No resource is named. Name at least one, as secrets or deployments.apps.',
     );
   }
-  const root = prefix.endsWith('/') ? prefix : `${prefix}/`;
+  const root = keyRootOf(prefix);
   const names = new Set(rules.map((rule) => formatGroupResource(parseGroupResource(rule))));
   if ([...names].some((name) => name.startsWith('*'))) return [wholeKeyspace(root, names)];
   const keyspaces = [...names].map(parseGroupResource).flatMap((resource) => [

@@ -4,7 +4,7 @@
 import type { EncryptionConfiguration } from '@waxseal/encryption-config';
 import { formatGroupResource } from '@waxseal/encryption-config';
 import { OpsError } from '../errors.js';
-import { parseObjectPath, ruleOf } from '../object-path.js';
+import { parseObjectPath, keyRootOf, ruleOf } from '../object-path.js';
 import { FIRST_KEYS } from '../retire/key-uses.js';
 import type { Source } from '../sources/source.js';
 import { describeStoredValue } from '../stored-value.js';
@@ -44,7 +44,7 @@ export async function countRemaining(options: RemainingOptions): Promise<Remaini
   let checked = 0;
   let count = 0;
   const keys: string[] = [];
-  for await (const { key, value } of source.live(Buffer.from(prefix.endsWith('/') ? prefix : `${prefix}/`))) {
+  for await (const { key, value } of source.live(Buffer.from(keyRootOf(prefix)))) {
     if (options.signal?.aborted === true)
       throw new OpsError('interrupted', 'interrupted; run it again to go on');
     const name = key.toString('utf8');
