@@ -23,5 +23,5 @@ function lacksWriteKey(cause: unknown): boolean {
 }
 
 function messageOf(reason: unknown): string {
-  return reason instanceof Error ? reason.message : String(reason);
+  return (reason instanceof Error ? reason.message : String(reason)).replace(/\.+$/, '');
 }

@@ -208,5 +208,6 @@ test('a KMS plugin that gives no key to write with is quoted, and the run can go
   const { code, stderr } = await rewrap(['--encryption-config', config, '--checkpoint', checkpoint]);
   assert.equal(code, 3);
   assert.match(stderr, /nothing can be written[\s\S]*The plugin's answer: [\s\S]*cloud[\s\S]*absent\.sock/);
+  assert.doesNotMatch(stderr, /\.\./);
   assert.match(stderr, /--checkpoint/);
 });
