@@ -27,7 +27,7 @@ export function addGenerate(program: Command): void {
     generate
       .command('config')
       .description('A first configuration: the provider writes, and plaintext is still read.')
-      .addOption(resourcesOption().default(['secrets'], 'secrets')),
+      .addOption(resourcesOption().default(DEFAULT_RESOURCES, 'secrets')),
   )
     .addOption(outOption('a new file, mode 0600'))
     .option('--stdout', 'print it, key included', false)
@@ -78,6 +78,8 @@ Examples:
 const outOption = (what: string): Option =>
   new Option('--out <file>', what).argParser(parsePath).conflicts('stdout');
 
+const DEFAULT_RESOURCES: readonly string[] = ['secrets'];
+
 const resourcesOption = (): Option =>
   new Option('--resources <list>', "what is encrypted, as secrets,deployments.apps or '*.*'").argParser(
     parseResources,
@@ -96,7 +98,8 @@ function parseResources(text: string, before: readonly string[] = []): readonly 
     if (!name.startsWith('*')) parseResource(name);
     return name;
   });
-  return [...before, ...names];
+  // Commander hands over the default as what came before.
+  return before === DEFAULT_RESOURCES ? names : [...before, ...names];
 }
 
 function parseServers(text: string, before: readonly string[] = []): readonly string[] {

@@ -22,13 +22,19 @@ const everyCommand = (command: Command): readonly Command[] => [
 test('what is given twice is a list of two', () => {
   const seen: string[] = [];
   for (const command of everyCommand(createProgram())) {
-    for (const { long = '', parseArg } of command.options) {
+    for (const { long = '', parseArg, defaultValue } of command.options) {
       const pieces = LISTS[long];
       if (pieces === undefined || parseArg === undefined) continue;
       const [first, second] = pieces;
-      const repeated = parseArg(second, parseArg(first, undefined));
-      assert.deepEqual(repeated, parseArg(`${first},${second}`, undefined), `${command.name()} ${long}`);
-      seen.push(`${command.name()} ${long}`);
+      const name = `${command.name()} ${long}`;
+      const repeated = parseArg(second, parseArg(first, defaultValue));
+      assert.deepEqual(repeated, parseArg(`${first},${second}`, undefined), name);
+      assert.deepEqual(
+        parseArg(first, defaultValue),
+        parseArg(first, undefined),
+        `${name} in place of its default`,
+      );
+      seen.push(name);
     }
   }
   for (const each of [
