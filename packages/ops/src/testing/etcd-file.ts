@@ -26,10 +26,18 @@ export async function inTemporaryFolder<T>(use: (folder: string) => Promise<T>):
 export const etcdReleases = ['3.4', '3.5', '3.6'] as const;
 export type EtcdRelease = (typeof etcdReleases)[number];
 
-const text = (key: string, value: string): BoltEntry => ({ key: Buffer.from(key), value: Buffer.from(value) });
+const text = (key: string, value: string): BoltEntry => ({
+  key: Buffer.from(key),
+  value: Buffer.from(value),
+});
 
-function bucketsOf(release: EtcdRelease, keys: Iterable<BoltEntry>, meta: readonly BoltEntry[]): BoltBucket[] {
-  const since35 = release === '3.4' ? [] : [text('confState', '{"voters":[1]}'), text('term', '\0\0\0\0\0\0\0\x02')];
+function bucketsOf(
+  release: EtcdRelease,
+  keys: Iterable<BoltEntry>,
+  meta: readonly BoltEntry[],
+): BoltBucket[] {
+  const since35 =
+    release === '3.4' ? [] : [text('confState', '{"voters":[1]}'), text('term', '\0\0\0\0\0\0\0\x02')];
   const since36 = release === '3.6' ? [text('storageVersion', '3.6.0')] : [];
   const number = Buffer.alloc(8);
   number.writeBigUInt64BE(9n);
@@ -39,7 +47,10 @@ function bucketsOf(release: EtcdRelease, keys: Iterable<BoltEntry>, meta: readon
     { name: 'meta', entries: sorted.toSorted((a, b) => Buffer.compare(a.key, b.key)) },
     { name: 'lease', entries: [{ key: number, value: Buffer.from([0x08, 0x09, 0x10, 0x3c]) }] },
     { name: 'alarm', entries: [{ key: Buffer.from([0x08, 0x01, 0x10, 0x01]), value: Buffer.alloc(0) }] },
-    { name: 'cluster', entries: release === '3.4' ? [] : [text('clusterVersion', `${release}.0`), text('downgrade', '{}')] },
+    {
+      name: 'cluster',
+      entries: release === '3.4' ? [] : [text('clusterVersion', `${release}.0`), text('downgrade', '{}')],
+    },
     { name: 'members', entries: [text('8e9e05c52164694d', '{"id":10276657743932975437}')] },
     { name: 'members_removed', entries: [text('1', 'removed')] },
     { name: 'auth', entries: [{ key: Buffer.from('authRevision'), value: number }] },
