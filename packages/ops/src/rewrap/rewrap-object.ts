@@ -6,7 +6,7 @@
  */
 import { errorMessage, type Transformer } from '@waxseal/envelope';
 import { StoreError, type KeyValue, type Store } from '@waxseal/storage';
-import { couldBeContent } from './could-be-content.js';
+import { judgeContent } from './content.js';
 import { seal } from './seal.js';
 import type { Patience } from './store-patience.js';
 
@@ -34,6 +34,8 @@ export interface ObjectContext {
   readonly write: boolean;
   /** Called before each write. */
   readonly beforeWrite: () => Promise<void> | undefined;
+  /** Whether the key that opened this value by aescbc opens (nearly) all that are under it. */
+  readonly keyFits: (value: Buffer, transformer: Transformer) => Promise<boolean>;
 }
 
 /** How often somebody else may get in between before it is left to them. */
@@ -60,14 +62,8 @@ export async function rewrapObject(
     } catch (error) {
       return { kind: 'failed', stale, cause: 'unreadable', message: errorMessage(error) };
     }
-    if (!couldBeContent(current.value, data)) {
-      return {
-        kind: 'failed',
-        stale,
-        cause: 'no-object',
-        message: `${data.length === 0 ? 'it is empty' : 'it opens to bytes that are neither protobuf nor text, so either it is damaged or its key is the wrong one'}: no API server can read it. Delete it, or put back what belongs there`,
-      };
-    }
+    const damage = await damageOf(current, data, transformer, context);
+    if (damage !== undefined) return { kind: 'failed', stale, cause: 'no-object', message: damage };
     stale = true;
     if (!context.write) return { kind: 'stale' };
     const value = await seal(transformer, data, key);
@@ -92,6 +88,26 @@ export async function rewrapObject(
     cause: 'contended',
     message: `others wrote it ${MAX_ATTEMPTS} times meanwhile, and always in a way that is stale by this configuration: see that every API server has it`,
   };
+}
+
+/** @returns why the opened bytes must not be sealed; undefined: they may be */
+async function damageOf(
+  { value }: KeyValue,
+  data: Buffer,
+  transformer: Transformer,
+  { keyFits }: ObjectContext,
+): Promise<string | undefined> {
+  const verdict = judgeContent(value, data);
+  if (verdict === 'sound') return undefined;
+  if (verdict === 'doubtful') {
+    if (await keyFits(value, transformer)) return undefined;
+    return 'it opens to bytes that are neither protobuf nor text, and others under the same key do not open, so the key is not the one that wrote it: put the right one into the configuration';
+  }
+  const what =
+    data.length === 0
+      ? 'it is empty'
+      : 'it is read as plaintext, but begins like a sealed value that was cut or changed';
+  return `${what}: no API server can read it. Delete it, or put back what belongs there`;
 }
 
 /** @returns `written`, or what lies there instead; undefined: nothing does */

@@ -301,27 +301,31 @@ test('objects that cannot be read are reported, all others done', async () => {
   for (const encryption of [old, both]) await encryption.close();
 });
 
-test('what is empty, or noise under a provider that proves nothing, is named and never sealed; a dry run says so, too', async () => {
+test('what is empty, or a sealed value cut or changed, is named and never sealed; other bytes are content', async () => {
   const root = newRoot();
   const old = await encryptionWith(['secretbox', 'aescbc', 'identity']);
   const both = await encryptionWith(['kmsV2', 'secretbox', 'aescbc', 'identity']);
   const [plain, cbc] = [await encryptionWith(['identity']), await encryptionWith(['aescbc'])];
   await fill(store, old, root, 10);
-  const noise = Buffer.from('k8s:enx:aescbc:v1:k:\u0001\u0002\xff', 'latin1');
+  const noise = Buffer.from('\u0001\u0002\xff', 'latin1');
   const kept = [
-    ['empty/plain', plain, Buffer.alloc(0)],
-    ['empty/sealed', old, Buffer.alloc(0)],
-    ['noise/plain', plain, noise],
-    ['noise/cbc', cbc, noise],
+    ['empty', Buffer.alloc(0)],
+    ['cut', Buffer.from('k8s:en')],
+    ['changed', Buffer.concat([Buffer.from('k8s:enx:aescbc:v1:cbc:'), noise])],
   ] as const;
   const taken = [
+    ['empty/authenticated', old, Buffer.alloc(0)],
     ['noise/authenticated', old, noise],
+    ['noise/cbc', cbc, noise],
+    ['empty/cbc', cbc, Buffer.alloc(0)],
+    ['noise/plain', plain, noise],
     ['text/plain', plain, Buffer.from('{"kind": "Secret",\n\t"cut')],
     ['protobuf/cbc', cbc, Buffer.from('k8s\0\u0001')],
   ] as const;
-  for (const [name, encryption, data] of [...kept, ...taken])
+  for (const [name, data] of kept) await putSealed(store, plain, `${root}/secrets/kept/${name}`, data);
+  for (const [name, encryption, data] of taken)
     await putSealed(store, encryption, `${root}/secrets/${name}`, data);
-  const keys = kept.map(([name]) => `${root}/secrets/${name}`);
+  const keys = kept.map(([name]) => `${root}/secrets/kept/${name}`);
   const before = await valuesAt(keys);
   for (const dryRun of [true, false]) {
     const report = await run(both, root, { dryRun });
@@ -335,6 +339,17 @@ test('what is empty, or noise under a provider that proves nothing, is named and
   }
   assert.deepEqual(await valuesAt(keys), before);
   for (const encryption of [old, both, plain, cbc]) await encryption.close();
+});
+
+test('under a wrong aescbc key of the right name nothing is sealed, although one value in 256 passes the padding', async () => {
+  const root = newRoot();
+  const right = await encryptionWith(['aescbc']);
+  const wrong = await encryptionWith(['secretbox', 'otherAescbc']);
+  await fill(store, right, root, 1500);
+  const report = await run(wrong, root);
+  assert.deepEqual([report.listed, report.rewritten, report.failed], [1500, 0, 1500]);
+  assert.equal((await openAll(store, right, root)).size, 1500);
+  for (const encryption of [right, wrong]) await encryption.close();
 });
 
 async function valuesAt(keys: readonly string[]): Promise<readonly (Buffer | undefined)[]> {

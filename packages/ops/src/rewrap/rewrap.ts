@@ -18,6 +18,7 @@ import {
   type RunIdentity,
 } from './checkpoint.js';
 import { addCounts, countsAddUp, noCounts, type RewrapCounts } from './counts.js';
+import { createKeyTrial } from './key-trial.js';
 import { keyspacesOf, type Keyspace } from './keyspace.js';
 import { countKeys, pagesOf } from './pages.js';
 import { createRateLimit } from './rate-limit.js';
@@ -124,6 +125,7 @@ class Run {
       patience: this.#patience,
       write: options.dryRun !== true,
       beforeWrite: () => limit(signal),
+      keyFits: createKeyTrial(() => this.#everyValue()),
     };
   }
 
@@ -165,6 +167,12 @@ class Run {
     } catch (error) {
       await save();
       throw error;
+    }
+  }
+
+  async *#everyValue(): AsyncGenerator<KeyValue> {
+    for (const { prefix } of this.#keyspaces) {
+      for await (const kvs of pagesOf(this.#options.store, this.#patience, prefix)) yield* kvs;
     }
   }
 

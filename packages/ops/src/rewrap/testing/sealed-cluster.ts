@@ -19,6 +19,8 @@ const secret = (byte: number): string => Buffer.alloc(32, byte).toString('base64
 const providers = {
   identity: 'identity: {}',
   aescbc: `aescbc: { keys: [{ name: cbc, secret: ${secret(1)} }] }`,
+  /** Under the name of the other, as after a key was put back from the wrong backup. */
+  otherAescbc: `aescbc: { keys: [{ name: cbc, secret: ${secret(3)} }] }`,
   secretbox: `secretbox: { keys: [{ name: box, secret: ${secret(2)} }] }`,
   kmsV1: 'kms: { apiVersion: v1, name: one, endpoint: unix:///one.sock }',
   kmsV2: 'kms: { apiVersion: v2, name: two, endpoint: unix:///two.sock }',

@@ -1,0 +1,48 @@
+/**
+ * Whether opened bytes may be sealed again. Identity and aescbc prove nothing: a prefix with a flipped bit reads as plaintext, and under a wrong
+ * key of the right name one value in 256 passes aescbc's padding and opens to noise. Sealed under a provider that does authenticate, either
+ * would look sound for ever. Whether an object is whole is what `waxseal verify --decode` asks.
+ */
+import { isUtf8 } from 'node:buffer';
+import { describeStoredValue } from '../stored-value.js';
+import { differentBits } from '../verify/prefix-damage.js';
+
+/**
+ * - `sound`: authenticated, or what an API server stores (protobuf, or JSON or other text), or plaintext that is no sealed value cut or changed
+ * - `doubtful`: noise that aescbc opened; it depends on whether the key is the right one
+ * - `damaged`: empty, or the prefix of a sealed value is still to be seen in it
+ */
+export type ContentVerdict = 'sound' | 'doubtful' | 'damaged';
+
+const PROTOBUF_MAGIC = Buffer.from('k8s\0');
+const SEALED_PREFIX = Buffer.from('k8s:enc:');
+/** More wrong bits than this were never that prefix. */
+const NEAR_BITS = 4;
+
+/** @param data what `value`, as stored, opened to. Total. */
+export function judgeContent(value: Buffer, data: Buffer): ContentVerdict {
+  switch (describeStoredValue(value).provider) {
+    case 'identity':
+      return data.length === 0 || wasSealed(data) ? 'damaged' : 'sound';
+    case 'aescbc':
+      return startsWith(data, PROTOBUF_MAGIC) || isText(data) ? 'sound' : 'doubtful';
+    default:
+      return 'sound';
+  }
+}
+
+/** Cut within the prefix, or with a few bits of it changed. */
+function wasSealed(data: Buffer): boolean {
+  const start = SEALED_PREFIX.subarray(0, data.length);
+  if (startsWith(data, PROTOBUF_MAGIC)) return false;
+  return data.length < SEALED_PREFIX.length
+    ? startsWith(data, start)
+    : differentBits(start, data) <= NEAR_BITS;
+}
+
+const startsWith = (data: Buffer, start: Buffer): boolean => data.subarray(0, start.length).equals(start);
+
+/** Control characters but for tab, line feed and carriage return are in no JSON and no text. */
+function isText(data: Buffer): boolean {
+  return data.length > 0 && isUtf8(data) && !/[^\t\n\r -\xff]/.test(data.toString('latin1'));
+}
