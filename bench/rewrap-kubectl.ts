@@ -1,7 +1,7 @@
 /**
  * `waxseal rewrap` beside what the documentation of Kubernetes tells to do after a key changed: `kubectl get -o json | kubectl replace -f -`. The same
  * secrets in the same etcd, each command as a user types it, start of its process included: kubectl takes them from aescbc to secretbox through a
- * Waxseal API server, rewrap takes them on to aesgcm. A scan after each counts what was done.
+ * Waxseal API server, rewrap takes them on to aesgcm, and back to aescbc with --offline. A scan after each counts what was done.
  *
  * Run: `npm run build && npm run tools && npx tsc -b bench && node bench/dist/rewrap-kubectl.js [SECRETS]`.
  */
@@ -112,16 +112,14 @@ try {
   await proveAll('secretbox');
   await end(api);
 
-  const options = [
-    '--etcd',
-    etcd.endpoint,
-    '--encryption-config',
-    configuration('aesgcm'),
-    '--output',
-    'json',
-  ];
-  const rewrapSeconds = await seconds(() => run(process.execPath, [waxseal, 'rewrap', ...options]));
+  const rewrap = (kind: Kind, ...more: readonly string[]): Promise<unknown> => {
+    const options = ['--etcd', etcd.endpoint, '--encryption-config', configuration(kind), '--output', 'json'];
+    return run(process.execPath, [waxseal, 'rewrap', ...options, ...more]);
+  };
+  const rewrapSeconds = await seconds(() => rewrap('aesgcm'));
   await proveAll('aesgcm');
+  const offlineSeconds = await seconds(() => rewrap('aescbc', '--offline'));
+  await proveAll('aescbc');
 
   const row = (name: string, took: number): string[] => [
     name,
@@ -136,6 +134,7 @@ try {
       [
         row('kubectl get | kubectl replace', kubectlSeconds),
         row('waxseal rewrap, with its proof', rewrapSeconds),
+        row('waxseal rewrap --offline, with its proof', offlineSeconds),
       ],
     ),
   );

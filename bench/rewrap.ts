@@ -54,6 +54,7 @@ async function each(work: (i: number) => Promise<unknown>): Promise<number> {
 async function measured(
   store: Store,
   under: EncryptionAtRest,
+  offline: boolean,
 ): Promise<{
   readonly report: RewrapReport;
   readonly firstPass: number;
@@ -70,7 +71,7 @@ async function measured(
     store,
     transformerFor: (resource) => under.transformerFor(resource),
     resources: ['secrets'],
-    workers: WORKERS,
+    offline,
     signal: new AbortController().signal,
     clock: systemClock,
     onProgress: ({ phase }) => {
@@ -120,11 +121,13 @@ try {
   });
   revisions.clear();
   const rows = [['bare compare-and-swap', Math.round(bare).toString(), '', '1.00', '', '']];
-  for (const [name, under] of [
-    ['aescbc to secretbox', box],
-    ['secretbox to aescbc', cbc],
+  for (const [name, under, offline] of [
+    ['aescbc to secretbox', box, false],
+    ['secretbox to aescbc', cbc, false],
+    ['aescbc to secretbox, offline', box, true],
+    ['secretbox to aescbc, offline', cbc, true],
   ] as const) {
-    const { report, firstPass, whole, cpuMicros, peakMib } = await measured(store, under);
+    const { report, firstPass, whole, cpuMicros, peakMib } = await measured(store, under, offline);
     if (report.rewritten !== SECRETS || report.remaining !== 0) throw new Error(JSON.stringify(report));
     rows.push([
       name,

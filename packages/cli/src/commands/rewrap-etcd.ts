@@ -25,6 +25,8 @@ export interface RewrapEtcdOptions {
   readonly resources: readonly string[];
   readonly prefix: string;
   readonly dryRun?: boolean;
+  /** No API server uses it now. */
+  readonly offline?: boolean;
   readonly workers?: number | undefined;
   /** Writes a second at most. */
   readonly rate?: number | undefined;
@@ -59,6 +61,7 @@ export async function rewrapEtcd(options: RewrapEtcdOptions): Promise<RewrapRepo
         resources: options.resources,
         prefix: options.prefix,
         dryRun: options.dryRun ?? false,
+        offline: options.offline ?? false,
         ...(workers === undefined ? {} : { workers }),
         ...(rate === undefined ? {} : { ratePerSecond: rate }),
         ...(checkpoint === undefined

@@ -16,6 +16,7 @@ export interface RewrapCommandOptions extends EtcdOptions {
   readonly encryptionConfig?: string;
   readonly resources?: readonly string[];
   readonly dryRun: boolean;
+  readonly offline: boolean;
   readonly workers?: number;
   readonly rate?: number;
   readonly checkpoint?: string;

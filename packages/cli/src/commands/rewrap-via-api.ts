@@ -45,6 +45,9 @@ export async function rewrapViaApiCommand(
       'A run through an API server needs none: started again, it reads what is done already and writes only the rest.',
     );
   }
+  if (options.offline) {
+    throw usageError('--offline is for --etcd', 'Through an API server every object is a write of its own.');
+  }
   const config = file === undefined ? undefined : parseConfig(await readFile(file, 'utf8'), file);
   const resources = options.resources ?? (config === undefined ? undefined : coveredBy(config));
   if (resources === undefined) {

@@ -40,11 +40,11 @@ async function inEtcd(options: RewrapCommandOptions, file: string): Promise<void
   const config = parseConfig(text, file);
   const resources = options.resources ?? coveredBy(config);
   refuseUncovered(resources, config, file);
-  const { prefix, dryRun, workers, rate } = options;
+  const { prefix, dryRun, offline, workers, rate } = options;
   const from = { access, file, text, resources, prefix };
   try {
     const report = await runUntilDone((signal) =>
-      rewrapEtcd({ ...from, dryRun, workers, rate, checkpoint, output, signal }),
+      rewrapEtcd({ ...from, dryRun, offline, workers, rate, checkpoint, output, signal }),
     );
     print(report, options);
   } catch (error) {

@@ -4,7 +4,6 @@
  * would look sound for ever. Whether an object is whole is what `waxseal verify --decode` asks.
  */
 import { isUtf8 } from 'node:buffer';
-import { describeStoredValue } from '../stored-value.js';
 import { differentBits } from '../verify/prefix-damage.js';
 
 /**
@@ -16,19 +15,16 @@ export type ContentVerdict = 'sound' | 'doubtful' | 'damaged';
 
 const PROTOBUF_MAGIC = Buffer.from('k8s\0');
 const SEALED_PREFIX = Buffer.from('k8s:enc:');
+const AESCBC_PREFIX = Buffer.from('k8s:enc:aescbc:');
 /** More wrong bits than this were never that prefix. */
 const NEAR_BITS = 4;
 
 /** @param data what `value`, as stored, opened to. Total. */
 export function judgeContent(value: Buffer, data: Buffer): ContentVerdict {
-  switch (describeStoredValue(value).provider) {
-    case 'identity':
-      return data.length === 0 || wasSealed(data) ? 'damaged' : 'sound';
-    case 'aescbc':
-      return startsWith(data, PROTOBUF_MAGIC) || isText(data) ? 'sound' : 'doubtful';
-    default:
-      return 'sound';
-  }
+  if (startsWith(value, AESCBC_PREFIX))
+    return startsWith(data, PROTOBUF_MAGIC) || isText(data) ? 'sound' : 'doubtful';
+  if (startsWith(value, SEALED_PREFIX)) return 'sound';
+  return data.length === 0 || wasSealed(data) ? 'damaged' : 'sound';
 }
 
 /** Cut within the prefix, or with a few bits of it changed. */

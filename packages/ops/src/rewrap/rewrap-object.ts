@@ -1,14 +1,11 @@
 /**
  * One object: opened, and if it is stale sealed again and put in place of what was read, if that is still what lies there.
- *
- * The write is a compare-and-swap on the key's mod revision, one object to a transaction, as kube-apiserver writes: several objects in one revision
- * would be lost to a client that resumes its watch between them. The lease stays.
  */
 import { errorMessage, type Transformer } from '@waxseal/envelope';
-import { StoreError, type KeyValue, type Store } from '@waxseal/storage';
-import { judgeContent } from './content.js';
+import { StoreError, type KeyValue } from '@waxseal/storage';
+import { judgeContent, type ContentVerdict } from './content.js';
 import { seal } from './seal.js';
-import type { Patience } from './store-patience.js';
+import type { Swap } from './swap.js';
 
 /**
  * - `unreadable`: no provider opens it; it is as it was
@@ -28,8 +25,7 @@ export type ObjectOutcome =
     };
 
 export interface ObjectContext {
-  readonly store: Store;
-  readonly patience: Patience;
+  readonly swap: Swap;
   /** False: stale objects stay, and the outcome is `stale`. */
   readonly write: boolean;
   /** Called before each write. */
@@ -62,8 +58,13 @@ export async function rewrapObject(
     } catch (error) {
       return { kind: 'failed', stale, cause: 'unreadable', message: errorMessage(error) };
     }
-    const damage = await damageOf(current, data, transformer, context);
-    if (damage !== undefined) return { kind: 'failed', stale, cause: 'no-object', message: damage };
+    const verdict = judgeContent(current.value, data);
+    if (
+      verdict !== 'sound' &&
+      !(verdict === 'doubtful' && (await context.keyFits(current.value, transformer)))
+    ) {
+      return { kind: 'failed', stale, cause: 'no-object', message: whyNotSealed(verdict, data) };
+    }
     stale = true;
     if (!context.write) return { kind: 'stale' };
     const value = await seal(transformer, data, key);
@@ -71,7 +72,7 @@ export async function rewrapObject(
     if (waiting !== undefined) await waiting;
     let found: KeyValue | 'written' | undefined;
     try {
-      found = await swap(current, value, context);
+      found = await context.swap(current, value);
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
       return { kind: 'failed', stale, cause: 'refused', message: error.message };
@@ -90,17 +91,8 @@ export async function rewrapObject(
   };
 }
 
-/** @returns why the opened bytes must not be sealed; undefined: they may be */
-async function damageOf(
-  { value }: KeyValue,
-  data: Buffer,
-  transformer: Transformer,
-  { keyFits }: ObjectContext,
-): Promise<string | undefined> {
-  const verdict = judgeContent(value, data);
-  if (verdict === 'sound') return undefined;
+function whyNotSealed(verdict: ContentVerdict, data: Buffer): string {
   if (verdict === 'doubtful') {
-    if (await keyFits(value, transformer)) return undefined;
     return 'it opens to bytes that are neither protobuf nor text, and others under the same key do not open, so the key is not the one that wrote it: put the right one into the configuration';
   }
   const what =
@@ -108,25 +100,4 @@ async function damageOf(
       ? 'it is empty'
       : 'it is read as plaintext, but begins like a sealed value that was cut or changed';
   return `${what}: no API server can read it. Delete it, or put back what belongs there`;
-}
-
-/** @returns `written`, or what lies there instead; undefined: nothing does */
-async function swap(
-  current: KeyValue,
-  value: Buffer,
-  { store, patience }: ObjectContext,
-): Promise<KeyValue | 'written' | undefined> {
-  const { key, modRevision, lease } = current;
-  // etcd reads the old value twice to keep a lease. Where there is none, and the revision says there still is none, it need not.
-  const ignoreLease = lease !== 0n;
-  const { succeeded, results } = await patience(() =>
-    store.txn({
-      compare: [{ key, target: 'modRevision', result: 'equal', number: modRevision }],
-      success: [{ kind: 'put', key, value, ignoreLease }],
-      failure: [{ kind: 'range', key }],
-    }),
-  );
-  if (succeeded) return 'written';
-  const read = results[0];
-  return read?.kind === 'range' ? read.kvs[0] : undefined;
 }

@@ -44,6 +44,12 @@ after(async () => {
   rmSync(folder, { recursive: true });
 });
 
+/** Beside API servers, and without. */
+const SWAPS = [
+  ['', false],
+  [', many to a transaction', true],
+] as const;
+
 const newRoot = (): string => `/cluster-${++roots}`;
 
 function run(
@@ -180,44 +186,50 @@ test('a KMS that changes its keyID half-way leaves nothing under the old one', a
   for (const encryption of [old, both]) await encryption.close();
 });
 
-test('writers beside the run lose nothing, whichever configuration they have', async () => {
-  const root = newRoot();
-  const random = randomFrom(seed);
-  const old = await encryptionWith(['aescbc']);
-  const oldReadsBoth = await encryptionWith(['aescbc', 'kmsV2']);
-  const both = await encryptionWith(['kmsV2', 'aescbc']);
-  const contents = await fill(store, old, root, 400);
-  const names = [...contents.keys()];
-  const end = new AbortController();
-  let writes = 0;
-  const writer = async (encryption: EncryptionAtRest, share: number): Promise<void> => {
-    const own = names.filter((_, i) => i % 4 === share);
-    while (!end.signal.aborted) {
-      const name = own[random(own.length)] as string;
-      if (random(5) === 0) {
-        await store.txn({ compare: [], success: [{ kind: 'delete', key: Buffer.from(name) }], failure: [] });
-        contents.delete(name);
-      } else {
-        const text = `{"written":${++writes}}`;
-        await putSealed(store, encryption, name, text);
-        contents.set(name, text);
+for (const [together, offline] of SWAPS) {
+  test(`writers beside the run lose nothing, whichever configuration they have${together}`, async () => {
+    const root = newRoot();
+    const random = randomFrom(seed);
+    const old = await encryptionWith(['aescbc']);
+    const oldReadsBoth = await encryptionWith(['aescbc', 'kmsV2']);
+    const both = await encryptionWith(['kmsV2', 'aescbc']);
+    const contents = await fill(store, old, root, 400);
+    const names = [...contents.keys()];
+    const end = new AbortController();
+    let writes = 0;
+    const writer = async (encryption: EncryptionAtRest, share: number): Promise<void> => {
+      const own = names.filter((_, i) => i % 4 === share);
+      while (!end.signal.aborted) {
+        const name = own[random(own.length)] as string;
+        if (random(5) === 0) {
+          await store.txn({
+            compare: [],
+            success: [{ kind: 'delete', key: Buffer.from(name) }],
+            failure: [],
+          });
+          contents.delete(name);
+        } else {
+          const text = `{"written":${++writes}}`;
+          await putSealed(store, encryption, name, text);
+          contents.set(name, text);
+        }
       }
-    }
-  };
-  const writers = [oldReadsBoth, oldReadsBoth, both].map((encryption, share) => writer(encryption, share));
-  const report = await run(both, root, { workers: 16 });
-  end.abort();
-  await Promise.all(writers);
-  assert.equal(report.addsUp, true);
-  assert.equal(report.failed, 0);
-  assert.ok(writes > 20);
-  assert.deepEqual(await openAll(store, both, root), contents);
-  const last = await run(both, root);
-  assert.deepEqual([last.remaining, last.failed], [0, 0]);
-  assert.deepEqual(await openAll(store, both, root), contents);
-  assert.deepEqual(await providersOf(root), ['kms-v2 key-1']);
-  for (const encryption of [old, oldReadsBoth, both]) await encryption.close();
-});
+    };
+    const writers = [oldReadsBoth, oldReadsBoth, both].map((encryption, share) => writer(encryption, share));
+    const report = await run(both, root, { workers: 16, offline });
+    end.abort();
+    await Promise.all(writers);
+    assert.equal(report.addsUp, true);
+    assert.equal(report.failed, 0);
+    assert.ok(writes > 20);
+    assert.deepEqual(await openAll(store, both, root), contents);
+    const last = await run(both, root);
+    assert.deepEqual([last.remaining, last.failed], [0, 0]);
+    assert.deepEqual(await openAll(store, both, root), contents);
+    assert.deepEqual(await providersOf(root), ['kms-v2 key-1']);
+    for (const encryption of [old, oldReadsBoth, both]) await encryption.close();
+  });
+}
 
 test('a run stopped again and again goes on from its checkpoint, and the counts stay whole', async () => {
   const root = newRoot();
@@ -356,6 +368,31 @@ async function valuesAt(keys: readonly string[]): Promise<readonly (Buffer | und
   return Promise.all(keys.map(async (key) => (await store.get(Buffer.from(key))).kv?.value));
 }
 
+test('offline, many objects share a revision; leases stay, and what etcd refuses together goes alone', async () => {
+  const root = newRoot();
+  const old = await encryptionWith(['aescbc']);
+  const both = await encryptionWith(['secretbox', 'aescbc']);
+  const contents = await fill(store, old, root, 300);
+  const { id } = await store.leaseGrant(600);
+  const leased = `${root}/secrets/a/leased`;
+  await putSealed(store, old, leased, '{"kept":true}', id);
+  // Together they are more than etcd takes in one request.
+  for (let i = 0; i < 3; i++) {
+    const [name, text] = [`${root}/secrets/a/large-${i}`, `{"large":"${'x'.repeat(700_000)}"}`];
+    await putSealed(store, old, name, text);
+    contents.set(name, text);
+  }
+  contents.set(leased, '{"kept":true}');
+  const { revision } = await store.status();
+  const report = await run(both, root, { offline: true });
+  assert.deepEqual([report.rewritten, report.failed, report.remaining], [304, 0, 0]);
+  assert.deepEqual(await openAll(store, both, root), contents);
+  assert.equal((await store.get(Buffer.from(leased))).kv?.lease, id);
+  const used = (await store.status()).revision - revision;
+  assert.ok(used < 60, `${used} revisions`);
+  for (const encryption of [old, both]) await encryption.close();
+});
+
 /** A store that fails `failures` of its calls, half of the writes after they happened. */
 function flaky(real: Store, failures: number, random: (below: number) => number): Store {
   let left = failures;
@@ -377,19 +414,21 @@ function flaky(real: Store, failures: number, random: (below: number) => number)
   });
 }
 
-test('lost leaders and lost answers are waited for; a write whose answer was lost counts once', async () => {
-  const root = newRoot();
-  const old = await encryptionWith(['aescbc']);
-  const both = await encryptionWith(['kmsV2', 'aescbc']);
-  const contents = await fill(store, old, root, 120);
-  const report = await run(both, root, { store: flaky(store, 40, randomFrom(seed + 2)) });
-  assert.deepEqual(
-    [report.listed, report.rewritten, report.conflicts, report.failed, report.addsUp],
-    [120, 120, 0, 0, true],
-  );
-  assert.deepEqual(await openAll(store, both, root), contents);
-  for (const encryption of [old, both]) await encryption.close();
-});
+for (const [together, offline] of SWAPS) {
+  test(`lost leaders and lost answers are waited for; a write whose answer was lost counts once${together}`, async () => {
+    const root = newRoot();
+    const old = await encryptionWith(['aescbc']);
+    const both = await encryptionWith(['kmsV2', 'aescbc']);
+    const contents = await fill(store, old, root, 120);
+    const report = await run(both, root, { store: flaky(store, 40, randomFrom(seed + 2)), offline });
+    assert.deepEqual(
+      [report.listed, report.rewritten, report.conflicts, report.failed, report.addsUp],
+      [120, 120, 0, 0, true],
+    );
+    assert.deepEqual(await openAll(store, both, root), contents);
+    for (const encryption of [old, both]) await encryption.close();
+  });
+}
 
 test('an outage that lasts ends the run, which goes on later', async () => {
   const root = newRoot();

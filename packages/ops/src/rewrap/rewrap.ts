@@ -29,6 +29,7 @@ import {
   type RewrapFailureCause,
 } from './rewrap-object.js';
 import { createPatience, type Patience, signalForMany } from './store-patience.js';
+import { createSharedSwap, createSwap, SHARED_MAX_OBJECTS } from './swap.js';
 import { targetOf, type Target } from './target.js';
 import { createWindow } from './window.js';
 
@@ -41,7 +42,11 @@ export interface RewrapOptions {
   readonly prefix?: string;
   /** Only count. Default false. */
   readonly dryRun?: boolean;
-  /** Objects worked on at once; default 64. */
+  /**
+   * No API server uses the store now: many objects are written in one revision, which clients that watch would not survive. Default false.
+   */
+  readonly offline?: boolean;
+  /** Objects worked on at once; default 64, offline 512. */
   readonly workers?: number;
   /** Writes a second at most; default: no limit. */
   readonly ratePerSecond?: number;
@@ -87,6 +92,8 @@ export interface RewrapReport extends RewrapCounts {
 }
 
 const DEFAULT_WORKERS = 64;
+/** Some full transactions under way. */
+const DEFAULT_WORKERS_OFFLINE = 8 * SHARED_MAX_OBJECTS;
 const DEFAULT_OUTAGE_MS = 60_000;
 const MAX_FAILURES_LISTED = 1000;
 const CHECKPOINT_EVERY_MS = 1000;
@@ -121,8 +128,7 @@ class Run {
     this.#patience = createPatience({ clock, signal, outageMs: options.outageMs ?? DEFAULT_OUTAGE_MS });
     const limit = createRateLimit(ratePerSecond, clock);
     this.#context = {
-      store,
-      patience: this.#patience,
+      swap: (options.offline === true ? createSharedSwap : createSwap)(store, this.#patience),
       write: options.dryRun !== true,
       beforeWrite: () => limit(signal),
       keyFits: createKeyTrial(() => this.#everyValue()),
@@ -235,7 +241,8 @@ class Run {
     work: (kv: KeyValue, resource: GroupResource, page: Page) => Promise<void>,
     keep?: { readonly passed: (progress: Progress) => void; readonly eachInterval: () => Promise<void> },
   ): Promise<void> {
-    const { store, clock, signal, onProgress, workers = DEFAULT_WORKERS } = this.#options;
+    const { store, clock, signal, onProgress, offline = false } = this.#options;
+    const { workers = offline ? DEFAULT_WORKERS_OFFLINE : DEFAULT_WORKERS } = this.#options;
     const startMs = clock.monotonicMs();
     let seen = from.seen;
     let keptMs = startMs;
