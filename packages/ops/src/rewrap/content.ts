@@ -4,7 +4,7 @@
  * would look sound for ever. Whether an object is whole is what `waxseal verify --decode` asks.
  */
 import { isUtf8 } from 'node:buffer';
-import { differentBits } from '../verify/prefix-damage.js';
+import { wasSealed } from '../verify/prefix-damage.js';
 
 /**
  * - `sound`: authenticated, or what an API server stores (protobuf, or JSON or other text), or plaintext that is no sealed value cut or changed
@@ -16,24 +16,13 @@ export type ContentVerdict = 'sound' | 'doubtful' | 'damaged';
 const PROTOBUF_MAGIC = Buffer.from('k8s\0');
 const SEALED_PREFIX = Buffer.from('k8s:enc:');
 const AESCBC_PREFIX = Buffer.from('k8s:enc:aescbc:');
-/** More wrong bits than this were never that prefix. */
-const NEAR_BITS = 4;
 
 /** @param data what `value`, as stored, opened to. Total. */
 export function judgeContent(value: Buffer, data: Buffer): ContentVerdict {
   if (startsWith(value, AESCBC_PREFIX))
     return startsWith(data, PROTOBUF_MAGIC) || isText(data) ? 'sound' : 'doubtful';
   if (startsWith(value, SEALED_PREFIX)) return 'sound';
-  return data.length === 0 || wasSealed(data) ? 'damaged' : 'sound';
-}
-
-/** Cut within the prefix, or with a few bits of it changed. */
-function wasSealed(data: Buffer): boolean {
-  const start = SEALED_PREFIX.subarray(0, data.length);
-  if (startsWith(data, PROTOBUF_MAGIC)) return false;
-  return data.length < SEALED_PREFIX.length
-    ? startsWith(data, start)
-    : differentBits(start, data) <= NEAR_BITS;
+  return wasSealed(data) ? 'damaged' : 'sound';
 }
 
 const startsWith = (data: Buffer, start: Buffer): boolean => data.subarray(0, start.length).equals(start);

@@ -4,14 +4,11 @@
  */
 import type { StoredValueKind } from '../stored-value.js';
 import type { Finding } from './causes.js';
-import { bodyOf, differentBits } from './prefix-damage.js';
+import { bodyOf, wasSealed } from './prefix-damage.js';
 import { objectFinding, readObjectIdentity } from './stored-object.js';
 import type { Subject } from './diagnose.js';
 
 const BLOCK_BYTES = 16;
-const ENCRYPTED = Buffer.from('k8s:enc:');
-/** As many wrong bits as plaintext has by chance once in 10^11. */
-const ENCRYPTED_WRONG_BITS = 4;
 
 /** `no-object`: a fault only in a store of Kubernetes objects, which is known at the end. */
 export type ContentFinding = Finding | { readonly cause: 'no-object'; readonly message: string };
@@ -44,9 +41,3 @@ function isBoundToKey({ provider }: StoredValueKind, value: Buffer): boolean {
   const body = bodyOf(value);
   return (body.length - 2 - body.readUInt16BE(0)) % BLOCK_BYTES !== 0;
 }
-
-/** Read as plaintext because its prefix was cut or changed. */
-const wasSealed = (data: Buffer): boolean =>
-  data.length < ENCRYPTED.length
-    ? data.equals(ENCRYPTED.subarray(0, data.length))
-    : differentBits(ENCRYPTED, data) <= ENCRYPTED_WRONG_BITS;

@@ -38,9 +38,6 @@ export interface Evidence {
   readonly holdsObjects: boolean;
 }
 
-/** Under a wrong key one value in 256 passes the padding of CBC; with more than this share the key is the right one. */
-const CHANCE_SHARE = 1 / 16;
-
 /** @returns undefined for what is no failure after all */
 export function createDecision({
   failed,
@@ -54,7 +51,8 @@ export function createDecision({
 
   const keyFits = (group: string): boolean =>
     opened.has(group) ||
-    (!holdsObjects && (noObject.get(group) ?? 0) > (undecided.get(group) ?? 0) * CHANCE_SHARE);
+    // Under a wrong key one value in 256 passes the padding of CBC: of a few values it may well be one, never most.
+    (!holdsObjects && (noObject.get(group) ?? 0) > (undecided.get(group) ?? 0));
 
   return ({ key, provider, keyName, refused, group, order, ...failure }) => {
     const evidence = refused === undefined ? undefined : witnesses.evidence(refused);

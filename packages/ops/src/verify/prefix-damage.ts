@@ -9,6 +9,9 @@ const NEAR_BITS = 4;
 /** `k8s:enc:<provider>:<version>:<name>:` */
 const PREFIX_COLONS = 5;
 const COLON = 0x3a;
+const SEALED = Buffer.from('k8s:enc:');
+/** As many wrong bits as plaintext has by chance once in 10^11. */
+const SEALED_WRONG_BITS = 4;
 
 /** Each once. */
 export function configuredPrefixes({ resources }: EncryptionConfiguration): readonly Buffer[] {
@@ -36,6 +39,13 @@ export function nearPrefix(value: Buffer, prefixes: readonly Buffer[]): Buffer |
     (prefix) =>
       value.length >= prefix.length && differentBits(prefix, value.subarray(0, prefix.length)) <= NEAR_BITS,
   );
+}
+
+/** What is read as plaintext because its prefix was cut or changed. */
+export function wasSealed(data: Buffer): boolean {
+  return data.length < SEALED.length
+    ? data.equals(SEALED.subarray(0, data.length))
+    : differentBits(SEALED, data) <= SEALED_WRONG_BITS;
 }
 
 /** What follows `k8s:enc:<provider>:<version>:<name>:`. */

@@ -81,6 +81,17 @@ async function sealed(
   return values;
 }
 
+async function anyOpens(values: ReadonlyMap<string, Buffer>, file: string): Promise<boolean> {
+  const encryption = await createEncryptionAtRest({ file, kmsV1Enabled: true });
+  const transformer = encryption.transformerFor({ group: '', resource: 'secrets' });
+  const tries = [...values].map(async ([key, value]) =>
+    transformer.transformFromStorage(value, Buffer.from(key)),
+  );
+  const answers = await Promise.allSettled(tries);
+  await encryption.close();
+  return answers.some(({ status }) => status === 'fulfilled');
+}
+
 function run(
   values: ReadonlyMap<string, Buffer>,
   encryptionConfigFile: string,
@@ -195,8 +206,12 @@ for (const provider of names) {
 test('a static key with another secret is a wrong key, also for a single value', async () => {
   for (const provider of ['aesgcm', 'aescbc', 'secretbox'] as const) {
     for (const count of [1, 5]) {
+      const wrong = await configFile(keyed(provider, 2));
       const values = await sealed(configOf(provider), newKms(), count);
-      const result = await run(values, await configFile(keyed(provider, 2)), newKms());
+      // One value in 256 passes the padding of CBC by chance; what is said of that one is another test's.
+      while (await anyOpens(values, wrong))
+        for (const [key, value] of await sealed(configOf(provider), newKms(), count)) values.set(key, value);
+      const result = await run(values, wrong, newKms());
       assert.deepEqual(causes(result), everyKey(values, 'wrong-key'), provider);
     }
   }

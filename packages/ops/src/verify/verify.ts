@@ -12,20 +12,12 @@ import {
   type GroupResource,
   type KmsConnectors,
 } from '@waxseal/encryption-config';
-import { errorMessage, type Opened, type Transformer } from '@waxseal/envelope';
+import { errorMessage, type Transformer } from '@waxseal/envelope';
 import { OpsError } from '../errors.js';
-import { parseObjectPath, readerOf, type ObjectPath } from '../object-path.js';
-import type { Source, StoredKeyValue } from '../sources/source.js';
-import { describeStoredValue, type StoredValueKind } from '../stored-value.js';
-import type { Finding } from './causes.js';
-import { createChangedFrames } from './changed-frames.js';
-import { createDecision, type Failed, type VerifyFailure } from './decision.js';
-import { createContents, type ContentFinding } from './contents.js';
-import { createDiagnoser, type Diagnoser, type Subject } from './diagnose.js';
-import { createKmsWitnesses } from './kms-damage.js';
-import { createKmsGate } from './kms-gate.js';
-import { createSampler } from './sampler.js';
-import { createStrays } from './strays.js';
+import type { Source } from '../sources/source.js';
+import type { VerifyFailure } from './decision.js';
+import { createDiagnoser } from './diagnose.js';
+import { VerifyRun } from './verify-run.js';
 
 export interface VerifyResult {
   /** Values opened or tried. */
@@ -62,7 +54,6 @@ export interface VerifyOptions {
   readonly connectors?: KmsConnectors;
 }
 
-const PROGRESS_EVERY = 1024;
 const DEFAULT_PREFIXES = ['/registry', '/kubernetes.io', 'registry'];
 
 /** @throws OpsError config-invalid, source-unreadable, source-damaged, interrupted */
@@ -82,183 +73,14 @@ export async function verify(options: VerifyOptions): Promise<VerifyResult> {
       connectors: diagnoser.connectors,
     });
     try {
-      return await run(options, prefix, (resource) => encryption.transformerFor(resource), diagnoser);
+      const transformerFor = (resource: GroupResource): Transformer => encryption.transformerFor(resource);
+      return await new VerifyRun(options, prefix, transformerFor, diagnoser).toEnd();
     } finally {
       await encryption.close();
     }
   } finally {
     diagnoser.close();
   }
-}
-
-async function run(
-  options: VerifyOptions,
-  prefix: string,
-  transformerFor: (resource: GroupResource) => Transformer,
-  diagnoser: Diagnoser,
-): Promise<VerifyResult> {
-  const workers = options.workers ?? 16;
-  const sampler = createSampler(options.all ?? false);
-  const kmsGate = createKmsGate();
-  const witnesses = createKmsWitnesses();
-  const contents = createContents();
-  const frames = createChangedFrames();
-  const strays = createStrays();
-  const opened = new Set<string>();
-  const failed: Failed[] = [];
-  const underWay = new Set<Promise<void>>();
-  const total = (await options.source.countLive?.(Buffer.from(prefix))) ?? 0;
-  let seen = 0;
-  let checked = 0;
-  const report = (): void => options.onProgress?.({ seen, total, checked, failed: failed.length });
-
-  const fail = (
-    { key, kind, value }: Subject,
-    group: string,
-    order: number,
-    failure: Pick<Failed, 'cause' | 'message'>,
-  ): void => {
-    const refused = isRefusal(failure.cause) ? witnesses.refused(kind, value) : undefined;
-    failed.push({ key, ...failure, provider: kind.provider, keyName: kind.key, group, order, refused });
-  };
-
-  const settle = (
-    subject: Subject,
-    group: string,
-    order: number,
-    finding: ContentFinding | undefined,
-  ): void => {
-    sampler.settled(group, finding === undefined);
-    if (finding !== undefined) fail(subject, group, order, finding);
-  };
-
-  const afterOpening = (subject: Subject, group: string, order: number, { data }: Opened): void => {
-    const decoding = decodeFinding(options.decode, data);
-    const found = contents.judge(subject, data);
-    const finding = found?.cause === 'no-object' ? (decoding ?? found) : (found ?? decoding);
-    // Plaintext is a view of the source's own memory; everything else is ours to wipe.
-    if (subject.kind.provider !== 'identity') data.fill(0);
-    // CBC has no tag: what opens into noise was not opened.
-    if (finding === undefined || finding.cause === 'moved') {
-      opened.add(group);
-      witnesses.opened(subject.kind, subject.value);
-    }
-    settle(subject, group, order, finding);
-  };
-
-  const afterFailing = async (
-    subject: Subject,
-    group: string,
-    order: number,
-    error: unknown,
-  ): Promise<void> => {
-    const diagnosis = await diagnoser.diagnose(subject, error);
-    kmsGate.answered(subject.kind, subject.value, diagnosis);
-    if (diagnosis.cause === 'undecided') strays.add(subject, order);
-    sampler.settled(group, false);
-    fail(subject, group, order, diagnosis);
-  };
-
-  const afterAnswer = async (
-    subject: Subject,
-    group: string,
-    order: number,
-    answer: Promise<Opened>,
-  ): Promise<void> => {
-    let later: Opened;
-    try {
-      later = await answer;
-    } catch (error) {
-      await afterFailing(subject, group, order, error);
-      return;
-    }
-    kmsGate.answered(subject.kind, subject.value, undefined);
-    afterOpening(subject, group, order, later);
-  };
-
-  const check = (entry: StoredKeyValue, order: number): Promise<void> | undefined => {
-    const kind = describeStoredValue(entry.value);
-    const key = entry.key.toString('utf8');
-    const path = parseObjectPath(key, prefix);
-    if (path === undefined) return undefined;
-    const group = groupOf(kind, path);
-    frames.seen({ key, kind, group, order }, entry.value);
-    if (!sampler.wants(kind, group)) return undefined;
-    checked++;
-    const transformer = readerOf(path, entry.value, transformerFor);
-    const closed = kmsGate.closed(kind, entry.value);
-    // The source may reuse its memory while a KMS is asked.
-    const value = kind.provider.startsWith('kms') ? Buffer.from(entry.value) : entry.value;
-    const subject: Subject = { key, path, value, kind, transformer };
-    if (closed !== undefined) {
-      settle(subject, group, order, closed);
-      return undefined;
-    }
-    try {
-      const result = transformer.transformFromStorage(value, Buffer.from(entry.key));
-      if (!(result instanceof Promise)) {
-        afterOpening(subject, group, order, result);
-        return undefined;
-      }
-      return afterAnswer(subject, group, order, result);
-    } catch (error) {
-      return afterFailing({ ...subject, value: Buffer.from(value) }, group, order, error);
-    }
-  };
-
-  for await (const entry of options.source.live(Buffer.from(prefix))) {
-    if (options.signal?.aborted === true) {
-      throw new OpsError('interrupted', `Stopped after ${checked} values; nothing was changed.`);
-    }
-    const work = check(entry, seen++);
-    if (work !== undefined) {
-      const tracked: Promise<void> = work.finally(() => underWay.delete(tracked));
-      // What it rejects with is thrown by whoever waits below.
-      tracked.catch(() => undefined);
-      underWay.add(tracked);
-      while (underWay.size >= workers) await Promise.race(underWay);
-    }
-    if (seen % PROGRESS_EVERY === 0) report();
-  }
-  await Promise.all(underWay);
-  const failedKeys = new Set(failed.map(({ key }) => key));
-  for (const { key, kind, group, order, message } of frames.changed()) {
-    if (failedKeys.has(key)) continue;
-    failed.push({
-      key,
-      cause: 'authentication-failed',
-      message,
-      provider: kind.provider,
-      keyName: kind.key,
-      group,
-      order,
-    });
-  }
-  report();
-  failed.sort((a, b) => a.order - b.order);
-  const places = await strays.places(options.source, Buffer.from(prefix));
-  const decide = createDecision({ failed, opened, witnesses, places, holdsObjects: contents.holdsObjects() });
-  return { checked, seen, failed: failed.flatMap((failure) => decide(failure) ?? []) };
-}
-
-/** What the words of a KMS say of its key; that it was not reached says nothing of the value. */
-const isRefusal = (cause: Failed['cause']): boolean =>
-  cause === 'wrong-key' || (cause.startsWith('kms-') && cause !== 'kms-unreachable');
-
-function decodeFinding(decode: VerifyOptions['decode'], data: Buffer): Finding | undefined {
-  try {
-    decode?.(data);
-    return undefined;
-  } catch (error) {
-    return { cause: 'malformed', message: `it opens, but does not decode: ${errorMessage(error)}` };
-  }
-}
-
-/** Values that one key opens: what shares a DEK source, or a key name within a resource. */
-function groupOf(kind: StoredValueKind, path: ObjectPath): string {
-  const resource = `${path.resource}.${path.group}`;
-  if (kind.dekSource !== undefined) return `${kind.provider}:${kind.kmsName}:${kind.key}:${kind.dekSource}`;
-  return `${kind.provider}:${kind.key}:${resource}`;
 }
 
 async function readConfig(file: string): Promise<EncryptionConfiguration> {
