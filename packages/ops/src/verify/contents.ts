@@ -11,7 +11,7 @@ import type { Subject } from './diagnose.js';
 const BLOCK_BYTES = 16;
 
 /** `no-object`: a fault only in a store of Kubernetes objects, which is known at the end. */
-export type ContentFinding = Finding | { readonly cause: 'no-object'; readonly message: string };
+type ContentFinding = Finding | { readonly cause: 'no-object'; readonly message: string };
 
 export interface Contents {
   judge(subject: Pick<Subject, 'path' | 'value' | 'kind'>, data: Buffer): ContentFinding | undefined;
