@@ -4,7 +4,7 @@
  * Beside live API servers one object to a transaction, as kube-apiserver writes: several objects in one revision would be lost to a client that resumes
  * its watch between them. Where nobody watches, many to a transaction, which costs etcd and this process a fraction.
  */
-import type { KeyValue, Op, Compare, Store } from '@waxseal/storage';
+import { StoreError, type Compare, type KeyValue, type Op, type Store } from '@waxseal/storage';
 import type { Patience } from './store-patience.js';
 
 /** @returns `written`, or what lies there instead; undefined: nothing does */
@@ -54,8 +54,12 @@ export function createSharedSwap(store: Store, patience: Patience): Swap {
         }),
       );
       written = succeeded;
-    } catch {
-      // Too large, or a fault that the single calls will meet, too.
+    } catch (error) {
+      // What etcd refuses together it may take alone; an outage has been waited for already.
+      if (!(error instanceof StoreError)) {
+        for (const { reject } of batch) reject(error);
+        return;
+      }
     }
     for (const { current, value, resolve, reject } of batch) {
       if (written) resolve('written');
